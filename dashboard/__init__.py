@@ -1,0 +1,1 @@
+"""results.duckdb in; frontier, comparison, failures and export in the browser."""

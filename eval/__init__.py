@@ -1,0 +1,1 @@
+"""Weights and prompts in; answers, scores and metrics in results.duckdb out."""

@@ -1,0 +1,112 @@
+"""The `eval:` section of a recipe."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl
+
+from mergescope.ground.ids import decimal6
+
+Decimal6 = Annotated[Decimal, BeforeValidator(decimal6)]
+
+
+class PromptSetFile(BaseModel):
+    """One file of prompts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """The set's name on the dashboard."""
+    path: Path
+    """JSONL, relative to the recipe's folder."""
+    licence: str = "unknown"
+    """Licence of the prompts and references, as an SPDX name where there is one."""
+    redistributable: bool = False
+    """Whether texts of this set may leave with a shared copy of the results."""
+
+
+class SamplingSection(BaseModel):
+    """What changes a generated text, besides weights and prompt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: Decimal6 = Field(default=Decimal(0), ge=0, le=10)
+    """0 is greedy."""
+    max_tokens: int = Field(default=256, ge=1, le=131072)
+    """Longest answer in tokens; longer ones are cut and marked."""
+    samples: int = Field(default=1, ge=1, le=100)
+    """Answers per prompt and checkpoint; more than 1 needs a temperature above 0."""
+
+
+class EngineSection(BaseModel):
+    """What answers the prompts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["transformers", "vllm"] = "transformers"
+    """transformers (built in, CPU or GPU) or vllm (extra `vllm`; for 1B and more)."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    """Numbers that the engine computes in."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N; does not count as part of an answer's identity."""
+    batch_size: int = Field(default=64, ge=1)
+    """Prompts answered at once by the transformers engine; does not count as part of an answer's identity."""
+    tensor_parallel: int = Field(default=1, ge=1)
+    """GPUs that share one model (vllm); does not count as part of an answer's identity."""
+    max_model_len: int | None = Field(default=None, ge=16)
+    """Longest prompt and answer together, in tokens (vllm); None takes the model's own limit."""
+
+
+class ProxyJudge(BaseModel):
+    """Refusal classifier and formulas, no LLM. Always labelled proxy."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["proxy"]
+    language: Literal["ja", "en"] = "ja"
+    """Language of the answers."""
+
+
+class OpenAIJudge(BaseModel):
+    """An LLM behind an OpenAI-compatible server."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["openai"]
+    model: str
+    """Model name that the server is asked for."""
+    base_url: HttpUrl = HttpUrl("https://api.openai.com/v1")
+    """The server; harmful prompts and answers are sent there."""
+    api_key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Z][A-Z0-9_]*$")
+    """Name of the environment variable that holds the key; the key itself never stands in a recipe."""
+    language: Literal["ja", "en"] = "ja"
+    """Language of the rubric."""
+    temperature: Decimal6 = Field(default=Decimal(0), ge=0, le=2)
+    """0 for the most repeatable judgements."""
+    repeats: int = Field(default=1, ge=1, le=25)
+    """Judgements per answer; the median counts."""
+    concurrency: int = Field(default=16, ge=1, le=1024)
+    """Requests in flight at once; does not count as part of a judgement's identity."""
+    timeout_s: int = Field(default=60, ge=1)
+    """Seconds for one request; does not count as part of a judgement's identity."""
+
+
+Judge = Annotated[ProxyJudge | OpenAIJudge, Field(discriminator="kind")]
+
+
+class EvalSection(BaseModel):
+    """Which prompts every checkpoint answers, with what engine, and who judges."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sets: tuple[PromptSetFile, ...] = Field(min_length=1)
+    """Prompt sets; names differ."""
+    engine: EngineSection = EngineSection()
+    sampling: SamplingSection = SamplingSection()
+    judges: tuple[Judge, ...] = Field(min_length=1)
+    """The first one feeds the frontier; the others are compared with it."""
+    confirm_share: Decimal6 = Field(default=Decimal("0.3"), ge=0, lt=1)
+    """Share of groups kept apart from picking, to confirm the pick."""

@@ -1,0 +1,111 @@
+"""Files that are whole or absent: atomic writes, and manifests written last."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mergescope.ground.errors import MergescopeError
+
+MANIFEST = "manifest.json"
+
+
+def write_atomic(path: Path, data: str | bytes) -> None:
+    """Write `data` beside `path`, flush it to disk, and rename it into place."""
+    raw = data.encode("utf-8") if isinstance(data, str) else data
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(raw)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_json(path: Path, value: object) -> None:
+    """`value` as indented JSON, atomically; NaN is refused (ValueError)."""
+    write_atomic(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in `path`; raises MergescopeError naming file and line where it is malformed or missing."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MergescopeError("no such file", where=path) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        line = getattr(error, "lineno", 1)
+        raise MergescopeError(f"malformed JSON: {error}", where=f"{path}:{line}") from None
+
+
+@contextmanager
+def fresh_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside `path` that takes its place when the block ends well, and vanishes otherwise.
+
+    Whatever stood at `path` is replaced. A kill leaves only a `.part` folder, which the next call removes.
+    """
+    part = path.with_name(f".{path.name}.part")
+    old = path.with_name(f".{path.name}.old")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        path.rename(old)
+    part.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+    _sync_folder(path.parent)
+
+
+def write_manifest(folder: Path, *, stage_hash: str, content: dict[str, Any]) -> None:
+    """Mark `folder` as complete: call it last, when every other file in it is on disk.
+
+    `stage_hash` is the hash of everything that changes the stage's output; `content` is what readers want to
+    know of it (seeds, versions, hashes of outputs).
+    """
+    write_json(folder / MANIFEST, {"stage_hash": stage_hash, **content})
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of `folder`, or None where the stage that writes it has not finished."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    manifest: dict[str, Any] = read_json(path)
+    return manifest
+
+
+def is_done(folder: Path, stage_hash: str) -> bool:
+    """Whether the stage that writes `folder` finished with these very inputs."""
+    manifest = read_manifest(folder)
+    return manifest is not None and manifest["stage_hash"] == stage_hash
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

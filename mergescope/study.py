@@ -1,0 +1,110 @@
+"""A study: its recipe, its folder, and the order of its stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from eval.config import EvalSection
+from merge.config import MergeSection
+from mergescope.ground.errors import RecipeError
+from trainer.config import TrainSection, WorldSection
+
+
+class ModelsSection(BaseModel):
+    """The three models, each a folder (relative to the recipe's) or a Hugging Face id; None where a stage makes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: str | None = None
+    """The common ancestor; None where `train.pretrain` makes it."""
+    safe: str | None = None
+    """model-safe; None where `train.safe` makes it."""
+    useful: str | None = None
+    """model-useful; None where `train.useful` makes it."""
+
+
+class Recipe(BaseModel):
+    """One study, as its YAML file says it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    """Name of the study; its outputs go to a folder of this name beside the recipe."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of the evaluation: sampling, splits, bootstrap."""
+    world: WorldSection | None = None
+    """The demo's own data; None for real studies."""
+    models: ModelsSection = ModelsSection()
+    train: TrainSection | Literal["skip"]
+    """How the two fine-tunes are made; `skip` where `models` names all three."""
+    merge: MergeSection = MergeSection()
+    eval: EvalSection
+
+    @model_validator(mode="after")
+    def _each_model_has_one_source(self) -> Recipe:
+        given = {role for role in ("base", "safe", "useful") if getattr(self.models, role)}
+        if self.train == "skip":
+            made: set[str] = set()
+        else:
+            made = {"safe", "useful"} | ({"base"} if self.train.pretrain else set())
+        if both := given & made:
+            raise ValueError(f"models.{min(both)} is named and trained as well: keep one")
+        if missing := {"base", "safe", "useful"} - given - made:
+            raise ValueError(f"models.{min(missing)} is missing: name a folder or a Hub id, or train it")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A recipe and where its files lie."""
+
+    recipe: Recipe
+    file: Path
+    """The recipe file, absolute."""
+
+    @property
+    def folder(self) -> Path:
+        """Everything that the study makes, apart from the rows in the store."""
+        return self.file.parent / self.recipe.study
+
+    def resolve(self, path: Path | str) -> Path:
+        """A path of the recipe, which is relative to the recipe's folder."""
+        return self.file.parent / path
+
+    def model(self, role: Literal["base", "safe", "useful"]) -> Path | str:
+        """Folder or Hub id of one of the three models, made by a stage or named by the recipe."""
+        named: str | None = getattr(self.recipe.models, role)
+        if named is None:
+            return self.folder / ("base" if role == "base" else f"model-{role}")
+        local = self.resolve(named)
+        return local if local.exists() or named.startswith((".", "/", "~")) else named
+
+
+def load_study(file: Path) -> Study:
+    """Read a recipe; raises RecipeError naming file, recipe path, value and cure on one line."""
+    try:
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError("no such recipe", where=file, cure="write one with `mergescope init`") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"not readable as YAML: {error}", where=file) from None
+    if not isinstance(raw, dict):
+        raise RecipeError("a recipe is a mapping of sections", where=file, value=raw)
+    try:
+        return Study(Recipe.model_validate(raw), file.resolve())
+    except ValidationError as error:
+        raise _first_complaint(file, error) from None
+
+
+def _first_complaint(file: Path, error: ValidationError) -> RecipeError:
+    first: Any = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "recipe"
+    message = first["msg"].removeprefix("Value error, ")
+    cure = "remove it or check its spelling" if first["type"] == "extra_forbidden" else None
+    value = None if isinstance(first["input"], dict) else first["input"]
+    return RecipeError(message, where=f"{file}: {place}", value=value, cure=cure)

@@ -1,0 +1,1 @@
+"""Triples in; model-safe and model-useful out."""
