@@ -1,4 +1,4 @@
-"""A study: its recipe, its folder, and the order of its stages."""
+"""A study: its recipe and its folder."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from eval.config import EvalSection
 from merge.config import MergeSection
+from mergescope.complaints import complaint
+from mergescope.credentials import refuse_credentials
 from mergescope.ground.errors import RecipeError
 from trainer.config import TrainSection, WorldSection
 
@@ -74,7 +76,7 @@ class Study:
 
     def resolve(self, path: Path | str) -> Path:
         """A path of the recipe, which is relative to the recipe's folder."""
-        return self.file.parent / path
+        return self.file.parent / Path(path).expanduser()
 
     def model(self, role: Literal["base", "safe", "useful"]) -> Path | str:
         """Folder or Hub id of one of the three models, made by a stage or named by the recipe."""
@@ -88,23 +90,54 @@ class Study:
 def load_study(file: Path) -> Study:
     """Read a recipe; raises RecipeError naming file, recipe path, value and cure on one line."""
     try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise RecipeError("no such recipe", where=file, cure="write one with `mergescope init`") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except IsADirectoryError:
+        raise RecipeError("a folder, not a recipe", where=file, cure="name the YAML file") from None
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"not readable as text: {error.reason}", where=file, cure="save it as UTF-8") from None
+    return Study(parse_recipe(text, file), file.resolve())
+
+
+def parse_recipe(text: str, file: Path) -> Recipe:
+    """The recipe that `text` says; `file` is its name in errors (RecipeError, as of `load_study`)."""
+    raw = _parse_yaml(text, file)
+    refuse_credentials(raw, file)
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise complaint(file, raw, error, recipe_keys()) from None
+
+
+def recipe_keys() -> frozenset[str]:
+    """Every key that a recipe may hold, whatever its section."""
+    schema = Recipe.model_json_schema()
+    return frozenset(key for part in [schema, *schema["$defs"].values()] for key in part.get("properties", {}))
+
+
+def _parse_yaml(text: str, file: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.load(text, Loader=_StrictLoader)
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f":{error.problem_mark.line + 1}"
+        raise RecipeError(f"not readable as YAML: {error.problem}", where=f"{file}{line}") from None
+    except yaml.YAMLError as error:
         raise RecipeError(f"not readable as YAML: {error}", where=file) from None
     if not isinstance(raw, dict):
         raise RecipeError("a recipe is a mapping of sections", where=file, value=raw)
-    try:
-        return Study(Recipe.model_validate(raw), file.resolve())
-    except ValidationError as error:
-        raise _first_complaint(file, error) from None
+    return raw
 
 
-def _first_complaint(file: Path, error: ValidationError) -> RecipeError:
-    first: Any = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"]) or "recipe"
-    message = first["msg"].removeprefix("Value error, ")
-    cure = "remove it or check its spelling" if first["type"] == "extra_forbidden" else None
-    value = None if isinstance(first["input"], dict) else first["input"]
-    return RecipeError(message, where=f"{file}: {place}", value=value, cure=cure)
+class _StrictLoader(yaml.SafeLoader):
+    """YAML whose mappings name each key once: PyYAML keeps the last of two without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} stands twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)

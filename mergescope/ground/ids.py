@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import unicodedata
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from pathlib import Path
 
 MICRO = Decimal("0.000001")
@@ -46,14 +46,17 @@ def file_hash(path: Path) -> str:
 def decimal6(value: Decimal | int | float | str) -> Decimal:
     """`value` as a decimal of at most 6 digits after the point; floats go through their shortest form.
 
-    Raises ValueError for NaN, infinities and values that need more than 6 digits.
+    Raises ValueError for what is no finite number, is 10**12 or larger, or needs more than 6 digits.
     """
-    number = Decimal(str(value))
-    if not number.is_finite():
-        raise ValueError(f"{value!r} is not a finite number")
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError("must be a number") from None
+    if not number.is_finite() or abs(number) >= 10**12:
+        raise ValueError("must be a finite number of sensible size")
     rounded = number.quantize(MICRO, ROUND_HALF_EVEN)
     if rounded != number:
-        raise ValueError(f"{value!r} has more than 6 digits after the point")
+        raise ValueError("must have at most 6 digits after the point")
     return shortest(rounded)
 
 

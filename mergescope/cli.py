@@ -1,0 +1,160 @@
+"""The command line: one command per stage. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mergescope.environment import without_telemetry
+from mergescope.ground.errors import MergescopeError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: importing rich would cost a third of the start-up
+    help="Pick the final checkpoint of a safety-tuned LLM: train, merge, judge, and choose on the frontier.",
+)
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="Recipe of the study, such as studies/demo.yaml.")]
+Store = Annotated[
+    Path, typer.Option("--store", envvar="MERGESCOPE_STORE", help="Results file.", show_default="results.duckdb")
+]
+RESULTS = Path("results.duckdb")
+
+
+def main() -> None:
+    """Run one command. A user's mistake is one line on stderr and exit code 2; a bug keeps its traceback."""
+    without_telemetry()
+    try:
+        app(prog_name="mergescope")
+    except MergescopeError as error:
+        print(error.line(), file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(help="Recipe to write, such as studies/mine.yaml.")],
+    base: Annotated[str | None, typer.Option(help="Common ancestor: folder or Hub id.")] = None,
+    safe: Annotated[str | None, typer.Option(help="model-safe: folder or Hub id.")] = None,
+    useful: Annotated[str | None, typer.Option(help="model-useful: folder or Hub id.")] = None,
+    prompts: Annotated[list[Path] | None, typer.Option(help="JSONL file of prompts; may be given again.")] = None,
+    engine: Annotated[str, typer.Option(help="transformers or vllm.")] = "transformers",
+    judge: Annotated[str, typer.Option(help="proxy, or the model name of an OpenAI-compatible judge.")] = "proxy",
+    language: Annotated[str, typer.Option(help="Language of answers and rubric: ja or en.")] = "ja",
+) -> None:
+    """Write a commented recipe for two fine-tunes that you have; asks for what no option gives."""
+    from mergescope.init import Answers, write_recipe
+
+    answers = Answers(
+        base=base or _ask("Base model (folder or Hub id)", "--base"),
+        safe=safe or _ask("model-safe (folder or Hub id)", "--safe"),
+        useful=useful or _ask("model-useful (folder or Hub id)", "--useful"),
+        prompts=tuple(prompts or [Path(_ask("Prompts (JSONL file)", "--prompts"))]),
+        engine=engine,
+        judge=judge,
+        language=language,
+    )
+    write_recipe(file, answers)
+    typer.echo(f"{file} is written; read it, then: mergescope run {shlex.quote(str(file))}")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine has and what would fail; exit code 1 if something needed is missing."""
+    from mergescope.doctor import examine, show
+
+    raise typer.Exit(show(examine()))
+
+
+@app.command()
+def run(study: StudyFile, store: Store = RESULTS) -> None:
+    """Do every stage of a study that is not done: train, merge, answer, judge."""
+    _do(study, store, "train", "merge", "eval")
+
+
+@app.command()
+def train(study: StudyFile, store: Store = RESULTS) -> None:
+    """Make the data, the base, model-safe and model-useful, as far as the recipe asks for them."""
+    _do(study, store, "train")
+
+
+@app.command()
+def merge(study: StudyFile, store: Store = RESULTS) -> None:
+    """Draw the masks of the study's merges."""
+    _do(study, store, "merge")
+
+
+@app.command("eval")
+def evaluate(study: StudyFile, store: Store = RESULTS) -> None:
+    """Have every merge and reference answer the prompts, and the judges score the answers."""
+    _do(study, store, "eval")
+
+
+@app.command()
+def dashboard(
+    store: Store = RESULTS,
+    port: Annotated[
+        int | None, typer.Option(help="Port on 127.0.0.1; the first free one from 8501 if left out.")
+    ] = None,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the browser.")] = False,
+) -> None:
+    """Show the results in the browser until stopped with Ctrl-C."""
+    from dashboard.serve import serve
+
+    raise typer.Exit(serve(store, port, open_browser))
+
+
+@app.command()
+def status(study: StudyFile, store: Store = RESULTS) -> None:
+    """Show which stages are done, what is running, and what the results file holds of the study."""
+    from mergescope.status import show
+    from mergescope.study import load_study
+
+    show(load_study(study), store)
+
+
+@app.command()
+def export(
+    study: StudyFile,
+    ratio: Annotated[str, typer.Option(help="Weight of model-safe, 0 to 1, at most 6 digits.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; must not exist.")],
+    mask_seed: Annotated[int | None, typer.Option(help="Seed of the masks; the recipe's first if left out.")] = None,
+    materialize: Annotated[bool, typer.Option("--materialize", help="Write the merged checkpoint as well.")] = False,
+    store: Store = RESULTS,
+) -> None:
+    """Write the bundle of one merge: exact mergekit config, seed, command, hashes, evidence."""
+    from mergescope.export import export_point
+    from mergescope.study import load_study
+
+    for line in export_point(load_study(study), store, ratio, mask_seed, out, materialize):
+        typer.echo(line)
+
+
+@app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="Folder that `mergescope export` wrote.")],
+    inputs: Annotated[Path, typer.Option(help="Folder that holds the inputs: base, safe, useful.")],
+) -> None:
+    """Merge a bundle again with stock mergekit and compare every tensor; exit code 1 if one differs."""
+    from mergescope.export import verify_bundle
+
+    raise typer.Exit(verify_bundle(bundle, inputs))
+
+
+def _do(file: Path, store: Path, *commands: str) -> None:
+    from mergescope.stages import do
+    from mergescope.study import load_study
+
+    do(load_study(file), store, commands)
+
+
+def _ask(question: str, option: str) -> str:
+    if not sys.stdin.isatty():
+        raise MergescopeError(f"{option} is missing", cure="give it, or run this on a terminal to be asked")
+    return str(typer.prompt(question))

@@ -1,0 +1,103 @@
+"""Writes a commented recipe for a study of two fine-tunes that the user has."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+import yaml
+
+from mergescope.ground.errors import MergescopeError
+from mergescope.ground.files import write_atomic
+from mergescope.study import parse_recipe
+
+_SET = "    - {{name: {name}, path: {path}, licence: unknown, redistributable: false}}  # licence of the texts; may they be shared?"
+_PROXY = "    - {{kind: proxy, language: {language}}}  # refusal classifier and formulas, no LLM; ja or en"
+_LLM = """\
+    - kind: openai  # any OpenAI-compatible server; prompts and answers are sent there
+      model: {model}  # the name that the server knows
+      base_url: https://api.openai.com/v1  # the server's address
+      api_key_env: OPENAI_API_KEY  # environment variable that holds the key; never write the key here
+      language: {language}  # language of the rubric: ja or en
+      temperature: 0  # 0 for the most repeatable judgements
+      repeats: 1  # judgements per answer; the median counts
+      concurrency: 16  # requests in flight at once
+      timeout_s: 60  # seconds for one request"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a recipe cannot do without. Folders and files are relative to the working directory, as typed."""
+
+    base: str
+    """Folder or Hub id of the common ancestor."""
+    safe: str
+    """Folder or Hub id of model-safe."""
+    useful: str
+    """Folder or Hub id of model-useful."""
+    prompts: Sequence[Path]
+    """JSONL files, one prompt set each."""
+    engine: str
+    """transformers or vllm."""
+    judge: str
+    """proxy, or the model name of an OpenAI-compatible judge."""
+    language: str
+    """ja or en."""
+
+
+def write_recipe(file: Path, answers: Answers) -> None:
+    """Write the recipe; raises MergescopeError where `file` exists, RecipeError where an answer is impossible."""
+    if file.exists():
+        raise MergescopeError("exists already", where=file, cure="give another name or remove it")
+    text = recipe_text(file, answers)
+    parse_recipe(text, file)
+    write_atomic(file, text)
+
+
+def recipe_text(file: Path, answers: Answers) -> str:
+    """The recipe with its comments, paths relative to `file`'s folder."""
+    template = files("mergescope").joinpath("recipe_template.yaml").read_text(encoding="utf-8")
+    language = _scalar(answers.language)
+    judges = [_PROXY.format(language=language)]
+    if answers.judge != "proxy":
+        judges.insert(0, _LLM.format(model=_scalar(answers.judge), language=language))
+    sets = [_SET.format(name=_name(p.stem), path=_scalar(_relative(str(p), file))) for p in answers.prompts]
+    return Template(template).substitute(
+        study=_name(file.stem),
+        base=_scalar(_model(answers.base, file)),
+        safe=_scalar(_model(answers.safe, file)),
+        useful=_scalar(_model(answers.useful, file)),
+        engine=_scalar(answers.engine),
+        sets="\n".join(sets),
+        judges="\n".join(judges),
+    )
+
+
+def _model(given: str, file: Path) -> str:
+    """A Hub id stays as it is; a folder is told from one by a leading dot or slash, or by being there."""
+    looks_local = given.startswith((".", "/", "~")) or Path(given).is_dir()
+    return _relative(given, file) if looks_local else given
+
+
+def _relative(given: str, file: Path) -> str:
+    path = Path(given).expanduser()
+    if path.is_absolute():
+        return path.as_posix()
+    relative = Path(os.path.relpath(path, file.parent)).as_posix()
+    return relative if relative.startswith(".") else f"./{relative}"
+
+
+def _name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:64] or "study"
+
+
+def _scalar(text: str) -> str:
+    """`text` as a YAML scalar that also fits into a flow mapping."""
+    if re.fullmatch(r"[A-Za-z0-9._/@~][A-Za-z0-9._/@~-]*", text) and isinstance(yaml.safe_load(text), str):
+        return text
+    return str(yaml.safe_dump(text, default_style='"', allow_unicode=True, width=10**6)).strip()
