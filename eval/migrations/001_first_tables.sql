@@ -39,7 +39,7 @@ CREATE TABLE checkpoint (
   ratio DECIMAL(9, 6),
   density_safe DECIMAL(9, 6),
   density_useful DECIMAL(9, 6),
-  lambda DECIMAL(9, 6),
+  lambda_ DECIMAL(9, 6),
   mask_seed BIGINT,
   normalize BOOLEAN,
   rescale BOOLEAN,
@@ -113,7 +113,7 @@ CREATE TABLE verdict (                 -- people's; append-only
   blind BOOLEAN NOT NULL,
   seen_judge BOOLEAN NOT NULL,
   p_selected DOUBLE,
-  at TIMESTAMP NOT NULL,
+  made_at TIMESTAMP NOT NULL,
   supersedes VARCHAR
 );
 CREATE TABLE choice (
@@ -124,7 +124,7 @@ CREATE TABLE choice (
   store_revision BIGINT NOT NULL,
   evidence_sha256 VARCHAR NOT NULL,
   who VARCHAR NOT NULL,
-  at TIMESTAMP NOT NULL,
+  made_at TIMESTAMP NOT NULL,
   note VARCHAR NOT NULL,
   supersedes VARCHAR
 );
