@@ -1,0 +1,104 @@
+"""Writing to the store: rows gathered, then one short transaction, at most one a second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from eval.rows import EstimateRow, Row, StudyRow
+from eval.store import open_store
+
+COMMIT_SECONDS = 1.0
+"""Least time between two commits, so that readers find the file free."""
+_REPLACED = {EstimateRow.TABLE, StudyRow.TABLE}
+"""Tables whose rows are computed anew; all others hold content under its own id, which never changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What a commit changed, as finely as pages cache; an empty string stands for all or none."""
+
+    checkpoint_id: str = ""
+    judge_id: str = ""
+    set_id: str = ""
+
+
+class StoreWriter:
+    """Gathers rows and commits them; the store is open only during a commit. One thread, one process."""
+
+    def __init__(self, path: Path, *, commit_seconds: float = COMMIT_SECONDS) -> None:
+        self._path = path
+        self._commit_seconds = commit_seconds
+        self._rows: list[Row] = []
+        self._touched: set[Touched] = set()
+        self._committed = -commit_seconds
+
+    def add(self, rows: Iterable[Row], touched: Iterable[Touched] = ()) -> None:
+        """Queue rows; rows added together are committed together. An id that the store has already is left alone."""
+        self._rows.extend(rows)
+        self._touched.update(touched)
+
+    def flush(self, *, wait: bool = False) -> bool:
+        """Commit what is queued if the last commit is long enough ago (or after waiting for that, with `wait`).
+
+        Returns whether nothing is queued any more. Raises StoreError where the store cannot be opened; the rows
+        stay queued then.
+        """
+        if not self._rows and not self._touched:
+            return True
+        pause = self._committed + self._commit_seconds - time.monotonic()
+        if pause > 0 and not wait:
+            return False
+        time.sleep(max(pause, 0.0))
+        with open_store(self._path, read_only=False) as connection:
+            write_rows(connection, self._rows, self._touched)
+        self._rows, self._touched = [], set()
+        self._committed = time.monotonic()
+        return True
+
+
+def write_rows(connection: duckdb.DuckDBPyConnection, rows: Sequence[Row], touched: Iterable[Touched] = ()) -> None:
+    """All rows and the raised revisions in one transaction; on any error nothing of it is kept."""
+    tables: dict[str, list[Row]] = {}
+    for row in rows:
+        tables.setdefault(row.TABLE, []).append(row)
+    connection.begin()
+    try:
+        for table, batch in tables.items():
+            _insert(connection, table, batch)
+        _raise_revisions(connection, set(touched) or {Touched()})
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Row]) -> None:
+    names: list[str] = [field.name for field in fields(rows[0])]  # type: ignore[arg-type]  # every Row is a dataclass
+    types = dict(
+        connection.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ?", [table]
+        ).fetchall()
+    )
+    columns = [list(column) for column in zip(*(_values(row) for row in rows), strict=True)]
+    picked = ", ".join(f"unnest(?::{types[name]}[])" for name in names)
+    verb = "INSERT OR REPLACE" if table in _REPLACED else "INSERT OR IGNORE"
+    connection.execute(f"{verb} INTO {table} ({', '.join(names)}) SELECT {picked}", columns)
+
+
+def _values(row: Row) -> tuple[Any, ...]:
+    return tuple(list(v) if isinstance(v, tuple) else v for v in astuple(row))  # type: ignore[call-overload]
+
+
+def _raise_revisions(connection: duckdb.DuckDBPyConnection, touched: set[Touched]) -> None:
+    columns = [list(column) for column in zip(*(astuple(t) for t in sorted(touched, key=astuple)), strict=True)]
+    connection.execute(
+        """INSERT INTO revision SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), 1
+        ON CONFLICT DO UPDATE SET counter = counter + 1""",
+        columns,
+    )
