@@ -10,6 +10,7 @@ from merge.config import MergeSection
 from mergescope.ground.ids import content_id
 
 Mode = Literal["complementary", "additive", "into-useful"]
+Role = Literal["base", "safe", "useful"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,27 @@ class MergePoint:
                 return Decimal(1)
             case "into-useful":
                 return None
+
+    @property
+    def base_role(self) -> Role:
+        """The model that the task vectors are counted from: model-useful in mode into-useful, else the base."""
+        return "useful" if self.mode == "into-useful" else "base"
+
+    @property
+    def term_roles(self) -> tuple[Role, ...]:
+        """The models whose task vectors are added, in the order in which mergekit draws their masks."""
+        return ("safe",) if self.mode == "into-useful" else ("safe", "useful")
+
+    def weight(self, role: Role) -> Decimal:
+        """The weight of one term; raises ValueError for a model that is none (a slip of the caller)."""
+        value = {"safe": self.weight_safe, "useful": self.weight_useful}.get(role)
+        if value is None:
+            raise ValueError(f"{role} is no term of mode {self.mode}")
+        return value
+
+    def density(self, role: Role) -> Decimal:
+        """The share of one term's task vector that is kept, above 0 and at most 1."""
+        return self.density_safe if role == "safe" else self.density_useful
 
     @property
     def label(self) -> str:

@@ -1,0 +1,141 @@
+"""The weights of any merge point, blended in memory from mapped files and masks: equal to mergekit's in every bit."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from merge.identity import weights_hash
+from merge.kernel import CompiledBlend, TermTensors, blend_eager, compiler_works, factors_of
+from merge.masks import TensorRecord, Term, mask_setting, open_masks
+from merge.planes import mapped, plane_bytes
+from merge.points import MergePoint, Role
+from merge.sources import MappedCheckpoint, Models, stored_dtype
+from mergescope.ground.errors import CheckpointError, MergescopeError
+from mergescope.ground.ids import canonical_json
+
+KernelKind = Literal["auto", "eager", "compiled"]
+COMPILE_PARAMETERS = 200_000_000
+"""Fewest parameters of a model for which `auto` compiles: below, the start costs more than a sweep's blends."""
+PLANES = "planes.bin"
+
+
+class Blender:
+    """Three checkpoint folders and their masks, opened for blending. One serves a whole sweep."""
+
+    def __init__(
+        self,
+        base: Path,
+        safe: Path,
+        useful: Path,
+        masks: Path,
+        *,
+        out_dtype: str | None = None,
+        kernel: KernelKind = "auto",
+    ) -> None:
+        """Map the files; nothing is read yet.
+
+        masks: a folder from `merge.masks.masks_for`. out_dtype: torch's name of the output's dtype, None for the
+        one that the merge's base is stored in. Raises CheckpointError where the models are not those that the
+        masks were made from.
+        """
+        self._masks = open_masks(masks)
+        models = Models(base, safe, useful)
+        _check_unchanged(models, self._masks.inputs)
+        self._sources = {role: MappedCheckpoint(models.folder(role)) for role in self._masks.inputs}
+        self._planes = mapped(masks / PLANES)
+        self.out_dtype = out_dtype or stored_dtype(models.folder(self._masks.base_role))
+        """torch's name of the output's dtype."""
+        parameters = sum(_numel(record) for record in self._masks.tensors)
+        self.kernel: KernelKind = _kernel_kind(kernel, parameters)
+        """Which form of the kernel runs; the bits are the same."""
+        self._blend_into = CompiledBlend() if self.kernel == "compiled" else blend_eager
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the merged checkpoint's tensors, in the order in which they come; tied heads as mergekit writes."""
+        return [record.name for record in self._masks.tensors]
+
+    @property
+    def threads(self) -> int:
+        """mergekit's --num-threads that the scales were made with."""
+        return self._masks.threads
+
+    @property
+    def level(self) -> str:
+        """The CPU kernel level that the scales were made with."""
+        return self._masks.kernel_level
+
+    def blend(self, point: MergePoint) -> Iterator[tuple[str, torch.Tensor]]:
+        """Every tensor of the merge by name, one at a time; each is the caller's own.
+
+        Raises MergescopeError for a point of another mode, density or seed than the masks'.
+        """
+        self._check_point(point)
+        for record in self._masks.tensors:
+            yield record.name, self._tensor(record, point)
+
+    def blend_many(self, points: list[MergePoint]) -> Iterator[tuple[str, list[torch.Tensor]]]:
+        """As `blend` for several points at once: sources and masks of a tensor are read from disk once.
+
+        Memory: one output tensor per point.
+        """
+        for point in points:
+            self._check_point(point)
+        for record in self._masks.tensors:
+            yield record.name, [self._tensor(record, point) for point in points]
+
+    def _tensor(self, record: TensorRecord, point: MergePoint) -> torch.Tensor:
+        base = self._source(self._masks.base_role, record.base_source)
+        out = torch.empty(record.shape, dtype=getattr(torch, record.dtype or self.out_dtype))
+        if not record.terms:
+            return out.copy_(base.to(torch.float32).view(record.shape))
+        terms = [self._term(term, _numel(record), point) for term in record.terms]
+        self._blend_into(base, terms, factors_of(terms, float(point.lambda_)), out.view(-1))
+        return out
+
+    def _term(self, term: Term, count: int, point: MergePoint) -> TermTensors:
+        plane = None if term.plane is None else self._planes[term.plane : term.plane + plane_bytes(count)]
+        return TermTensors(self._source(term.role, term.source), plane, term.scale, float(point.weight(term.role)))
+
+    def _source(self, role: Role, name: str) -> torch.Tensor:
+        return self._sources[role].tensor(name).reshape(-1)
+
+    def _check_point(self, point: MergePoint) -> None:
+        if point.normalize or canonical_json(mask_setting(point)) != canonical_json(self._masks.setting):
+            raise MergescopeError(
+                "this merge point needs other masks than those opened",
+                where=self._masks.folder,
+                value=point.label,
+                cure="make masks for its mode, densities and seed",
+            )
+
+
+def _numel(record: TensorRecord) -> int:
+    return functools.reduce(lambda a, b: a * b, record.shape, 1)
+
+
+def _kernel_kind(wanted: KernelKind, parameters: int) -> KernelKind:
+    if wanted == "eager" or (wanted == "auto" and parameters < COMPILE_PARAMETERS):
+        return "eager"
+    if compiler_works():
+        return "compiled"
+    if wanted == "compiled":
+        raise MergescopeError("no C++ compiler that torch.compile can use", cure="install g++, or take kernel=auto")
+    print("merge: no C++ compiler found, so blending takes the slow form (same bits)", file=sys.stderr)
+    return "eager"
+
+
+def _check_unchanged(models: Models, made_from: dict[Role, str]) -> None:
+    for role, digest in made_from.items():
+        if weights_hash(models.folder(role)) != digest:
+            raise CheckpointError(
+                "the weights changed since the masks were made",
+                where=models.folder(role),
+                cure="run the merge stage again",
+            )

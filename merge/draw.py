@@ -1,0 +1,191 @@
+"""Draws the masks and scales of a merge: `python -m merge.draw JOB.json OUT`, in a process of its own.
+
+The process starts as the stock `mergekit-yaml` does: same options, seed, threads, planner, loader, executor. Only
+the merge method differs: it sees every group of tensors in the order and generator state in which `dare_ties`
+would, and keeps what is random or depends on the order of a sum, instead of a merged tensor.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+import transformers
+import yaml
+from mergekit import merge_methods
+from mergekit.architecture import get_architecture_info
+from mergekit.config import MergeConfiguration
+from mergekit.graph import Executor
+from mergekit.io.tasks import LoaderCache, SaveTensor
+from mergekit.merge_methods.base import GroupMergeMethod, MergeMethodSpec, TensorGroup
+from mergekit.merge_methods.registry import register
+from mergekit.merge_methods.task_adapter import ExecuteMergeMethodTask
+from mergekit.options import MergeOptions
+from mergekit.plan import MergePlanner
+
+from merge.planes import pack
+
+METHOD = "mergescope_dare_masks"
+PLANES = "planes.bin"
+INDEX = "index.json"
+TINY = 1e-7
+"""Below this L1 norm mergekit leaves a task vector unscaled."""
+ALIGNMENT = 64
+"""Planes start at multiples of this many bytes."""
+
+
+class RefusedError(Exception):
+    """An input that no merge can use; the parent process shows it to the user."""
+
+    def __init__(self, what: str, role: str, value: str | None = None) -> None:
+        super().__init__(what)
+        self.what, self.role, self.value = what, role, value
+
+
+@dataclass(frozen=True)
+class MaskMethod(GroupMergeMethod):  # type: ignore[misc]  # mergekit is untyped
+    """Stands in for dare_ties: draws the same masks, computes the same scales, merges nothing."""
+
+    planes: BinaryIO
+    """Where the planes go, one after another."""
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By output tensor: shape, and the mask and scale of each term's model."""
+
+    @property
+    def spec(self) -> MergeMethodSpec:
+        """dare_ties' parameters and contract, under our own name."""
+        stock = merge_methods.get("dare_ties").spec
+        return MergeMethodSpec(name=METHOD, parameters=stock.parameters, contract=stock.contract)
+
+    def merge_group(self, group: TensorGroup, /, **parameters: Any) -> torch.Tensor:
+        """Record the group's masks and scales; the base is returned for its shape alone."""
+        base = group.base.tensor
+        _refuse_unless_finite(base, group.metadata.name, str(group.base.id))
+        terms = {}
+        for entry in group.non_base:
+            density = parameters["density"][entry.id]
+            mask, scale = drawn(entry.tensor - base, density, rescale=parameters["rescale"])
+            if scale is None:
+                _refuse_unless_finite(entry.tensor, group.metadata.name, str(entry.id))
+                raise RefusedError(f"tensor {group.metadata.name} overflows float32 when summed", str(entry.id))
+            terms[str(entry.id)] = {"scale": scale, "plane": None if mask is None else self._append(mask)}
+        self.records[group.metadata.name] = {"shape": list(base.shape), "terms": terms}
+        return base
+
+    def _append(self, mask: torch.Tensor) -> int:
+        place = -(-self.planes.tell() // ALIGNMENT) * ALIGNMENT
+        self.planes.seek(place)
+        self.planes.write(memoryview(pack(mask).numpy()))
+        return place
+
+
+def drawn(delta: torch.Tensor, density: float, *, rescale: bool) -> tuple[torch.Tensor | None, float | None]:
+    """DARE's mask and mergekit's scale k = |d|_1 / |m d|_1 for one task vector, as mergekit computes them.
+
+    delta: float32. Returns the bool mask in delta's shape, None where density >= 1 draws nothing; and k, None
+    where the task vector is not finite.
+    """
+    before = delta.abs().sum()
+    if not bool(torch.isfinite(before)):
+        return None, None
+    if density >= 1:
+        return None, 1.0
+    mask = _bernoulli(delta, density)
+    if not rescale:
+        return mask, 1.0
+    after = (delta * mask).abs().sum()
+    scale = 1.0 if before < TINY or after < TINY else float(before / after)
+    return mask, scale
+
+
+def _bernoulli(delta: torch.Tensor, density: float) -> torch.Tensor:
+    """The bits of torch.bernoulli(density), and the generator's state after it, in less than half its time."""
+    if delta.is_contiguous():
+        return torch.rand(delta.shape) < density
+    return torch.bernoulli(torch.full_like(delta, density)) > 0
+
+
+def _refuse_unless_finite(tensor: torch.Tensor, name: str, model: str) -> None:
+    # A sum of absolute values is finite only if each is, and needs no second tensor of bools.
+    if not bool(torch.isfinite(tensor.abs().sum())) and not bool(torch.isfinite(tensor).all()):
+        raise RefusedError(f"tensor {name} holds NaN or infinity", model)
+
+
+def draw(job: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Run mergekit's own plan with `MaskMethod` in the method's place; returns the index of what was drawn."""
+    options = MergeOptions(random_seed=job["seed"], num_threads=job["threads"], device="cpu", quiet=True)
+    options.apply_global_options()
+    transformers.trainer_utils.set_seed(options.random_seed)
+    with (out / PLANES).open("wb") as planes:
+        method = MaskMethod(planes=planes)
+        register(method)
+        tasks = _planned(job["config"], options)
+        print(json.dumps({"total": len(tasks)}), flush=True)
+        executor = Executor([task.tensor_task for task in tasks], math_device="cpu", storage_device="cpu")
+        order = [_told(task.output_weight.name) for task, _ in executor.run(quiet=True)]
+    by_name = {task.tensor_name: task for task in tasks}
+    return {"tensors": list(_index(method.records, [by_name[name] for name in order]))}
+
+
+def _told(name: str) -> str:
+    print(json.dumps({"done": name}), flush=True)
+    return name
+
+
+def _planned(config_text: str, options: MergeOptions) -> list[SaveTensor]:
+    config = MergeConfiguration.model_validate(yaml.safe_load(config_text))
+    config.merge_method = METHOD
+    architecture = get_architecture_info(config, options)
+    LoaderCache().setup(options=options)
+    planner = MergePlanner(config, architecture, options, config.base_model.config())
+    return [task for task in planner.plan_to_disk(out_path="unused") if isinstance(task, SaveTensor)]
+
+
+def _index(records: dict[str, dict[str, Any]], tasks: list[SaveTensor]) -> Iterator[dict[str, Any]]:
+    for task in tasks:
+        if task.tensor_name not in records:
+            raise RefusedError(
+                f"tensor {task.tensor_name} is no floating-point weight: only mergekit itself merges it", ""
+            )
+        yield {
+            "name": task.tensor_name,
+            "dtype": task.dtype,
+            "sources": _sources(task.tensor_task),
+            **records[task.tensor_name],
+        }
+
+
+def _sources(task: ExecuteMergeMethodTask) -> dict[str, str]:
+    """By model: the stored tensor that the output is made of. Raises RefusedError where it spans many."""
+    found = {}
+    for load in task.gather_tensors.arguments().values():
+        name = load._resolve_name(LoaderCache().get(load.model))
+        if name is None and not load.optional:
+            raise RefusedError(
+                f"tensor {load.tensor} is made of several stored ones (fused experts): not merged in memory yet",
+                str(load.model),
+            )
+        if name is not None:
+            found[str(load.model)] = name
+    return found
+
+
+def main(job_file: str, out: str) -> int:
+    """Exit code 0, or 3 with the refusal as a JSON line."""
+    job = json.loads(Path(job_file).read_text(encoding="utf-8"))
+    try:
+        index = draw(job, Path(out))
+    except RefusedError as refusal:
+        print(json.dumps({"refused": refusal.what, "model": refusal.role}), flush=True)
+        return 3
+    (Path(out) / INDEX).write_text(json.dumps(index, allow_nan=False), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

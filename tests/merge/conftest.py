@@ -1,0 +1,117 @@
+"""Small random models, and merges of them by the stock command, made once per run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from merge.mergekit_yaml import INPUTS, mergekit_config, to_yaml
+from merge.points import MergePoint, Mode
+from merge.sources import Models
+from merge.stock import stock_merge
+
+SEED = 11
+FAMILIES = {"llama": "LlamaConfig", "qwen3": "Qwen3Config", "gemma2": "Gemma2Config", "mistral": "MistralConfig"}
+
+
+def a_point(
+    ratio: str = "0.3",
+    mode: Mode = "complementary",
+    safe: str = "0.5",
+    useful: str = "0.5",
+    lambda_: str = "1",
+    seed: int = SEED,
+) -> MergePoint:
+    """A merge point in few words."""
+    return MergePoint(
+        method="dare_ties",
+        mode=mode,
+        ratio=Decimal(ratio),
+        density_safe=Decimal(safe),
+        density_useful=Decimal(useful),
+        lambda_=Decimal(lambda_),
+        mask_seed=seed,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Three models to merge."""
+
+    models: Models
+    dtype: str
+
+
+def build_models(folder: Path, *, family: str = "llama", tied: bool = False, dtype: str = "float32") -> World:
+    """A base with negative zeros in it, and two fine-tunes that moved away from it, some entries not at all."""
+    import torch
+    import transformers
+
+    generator = torch.Generator().manual_seed(3)
+    config = getattr(transformers, FAMILIES[family])(
+        vocab_size=1000,
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=16,
+        max_position_embeddings=64,
+        tie_word_embeddings=tied,
+    )
+    torch.manual_seed(5)
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
+    for role in ("base", "safe", "useful"):
+        with torch.no_grad():
+            for weight in model.parameters():
+                _change(weight.view(-1), role, generator)
+        model.save_pretrained(folder / role)
+    return World(Models(folder / "base", folder / "safe", folder / "useful"), dtype)
+
+
+def _change(flat: torch.Tensor, role: str, generator: torch.Generator) -> None:  # noqa: F821 - imported late
+    import torch
+
+    if role == "base":
+        flat[::5] = -0.0
+        return
+    step = torch.randn(flat.shape, generator=generator) * 0.01
+    step[::3] = 0.0
+    # model-safe is saved before model-useful is made from it: their task vectors overlap and differ.
+    flat.add_(step.to(flat.dtype))
+    flat[::10] = 0.0 if role == "safe" else -0.0
+
+
+@pytest.fixture(scope="session")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., World]:
+    """Models by family, tying and dtype, each made once."""
+    made: dict[tuple[str, bool, str], World] = {}
+
+    def get(family: str = "llama", *, tied: bool = False, dtype: str = "float32") -> World:
+        key = (family, tied, dtype)
+        if key not in made:
+            made[key] = build_models(tmp_path_factory.mktemp("models"), family=family, tied=tied, dtype=dtype)
+        return made[key]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Weights merged by the stock command, each setting run once."""
+    made: dict[object, Path] = {}
+
+    def get(world: World, point: MergePoint, *, threads: int = 1, level: str) -> Path:
+        key = (world.models, point, threads)
+        if key not in made:
+            text = to_yaml(mergekit_config(point, INPUTS["base"], INPUTS["safe"], INPUTS["useful"], world.dtype))
+            roles = (point.base_role, *point.term_roles)
+            room = tmp_path_factory.mktemp("stock")
+            made[key] = stock_merge(room, text, world.models, roles, seed=point.mask_seed, threads=threads, level=level)
+        return made[key]
+
+    return get
