@@ -16,7 +16,11 @@ from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import write_atomic
 from mergescope.study import parse_recipe
 
-_SET = "    - {{name: {name}, path: {path}, licence: unknown, redistributable: false}}  # licence of the texts; may they be shared?"
+_SET = """\
+    - name: {name}  # the set's name on the dashboard
+      path: {path}  # the file
+      licence: unknown  # licence of the texts, as an SPDX name where there is one
+      redistributable: false  # whether the texts may leave with a shared copy of the results"""
 _PROXY = "    - {{kind: proxy, language: {language}}}  # refusal classifier and formulas, no LLM; ja or en"
 _LLM = """\
     - kind: openai  # any OpenAI-compatible server; prompts and answers are sent there

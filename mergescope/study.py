@@ -86,6 +86,11 @@ class Study:
         local = self.resolve(named)
         return local if local.exists() or named.startswith((".", "/", "~")) else named
 
+    @property
+    def is_local(self) -> bool:
+        """Whether all three models are folders, so that nothing needs the Hub."""
+        return all(isinstance(self.model(role), Path) for role in ("base", "safe", "useful"))
+
 
 def load_study(file: Path) -> Study:
     """Read a recipe; raises RecipeError naming file, recipe path, value and cure on one line."""
@@ -107,10 +112,10 @@ def parse_recipe(text: str, file: Path) -> Recipe:
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
-        raise complaint(file, raw, error, recipe_keys()) from None
+        raise complaint(file, raw, error, known_keys()) from None
 
 
-def recipe_keys() -> frozenset[str]:
+def known_keys() -> frozenset[str]:
     """Every key that a recipe may hold, whatever its section."""
     schema = Recipe.model_json_schema()
     return frozenset(key for part in [schema, *schema["$defs"].values()] for key in part.get("properties", {}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -54,11 +55,13 @@ def read_json(path: Path) -> Any:
 def fresh_folder(path: Path) -> Iterator[Path]:
     """A new folder beside `path` that takes its place when the block ends well, and vanishes otherwise.
 
-    Whatever stood at `path` is replaced. A kill leaves only a `.part` folder, which the next call removes.
+    Whatever stood at `path` is replaced. A kill leaves only a `.part` folder, which the next call removes; each
+    process has its own, so that a child which outlives a killed parent cannot write into its successor's.
     """
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     old = path.with_name(f".{path.name}.old")
-    shutil.rmtree(part, ignore_errors=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        shutil.rmtree(left, ignore_errors=True)
     part.mkdir(parents=True)
     try:
         yield part

@@ -1,0 +1,131 @@
+"""Which keys of a recipe change what a study makes, and which only say where, how fast or under what name."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from mergescope.ground.ids import full_hash
+from mergescope.study import Recipe
+
+NO_EFFECT = frozenset(
+    {
+        "study",  # a name
+        "models.base",  # where a model lies; its weights count, by their hashes
+        "models.safe",
+        "models.useful",
+        "train.pretrain.corpus",  # where data lie; their contents count
+        "train.safe.triples",
+        "train.useful.triples",
+        "train.safe.gradient_checkpointing",  # computes the same numbers twice
+        "train.useful.gradient_checkpointing",
+        "eval.sets.path",
+        "eval.engine.device",  # how fast
+        "eval.engine.batch_size",
+        "eval.engine.tensor_parallel",
+        "eval.judges.api_key_env",  # who pays
+        "eval.judges.concurrency",
+        "eval.judges.timeout_s",
+    }
+)
+"""Keys that change no answer, score or weight: editing them repeats no work."""
+
+EFFECT = frozenset(
+    {
+        "seed",
+        "world.seed",
+        "train.seed",
+        *(
+            f"train.pretrain.{key}"
+            for key in ("hidden_size", "layers", "heads", "vocab_size", "steps", "batch_size", "learning_rate")
+        ),
+        *(
+            f"train.{model}.{key}"
+            for model in ("safe", "useful")
+            for key in (
+                "epochs",
+                "steps",
+                "batch_size",
+                "micro_batch_size",  # sums in another order
+                "learning_rate",
+                "beta",
+                "sft_weight",
+                "max_length",
+                "dtype",
+            )
+        ),
+        "merge.method",
+        "merge.mode",
+        "merge.ratios",
+        "merge.ratios.start",
+        "merge.ratios.stop",
+        "merge.ratios.steps",
+        "merge.density_safe",
+        "merge.density_useful",
+        "merge.lambda",
+        "merge.mask_seeds",
+        "merge.threads",  # the scales' last bits depend on it
+        "eval.sets.name",
+        "eval.sets.licence",
+        "eval.sets.redistributable",
+        "eval.engine.kind",
+        "eval.engine.dtype",
+        "eval.engine.max_model_len",  # longer prompts are not answered
+        "eval.sampling.temperature",
+        "eval.sampling.max_tokens",
+        "eval.sampling.samples",
+        "eval.judges.kind",
+        "eval.judges.model",
+        "eval.judges.base_url",
+        "eval.judges.language",
+        "eval.judges.temperature",
+        "eval.judges.repeats",
+        "eval.confirm_share",
+    }
+)
+"""Keys that are part of what is made: editing them makes new work, and only that."""
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """sha256 over what of a recipe changes its output."""
+    return full_hash(_without(recipe.model_dump(mode="json", by_alias=True), ""))
+
+
+def recipe_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[str]:
+    """The path of every key that a recipe can hold; list indices are left out."""
+    for name, field in model.model_fields.items():
+        path = f"{prefix}{field.alias or name}"
+        sections = list(_sections(field.annotation))
+        for section in sections:
+            yield from recipe_keys(section, f"{path}.")
+        if not sections or _takes_plain_values(field.annotation):
+            yield path
+
+
+def _without(value: Any, path: str) -> Any:
+    if isinstance(value, list):
+        return [_without(entry, path) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    inner = {key: f"{path}.{key}" if path else key for key in value}
+    return {key: _without(entry, inner[key]) for key, entry in value.items() if inner[key] not in NO_EFFECT}
+
+
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The recipe sections that a field's type mentions."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _sections(part)
+
+
+def _takes_plain_values(annotation: Any) -> bool:
+    """Whether a field that takes a section also takes a list of plain values, as `merge.ratios` does."""
+    if get_origin(annotation) is Annotated:
+        return _takes_plain_values(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return any(get_origin(part) is tuple and not list(_sections(part)) for part in get_args(annotation))
+    return False

@@ -1,0 +1,56 @@
+"""What a study reads, checked before anything is made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eval.prompts import PromptSet, load_prompt_sets
+from eval.store import open_store
+from mergescope.ground.errors import DataError
+from mergescope.study import Study
+from trainer.config import TrainSection
+
+
+def check_inputs(study: Study, store: Path) -> None:
+    """Read every data file and look at the store, so that a mistake costs seconds and not a training.
+
+    Files that the world stage will make are left out until they are there. Raises DataError and StoreError.
+    """
+    if store.exists():
+        with open_store(store, read_only=False):
+            pass
+    if _awaits_world(study):
+        return
+    train = study.recipe.train
+    if isinstance(train, TrainSection):
+        from trainer.triples import check_overlap, load_triples
+
+        held_out = held_out_prompts(study)
+        for path in dict.fromkeys([*train.safe.triples, *train.useful.triples]):
+            check_overlap(load_triples(study.resolve(path)), held_out)
+        if train.pretrain is not None and not study.resolve(train.pretrain.corpus).is_file():
+            cure = "correct `train.pretrain.corpus`"
+            raise DataError("no such corpus", where=study.resolve(train.pretrain.corpus), cure=cure)
+    else:
+        prompt_sets(study)
+
+
+def prompt_sets(study: Study) -> tuple[PromptSet, ...]:
+    """The study's prompt sets; raises DataError naming file, line, field and cure."""
+    recipe = study.recipe
+    return load_prompt_sets(recipe.eval.sets, study.file.parent, recipe.seed, recipe.eval.confirm_share)
+
+
+def held_out_prompts(study: Study) -> list[str]:
+    """Every user turn of the evaluation: none of them may be trained on."""
+    return [
+        message["content"]
+        for prompt_set in prompt_sets(study)
+        for item in prompt_set.items
+        for message in item.messages
+        if message["role"] == "user"
+    ]
+
+
+def _awaits_world(study: Study) -> bool:
+    return study.recipe.world is not None and not (study.folder / "world").is_dir()

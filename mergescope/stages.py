@@ -1,0 +1,175 @@
+"""The stages of a study, in order: each finds its own finished work and leaves it alone."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mergescope.environment import offline
+from mergescope.ground.errors import MergescopeError
+from mergescope.ground.files import MANIFEST, read_manifest
+from mergescope.ground.progress import Reporter
+from mergescope.inputs import check_inputs, held_out_prompts
+from mergescope.lock import locked
+from mergescope.study import Recipe, Study
+from mergescope.sweep import draw_masks, sweep
+from trainer.config import TrainSection
+
+Command = Literal["train", "merge", "eval"]
+PROGRESS = "progress.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What every stage is given."""
+
+    study: Study
+    store: Path
+    """The results file."""
+    reporter: Reporter
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of a study."""
+
+    name: str
+    """As users see it."""
+    command: Command
+    """The command that does this stage alone; `run` does all of them."""
+    folder: str | None
+    """Its folder in the study's, whose manifest says that it is done; None: its work lies in the store."""
+    do: Callable[[Work], None]
+    """Does what is missing."""
+
+    def is_made(self, study: Study) -> bool:
+        """Whether the stage has finished once; whether with the recipe's present values, only its run can tell."""
+        return self.folder is not None and any(study.folder.glob(f"{self.folder}/**/{MANIFEST}"))
+
+
+def stages_of(recipe: Recipe) -> list[Stage]:
+    """The stages that a recipe asks for, in order."""
+    training = recipe.train != "skip"
+    wanted = {
+        "world": recipe.world is not None,
+        "base": isinstance(recipe.train, TrainSection) and recipe.train.pretrain is not None,
+        "safe": training,
+        "useful": training,
+    }
+    return [stage for stage in STAGES if wanted.get(stage.name, True)]
+
+
+def do(study: Study, store: Path, commands: Sequence[str]) -> None:
+    """Do the stages of `commands` that are not done, one process at a time.
+
+    Raises the MergescopeError family for whatever the user can mend, before any work where that can be seen then.
+    """
+    if study.is_local:
+        offline()
+    stages = stages_of(study.recipe)
+    todo = [stage for stage in stages if stage.command in commands]
+    _require_earlier(study, [stage for stage in stages if stage.command not in commands], todo)
+    check_inputs(study, store)
+    with locked(study.folder):
+        work = Work(study, store, Reporter(sys.stderr, study.folder / PROGRESS))
+        for stage in todo:
+            _do_one(stage, work)
+
+
+def _do_one(stage: Stage, work: Work) -> None:
+    started = time.monotonic()
+    work.reporter.stage(stage.name)
+    before = _finished(stage, work.study)
+    with _threads_kept():
+        stage.do(work)
+    fresh = stage.folder is None or _finished(stage, work.study) != before
+    seconds = time.monotonic() - started
+    work.reporter.say(f"[{stage.name}] done in {seconds:.1f} s" if fresh else f"[{stage.name}] was done already")
+
+
+def _finished(stage: Stage, study: Study) -> dict[str, float]:
+    """When each manifest of the stage was written."""
+    if stage.folder is None:
+        return {}
+    return {str(path): path.stat().st_mtime for path in study.folder.glob(f"{stage.folder}/**/{MANIFEST}")}
+
+
+def _require_earlier(study: Study, others: Sequence[Stage], todo: Sequence[Stage]) -> None:
+    """Refuse to start where models are not trained; masks are no condition, since the sweep draws missing ones."""
+    for stage in others:
+        if stage.command == "train" and todo and not stage.is_made(study):
+            cure = "run `mergescope train` on this recipe first"
+            raise MergescopeError(f"the stage {stage.name} has not finished", where=study.file, cure=cure)
+
+
+@contextmanager
+def _threads_kept() -> Iterator[None]:
+    """Training settles torch's number of threads; later stages shall find the machine's own, resumed or not."""
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _world(work: Work) -> None:
+    from trainer.stages import make_world
+
+    if work.study.recipe.world is None:
+        raise ValueError("the recipe has no world")
+    make_world(work.study.folder / "world", work.study.recipe.world, work.reporter)
+    check_inputs(work.study, work.store)
+
+
+def _base(work: Work) -> None:
+    from trainer.stages import make_base
+
+    study, train = work.study, _training(work.study)
+    if train.pretrain is None:
+        raise ValueError("the recipe does not make its base")
+    corpus = study.resolve(train.pretrain.corpus)
+    make_base(study.folder / "base", train.pretrain, corpus, train.seed, work.reporter)
+
+
+def _finetune(role: Literal["safe", "useful"]) -> Callable[[Work], None]:
+    def make(work: Work) -> None:
+        from trainer.stages import make_finetune
+
+        study, train = work.study, _training(work.study)
+        section = train.safe if role == "safe" else train.useful
+        make_finetune(
+            study.folder / f"model-{role}",
+            role,
+            section,
+            study.model("base"),
+            [study.resolve(path) for path in section.triples],
+            held_out_prompts(study),
+            train.seed,
+            work.reporter,
+        )
+
+    return make
+
+
+def _training(study: Study) -> TrainSection:
+    if study.recipe.train == "skip":
+        raise ValueError("the recipe trains nothing")
+    return study.recipe.train
+
+
+STAGES = (
+    Stage("world", "train", "world", _world),
+    Stage("base", "train", "base", _base),
+    Stage("safe", "train", "model-safe", _finetune("safe")),
+    Stage("useful", "train", "model-useful", _finetune("useful")),
+    Stage("masks", "merge", "masks", lambda work: draw_masks(work.study, work.reporter)),
+    Stage("sweep", "eval", None, lambda work: sweep(work.study, work.store, work.reporter)),
+)
+"""All stages in the order in which they run."""
