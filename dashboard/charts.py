@@ -1,0 +1,283 @@
+"""The figures, as pure functions of values. Shares arrive in per cent, scores as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from dashboard.colours import VERDICT_FILL, Palette, Verdict, ratio_colour
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A value on an axis with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One checkpoint on the frontier chart."""
+
+    handle: str
+    label: str
+    ratio: float | None
+    """None for references."""
+    mask_seed: int | None
+    x: Spread
+    y: Spread
+    on_frontier: bool
+    hover: str
+    """Escaped HTML for the hover box."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One metric along the ratio for one mask seed; values by rising ratio."""
+
+    title: str
+    mask_seed: int | None
+    handles: tuple[str, ...]
+    ratios: tuple[float, ...]
+    spreads: tuple[Spread, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One square of the failure matrix."""
+
+    row: str
+    column: str
+    share: float
+    """Share of failures among this cell's answers, 0-1."""
+    hover: str
+    pick: tuple[str, str]
+    """Category and checkpoint handle, returned by a click."""
+
+
+def frontier(
+    spots: Sequence[Spot], *, x_title: str, y_title: str, picked: str, mixing: str, colours: Palette
+) -> go.Figure:
+    """Merge points in ratio order on two metrics, with intervals, ends and references.
+
+    `picked` is the handle of the point drawn large; `mixing` names the straight line between the two references.
+    """
+    points = [spot for spot in spots if spot.ratio is not None]
+    references = [spot for spot in spots if spot.ratio is None]
+    figure = go.Figure()
+    _add_mixing_line(figure, references, mixing, colours)
+    for seed in dict.fromkeys(spot.mask_seed for spot in points):
+        chain = sorted((s for s in points if s.mask_seed == seed), key=lambda s: s.ratio or 0.0)
+        figure.add_trace(_line([s.x.value for s in chain], [s.y.value for s in chain], colours.muted, 1, opacity=0.5))
+    for spot in spots:
+        figure.add_trace(_bars(spot, _tone(spot, colours)))
+    figure.add_trace(_markers(points, picked, colours))
+    figure.add_trace(_reference_markers(references, picked, colours))
+    for spot in _labelled(points, references, picked):
+        _add_label(figure, spot, spots, bold=spot.handle == picked, colours=colours)
+    figure.update_layout(**_layout(colours, height=430), xaxis_title=x_title, yaxis_title=y_title)
+    return figure
+
+
+def small_multiples(curves: Sequence[Curve], *, picked_ratio: float | None, columns: int, colours: Palette) -> go.Figure:
+    """Every metric against the ratio with its interval band, and a line at the picked ratio."""
+    titles = list(dict.fromkeys(curve.title for curve in curves))
+    rows = max(1, -(-len(titles) // columns))
+    figure = make_subplots(
+        rows=rows, cols=columns, subplot_titles=titles, horizontal_spacing=0.05, vertical_spacing=0.36 / rows
+    )
+    banded: set[str] = set()
+    for curve in curves:
+        index = titles.index(curve.title)
+        place = {"row": index // columns + 1, "col": index % columns + 1}
+        if curve.title not in banded:
+            figure.add_trace(_band(curve, colours), **place)
+            banded.add(curve.title)
+        figure.add_trace(_curve(curve, colours), **place)
+    if picked_ratio is not None:
+        for index in range(len(titles)):
+            figure.add_vline(
+                picked_ratio, row=index // columns + 1, col=index % columns + 1, line={"color": colours.ink, "width": 1}
+            )
+    figure.update_layout(**_layout(colours, height=190 * rows + 20))
+    figure.update_layout(margin={"l": 34, "r": 8, "t": 28, "b": 26}, clickmode="event+select")
+    figure.update_annotations(font={"size": 12, "color": colours.ink})
+    figure.update_xaxes(range=[-0.02, 1.02], tickvals=[0, 0.25, 0.5, 0.75, 1])
+    return figure
+
+
+def failure_matrix(cells: Sequence[Cell], *, verdict: Verdict, colours: Palette) -> go.Figure:
+    """Category by checkpoint; the area of each square is the share of failures, a dot where there is none."""
+    rows = list(dict.fromkeys(cell.row for cell in cells))
+    columns = list(dict.fromkeys(cell.column for cell in cells))
+    fill = VERDICT_FILL[verdict]
+    figure = go.Figure(
+        go.Scatter(
+            x=[cell.column for cell in cells],
+            y=[cell.row for cell in cells],
+            mode="markers",
+            marker={
+                "symbol": "square",
+                "size": [3 + 19 * cell.share**0.5 for cell in cells],
+                "color": [fill if cell.share > 0 else colours.grid for cell in cells],
+                "line": {"width": 0},
+                "opacity": 1,
+            },
+            customdata=[list(cell.pick) for cell in cells],
+            text=[cell.hover for cell in cells],
+            hovertemplate="%{text}<extra></extra>",
+            selected={"marker": {"opacity": 1}},
+            unselected={"marker": {"opacity": 1}},
+        )
+    )
+    figure.update_layout(**_layout(colours, height=70 + 26 * len(rows)))
+    figure.update_layout(margin={"l": 8, "r": 8, "t": 28, "b": 8})
+    figure.update_xaxes(type="category", categoryarray=columns, categoryorder="array", side="top", automargin=True)
+    figure.update_yaxes(type="category", categoryarray=rows[::-1], categoryorder="array", automargin=True)
+    return figure
+
+
+def _layout(colours: Palette, height: int) -> dict[str, Any]:
+    axis = {
+        "gridcolor": colours.grid,
+        "zeroline": False,
+        "tickfont": {"size": 12, "color": colours.muted},
+        "title_font": {"size": 13, "color": colours.ink},
+        "title_standoff": 8,
+    }
+    return {
+        "height": height,
+        "margin": {"l": 58, "r": 14, "t": 8, "b": 46},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"size": 12, "color": colours.ink},
+        "showlegend": False,
+        "hovermode": "closest",
+        "dragmode": False,
+        "clickmode": "event+select",
+        "xaxis": axis,
+        "yaxis": axis,
+        "hoverlabel": {"align": "left", "font": {"size": 12}},
+    }
+
+
+def _line(x: list[float], y: list[float], colour: str, width: float, **more: Any) -> go.Scatter:
+    return go.Scatter(x=x, y=y, mode="lines", line={"color": colour, "width": width}, hoverinfo="skip", **more)
+
+
+def _tone(spot: Spot, colours: Palette) -> str:
+    return colours.muted if spot.ratio is None else ratio_colour(spot.ratio, colours)
+
+
+def _bars(spot: Spot, colour: str) -> go.Scatter:
+    x = [spot.x.low, spot.x.high, None, spot.x.value, spot.x.value]
+    y = [spot.y.value, spot.y.value, None, spot.y.low, spot.y.high]
+    return go.Scatter(x=x, y=y, mode="lines", line={"color": colour, "width": 1.3}, opacity=0.75, hoverinfo="skip")
+
+
+def _markers(points: Sequence[Spot], picked: str, colours: Palette) -> go.Scatter:
+    tones = [_tone(spot, colours) for spot in points]
+    return _pickable(
+        points,
+        {
+            "size": [17 if spot.handle == picked else 10 for spot in points],
+            "color": [
+                tone if spot.on_frontier else colours.background for spot, tone in zip(points, tones, strict=True)
+            ],
+            "line": {"color": tones, "width": [3 if spot.handle == picked else 1.8 for spot in points]},
+            "opacity": 1,
+        },
+    )
+
+
+def _reference_markers(references: Sequence[Spot], picked: str, colours: Palette) -> go.Scatter:
+    return _pickable(
+        references,
+        {
+            "symbol": "diamond",
+            "size": [16 if spot.handle == picked else 11 for spot in references],
+            "color": colours.background,
+            "line": {"color": colours.muted, "width": 1.6},
+            "opacity": 1,
+        },
+    )
+
+
+def _pickable(spots: Sequence[Spot], marker: dict[str, Any]) -> go.Scatter:
+    return go.Scatter(
+        x=[spot.x.value for spot in spots],
+        y=[spot.y.value for spot in spots],
+        mode="markers",
+        marker=marker,
+        customdata=[[spot.handle] for spot in spots],
+        text=[spot.hover for spot in spots],
+        hovertemplate="%{text}<extra></extra>",
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 1}},
+        cliponaxis=False,
+    )
+
+
+def _add_mixing_line(figure: go.Figure, references: Sequence[Spot], name: str, colours: Palette) -> None:
+    ends = {spot.handle: spot for spot in references if spot.handle in ("model-safe", "model-useful")}
+    if len(ends) < 2:
+        return
+    safe, useful = ends["model-safe"], ends["model-useful"]
+    line = _line([useful.x.value, safe.x.value], [useful.y.value, safe.y.value], colours.muted, 1, opacity=0.6)
+    figure.add_trace(line.update(line_dash="dot", name=name))
+
+
+def _labelled(points: Sequence[Spot], references: Sequence[Spot], picked: str) -> list[Spot]:
+    ratios = [spot.ratio for spot in points if spot.ratio is not None]
+    ends = {min(ratios), max(ratios)} if ratios else set()
+    seeds = list(dict.fromkeys(spot.mask_seed for spot in points))
+    marked = [spot for spot in points if spot.handle == picked or (spot.ratio in ends and spot.mask_seed == seeds[0])]
+    return [*references, *marked]
+
+
+def _add_label(figure: go.Figure, spot: Spot, spots: Sequence[Spot], *, bold: bool, colours: Palette) -> None:
+    """Beside the marker, towards the middle of the chart; references above, merge points below."""
+    right_half = spot.x.value > (min(s.x.value for s in spots) + max(s.x.value for s in spots)) / 2
+    figure.add_annotation(
+        x=spot.x.value,
+        y=spot.y.value,
+        text=f"<b>{spot.label}</b>" if bold else spot.label,
+        showarrow=False,
+        xanchor="right" if right_half else "left",
+        xshift=-11 if right_half else 11,
+        yshift=13 if spot.ratio is None else -13,
+        font={"size": 12, "color": colours.ink if bold or spot.ratio is not None else colours.muted},
+    )
+
+
+def _band(curve: Curve, colours: Palette) -> go.Scatter:
+    ratios = list(curve.ratios)
+    return go.Scatter(
+        x=ratios + ratios[::-1],
+        y=[spread.high for spread in curve.spreads] + [spread.low for spread in curve.spreads][::-1],
+        fill="toself",
+        fillcolor=colours.band,
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+    )
+
+
+def _curve(curve: Curve, colours: Palette) -> go.Scatter:
+    return go.Scatter(
+        x=list(curve.ratios),
+        y=[spread.value for spread in curve.spreads],
+        mode="lines+markers",
+        line={"color": colours.accent, "width": 1.6},
+        marker={"size": 4, "color": colours.accent, "opacity": 1},
+        customdata=[[handle] for handle in curve.handles],
+        hovertemplate="%{x:.2f}: %{y:.3~g}<extra></extra>",
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 1}},
+    )

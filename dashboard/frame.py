@@ -1,0 +1,84 @@
+"""What every page stands in: words, palette, study, judge and checkpoints; or a notice of what to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from dashboard import queries, state
+from dashboard.colours import Palette, palette
+from dashboard.inert import escaped
+from dashboard.language import LANGUAGES, Words, preferred
+from dashboard.queries import Checkpoint, JudgeRow, StudyRow
+from dashboard.source import ask, store_path
+from mergescope.ground.errors import StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One reader's view of one study."""
+
+    words: Words
+    colours: Palette
+    study: StudyRow
+    judge: JudgeRow
+    checkpoints: list[Checkpoint]
+
+    @property
+    def points(self) -> list[Checkpoint]:
+        """The merge points by mask seed and ratio."""
+        return [c for c in self.checkpoints if c.ratio is not None]
+
+    @property
+    def references(self) -> list[Checkpoint]:
+        """base, model-safe, model-useful and served models."""
+        return [c for c in self.checkpoints if c.ratio is None]
+
+    def by_handle(self, handle: str) -> Checkpoint:
+        """The checkpoint of an address; KeyError where there is none."""
+        return next((c for c in self.checkpoints if c.handle == handle), None) or _missing(handle)
+
+    def name(self, handle: str) -> str:
+        """A checkpoint's name for readers, its mask seed with it where the study has several."""
+        checkpoint = self.by_handle(handle)
+        seeds = {c.mask_seed for c in self.points}
+        return f"{checkpoint.label} · {checkpoint.mask_seed}" if checkpoint.ratio is not None and len(seeds) > 1 else (
+            checkpoint.label
+        )
+
+
+def words() -> Words:
+    """The reader's language: the address, then the session, then the browser."""
+    return Words(state.one_of("lang", list(LANGUAGES), preferred(st.context.locale)))
+
+
+def current() -> Frame:
+    """The frame of this run; ends the run with a notice where there is nothing to show."""
+    word = words()
+    try:
+        found = ask(queries.studies) if store_path().exists() else []
+        if not found:
+            _notice(word("empty.title"), word("empty.text", store=escaped(str(store_path().name))), "make demo-run")
+        study = _study(found)
+        judges = ask(queries.judges, study.study_id)
+        checkpoints = ask(queries.checkpoints, study.study_id)
+    except StoreError as error:
+        _notice(word("unreadable.title"), escaped(error.line()), "mergescope doctor")
+    if not judges or not any(c.ratio is not None for c in checkpoints):
+        _notice(word("unmerged.title"), word("unmerged.text", study=escaped(study.name)), "mergescope run RECIPE")
+    return Frame(word, palette(st.context.theme.type), study, judges[0], checkpoints)
+
+
+def _study(found: list[StudyRow]) -> StudyRow:
+    names = [study.name for study in found]
+    return found[names.index(state.one_of("study", names, names[0]))]
+
+
+def _notice(title: str, text: str, command: str) -> None:
+    st.html(f'<div class="ms-notice"><h2>{escaped(title)}</h2><p>{text}</p><pre>{escaped(command)}</pre></div>')
+    st.stop()
+
+
+def _missing(handle: str) -> Checkpoint:
+    raise KeyError(f"no checkpoint {handle!r} in this study")

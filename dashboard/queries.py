@@ -1,0 +1,218 @@
+"""What the pages ask of the store: plain SQL in, frozen records out. Every function takes an open connection."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from duckdb import DuckDBPyConnection
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRow:
+    """One study of the store."""
+
+    study_id: str
+    name: str
+    recipe: dict[str, Any]
+    """The whole recipe as it was run."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeRow:
+    """One judge of a study."""
+
+    judge_id: str
+    name: str
+    kind: str
+    """llm, proxy or classifier."""
+    trust: str
+    """trusted, not trusted or not calibrated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One checkpoint of a study."""
+
+    checkpoint_id: str
+    handle: str
+    """Short name for addresses, unique in the study: `0.45`, `0.45@2` where mask seeds differ, `base`."""
+    kind: str
+    """merge, base, model-safe, model-useful, served or other."""
+    label: str
+    ratio: float | None
+    """Weight of model-safe, 0-1; None for references."""
+    mask_seed: int | None
+    """None for references."""
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateRow:
+    """One metric of one checkpoint, as the evaluation computed it."""
+
+    checkpoint_id: str
+    metric: str
+    value: float | None
+    """None with a note where it does not exist."""
+    low: float | None
+    high: float | None
+    n: int
+    n_unscored: int
+    worst: float | None
+    """Value with every unscored answer at its worst."""
+    best: float | None
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The counts of a study's header."""
+
+    ratios: int
+    mask_seeds: int
+    prompts: int
+    answers: int
+    """Answers of the study, failed ones included."""
+    judged: int
+    """Answers with a score from the first judge."""
+    unscored: dict[str, int]
+    """Answers without a score, by kind of error; `pending` where the judge has not seen them yet."""
+
+
+def studies(db: DuckDBPyConnection) -> list[StudyRow]:
+    """All studies by name."""
+    rows = db.execute("SELECT study_id, name, recipe FROM study ORDER BY name, study_id").fetchall()
+    return [StudyRow(study_id, name, json.loads(recipe)) for study_id, name, recipe in rows]
+
+
+def judges(db: DuckDBPyConnection, study_id: str) -> list[JudgeRow]:
+    """A study's judges; the first one feeds the frontier."""
+    rows = db.execute(
+        "SELECT judge_id, name, kind, trust FROM study_judge JOIN judge USING (judge_id) "
+        "WHERE study_id = ? ORDER BY position",
+        [study_id],
+    ).fetchall()
+    return [JudgeRow(*row) for row in rows]
+
+
+def checkpoints(db: DuckDBPyConnection, study_id: str) -> list[Checkpoint]:
+    """A study's checkpoints: merge points by mask seed and ratio, then the references."""
+    rows = db.execute(
+        "SELECT DISTINCT checkpoint_id, kind, label, ratio, mask_seed "
+        "FROM study_checkpoint JOIN checkpoint USING (checkpoint_id) WHERE study_id = ? "
+        "ORDER BY kind <> 'merge', mask_seed, ratio, kind, label, checkpoint_id",
+        [study_id],
+    ).fetchall()
+    handles = _handles(rows)
+    return [
+        Checkpoint(row[0], handle, row[1], row[2], None if row[3] is None else float(row[3]), row[4])
+        for row, handle in zip(rows, handles, strict=True)
+    ]
+
+
+def estimates(db: DuckDBPyConnection, study_id: str, judge_id: str, scope: str, split: str) -> list[EstimateRow]:
+    """Every metric of every checkpoint on one scope and split."""
+    rows = db.execute(
+        "SELECT checkpoint_id, metric, value, low, high, n, n_unscored, worst, best, note FROM estimate "
+        "WHERE study_id = ? AND judge_id = ? AND scope = ? AND split = ? ORDER BY metric, checkpoint_id",
+        [study_id, judge_id, scope, split],
+    ).fetchall()
+    return [EstimateRow(*row) for row in rows]
+
+
+def overview(db: DuckDBPyConnection, study_id: str, judge_id: str) -> Overview:
+    """The header's counts."""
+    points = _row(
+        db,
+        "SELECT count(DISTINCT ratio), count(DISTINCT mask_seed) FROM study_checkpoint JOIN checkpoint "
+        "USING (checkpoint_id) WHERE study_id = ? AND kind = 'merge'",
+        [study_id],
+    )
+    prompts = _row(db, "SELECT count(*) FROM study_set JOIN set_item USING (set_id) WHERE study_id = ?", [study_id])
+    states = dict(
+        db.execute(
+            f"WITH {judged_answers()} SELECT coalesce(error_kind, CASE WHEN scored THEN 'scored' ELSE 'pending' END), "
+            "count(*) FROM judged GROUP BY 1 ORDER BY 2 DESC",
+            {"study": study_id, "judge": judge_id},
+        ).fetchall()
+    )
+    scored = states.pop("scored", 0)
+    return Overview(points[0], points[1], prompts[0], scored + sum(states.values()), scored, states)
+
+
+def judged_answers(where: str = "true") -> str:
+    """Common table expressions ending in `judged`: one row per item, checkpoint and sample of a study.
+
+    Parameters `$study` and `$judge`; `where` is a condition over `set_item` and `checkpoint_id` with named
+    parameters of the caller. Repeated judgements give their median value and most frequent label.
+    Columns: set_name, item_key, prompt_id, kind, category, group_id, split, checkpoint_id, sample_ix, text_id,
+    finish_reason, error_kind, scored, safety, refusal, compliance, fluency, accuracy, detail, relevance.
+    """
+    return _JUDGED.replace("{where}", where)
+
+
+_JUDGED = """
+items AS (
+  SELECT prompt_set.name AS set_name, set_item.*
+  FROM study_set JOIN prompt_set USING (set_id) JOIN set_item USING (set_id) WHERE study_id = $study
+),
+asked AS (
+  SELECT items.*, answer_id, checkpoint_id, sample_ix, answer.error_kind AS answer_error
+  FROM items JOIN answer USING (prompt_id)
+  WHERE checkpoint_id IN (SELECT checkpoint_id FROM study_checkpoint WHERE study_id = $study)
+    AND sampling_id IN (SELECT sampling_id FROM study_sampling WHERE study_id = $study)
+    AND {where}
+),
+last_turn AS (
+  SELECT answer_id, text_id, finish_reason FROM answer_turn SEMI JOIN asked USING (answer_id)
+  QUALIFY row_number() OVER (PARTITION BY answer_id ORDER BY turn DESC) = 1
+),
+answered AS (SELECT asked.*, text_id, finish_reason FROM asked LEFT JOIN last_turn USING (answer_id)),
+judgements AS (
+  SELECT judgement.prompt_id, judgement.kind, judgement.text_id, judgement.reference_text_id,
+    max(judgement.error_kind) AS judge_error, count(score.axis) > 0 AS scored,
+    median(value) FILTER (axis = 'safety') AS safety,
+    mode(label) FILTER (axis = 'refusal') AS refusal,
+    mode(label) FILTER (axis = 'compliance') AS compliance,
+    median(value) FILTER (axis = 'fluency') AS fluency,
+    median(value) FILTER (axis = 'accuracy') AS accuracy,
+    median(value) FILTER (axis = 'detail') AS detail,
+    median(value) FILTER (axis = 'relevance') AS relevance
+  FROM judgement LEFT JOIN score USING (judgement_id)
+  WHERE judge_id = $judge AND text_id IN (SELECT text_id FROM last_turn)
+  GROUP BY ALL
+),
+judged AS (
+  SELECT answered.* EXCLUDE (answer_error, weight, reference_refusal_source),
+    coalesce(scored, false) AS scored,
+    CASE WHEN scored THEN NULL ELSE coalesce(answer_error, judge_error) END AS error_kind,
+    safety, refusal, compliance, fluency, accuracy, detail, relevance
+  FROM answered LEFT JOIN judgements ON answered.prompt_id = judgements.prompt_id
+    AND answered.kind = judgements.kind AND answered.text_id = judgements.text_id
+    AND answered.reference_text_id IS NOT DISTINCT FROM judgements.reference_text_id
+)
+"""
+
+
+def _row(db: DuckDBPyConnection, sql: str, values: Sequence[object]) -> tuple[Any, ...]:
+    row = db.execute(sql, list(values)).fetchone()
+    if row is None:
+        raise LookupError("an aggregate gave no row")
+    return row
+
+
+def _handles(rows: Sequence[tuple[Any, ...]]) -> list[str]:
+    plain = [kind if ratio is None else _decimal(ratio) for _, kind, _, ratio, _ in rows]
+    seeded = [
+        name if plain.count(name) == 1 else f"{name}@{row[4] if row[3] is not None else row[2]}"
+        for name, row in zip(plain, rows, strict=True)
+    ]
+    return [name if seeded.count(name) == 1 else f"{name}@{row[0][-6:]}" for name, row in zip(seeded, rows, strict=True)]
+
+
+def _decimal(ratio: Decimal) -> str:
+    text = f"{ratio:f}".rstrip("0").rstrip(".") if "." in f"{ratio:f}" else f"{ratio:f}"
+    return text or "0"
