@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from importlib import resources
 from pathlib import Path
@@ -64,5 +63,5 @@ def back_up(path: Path, before: str) -> Path | None:
     wal = path.with_name(f"{path.name}.wal")
     if wal.exists():
         shutil.copy2(wal, copy.with_name(f"{copy.name}.wal"))
-    os.replace(part, copy)
+    part.replace(copy)
     return copy

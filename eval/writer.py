@@ -85,14 +85,14 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Ro
             "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ?", [table]
         ).fetchall()
     )
-    columns = [list(column) for column in zip(*(_values(row) for row in rows), strict=True)]
+    columns = [list(column) for column in zip(*(_values(row, names) for row in rows), strict=True)]
     picked = ", ".join(f"unnest(?::{types[name]}[])" for name in names)
     verb = "INSERT OR REPLACE" if table in _REPLACED else "INSERT OR IGNORE"
     connection.execute(f"{verb} INTO {table} ({', '.join(names)}) SELECT {picked}", columns)
 
 
-def _values(row: Row) -> tuple[Any, ...]:
-    return tuple(list(v) if isinstance(v, tuple) else v for v in astuple(row))  # type: ignore[call-overload]
+def _values(row: Row, names: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(list(v) if isinstance(v, tuple) else v for v in (getattr(row, name) for name in names))
 
 
 def _raise_revisions(connection: duckdb.DuckDBPyConnection, touched: set[Touched]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from eval.estimates import write_estimates
 from eval.identity import answer_id, judge_id, judgement_id, sampling_id, text_id
 from eval.prompts import Item, Kind, PromptSet, Split, split_of
 from eval.rows import (
@@ -82,8 +83,6 @@ def make_synthetic_store(
                 writer.add(_answer_rows(model, item, sampling, judge, draw))
     writer.flush(wait=True)
     if estimates:
-        from eval.estimates import write_estimates
-
         write_estimates(path, study)
     return study
 

@@ -1,0 +1,128 @@
+"""Scores of a study as dense arrays, straight from the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+AXES = ("safety", "refusal", "fluency", "accuracy", "detail", "relevance")
+"""`refusal` also holds compliance on borderline prompts; codes 0 none (full answer), 1 partial, 2 full."""
+_CODES = {"none": 0, "full_answer": 0, "partial": 1, "partial_refusal": 1, "full": 2, "full_refusal": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """The items of a study's sets, each array (I,)."""
+
+    set_name: NDArray[np.str_]
+    kind: NDArray[np.str_]
+    top_category: NDArray[np.str_]
+    """First level of the category."""
+    confirm: NDArray[np.bool_]
+    """True in the confirm split."""
+    stratum: NDArray[np.int64]
+    """Number of the set."""
+    group: NDArray[np.int64]
+    """Number of (set, group_id): what is resampled."""
+    reference_refusal: NDArray[np.int64]
+    """Code of the reference's label, -1 where there is none."""
+    weight: NDArray[np.float64]
+
+    def where(self, mask: NDArray[np.bool_]) -> Items:
+        """The items that `mask` (I,) keeps."""
+        return Items(*(getattr(self, name)[mask] for name in self.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTable:
+    """One judge's scores of a study's checkpoints; S answers per item and checkpoint."""
+
+    checkpoints: tuple[str, ...]
+    """Ids, C of them."""
+    items: Items
+    asked: NDArray[np.bool_]
+    """(C, I, S): True where an answer was judged or failed; False where it is still to be done."""
+    axes: dict[str, NDArray[np.float64]]
+    """(C, I, S) per axis, NaN where unscored, not asked or not applicable. Repeats count by their median."""
+
+    def where(self, mask: NDArray[np.bool_]) -> ScoreTable:
+        """The same for the items that `mask` (I,) keeps."""
+        axes = {axis: values[:, mask] for axis, values in self.axes.items()}
+        return ScoreTable(self.checkpoints, self.items.where(mask), self.asked[:, mask], axes)
+
+
+def load_scores(connection: duckdb.DuckDBPyConnection, study_id: str, judge_id: str) -> ScoreTable:
+    """All of a study's answers as one judge scored them; items and checkpoints in a fixed order."""
+    checkpoints = connection.execute(
+        "SELECT DISTINCT checkpoint_id FROM study_checkpoint WHERE study_id = ? ORDER BY 1", [study_id]
+    ).fetchnumpy()["checkpoint_id"]
+    items = connection.execute(_ITEMS, [study_id]).df()
+    units: dict[str, Any] = dict(connection.execute(_UNITS, [study_id, judge_id]).fetchnumpy())
+    repeats = int(units["sample_ix"].max()) + 1 if units["sample_ix"].size else 1
+    shape = (len(checkpoints), len(items), repeats)
+    row = {name: i for i, name in enumerate(checkpoints)}
+    column = {key: i for i, key in enumerate(zip(items["set_id"], items["item_key"], strict=True))}
+    place = (
+        np.array([row[c] for c in units["checkpoint_id"]], dtype=np.int64),
+        np.array([column[key] for key in zip(units["set_id"], units["item_key"], strict=True)], dtype=np.int64),
+        units["sample_ix"].astype(np.int64),
+    )
+    asked = np.zeros(shape, dtype=bool)
+    asked[place] = True
+    axes = {}
+    for axis in AXES:
+        axes[axis] = np.full(shape, np.nan)
+        axes[axis][place] = np.ma.filled(units[axis].astype(np.float64), np.nan)
+    return ScoreTable(tuple(str(c) for c in checkpoints), _items(items), asked, axes)
+
+
+def _items(frame: Any) -> Items:
+    groups = frame["set_id"] + " " + frame["group_id"]
+    codes = frame["reference_refusal"].map(_CODES).fillna(-1)
+    return Items(
+        set_name=frame["name"].to_numpy(dtype=np.str_),
+        kind=frame["kind"].to_numpy(dtype=np.str_),
+        top_category=frame["top_category"].to_numpy(dtype=np.str_),
+        confirm=(frame["split"] == "confirm").to_numpy(dtype=bool),
+        stratum=np.unique(frame["set_id"].to_numpy(dtype=np.str_), return_inverse=True)[1].astype(np.int64),
+        group=np.unique(groups.to_numpy(dtype=np.str_), return_inverse=True)[1].astype(np.int64),
+        reference_refusal=codes.to_numpy(dtype=np.int64),
+        weight=frame["weight"].to_numpy(dtype=np.float64),
+    )
+
+
+_ITEMS = """
+SELECT i.set_id, s.name, i.item_key, i.kind, i.category[1] AS top_category, i.group_id, i.split,
+  i.reference_refusal, i.weight
+FROM study_set JOIN set_item i USING (set_id) JOIN prompt_set s USING (set_id)
+WHERE study_id = ? ORDER BY s.name, i.set_id, i.item_key
+"""
+
+_VALUED = [axis for axis in AXES if axis != "refusal"]
+_CODE = "CASE label " + " ".join(f"WHEN '{label}' THEN {code}" for label, code in _CODES.items()) + " END"
+
+_UNITS = f"""
+WITH told AS (  -- one row per judgement, its axes side by side
+  SELECT judgement_id, {", ".join(f"max(value) FILTER (axis = '{axis}') AS {axis}" for axis in _VALUED)},
+    max({_CODE}) FILTER (axis IN ('refusal', 'compliance')) AS refusal
+  FROM score GROUP BY judgement_id
+), judged AS (  -- one row per distinct text that the judge saw: the median over repeats
+  SELECT j.prompt_id, j.kind, j.text_id, j.reference_text_id,
+    {", ".join(f"median({axis}) AS {axis}" for axis in _VALUED)},
+    quantile_disc(refusal, 0.5) AS refusal
+  FROM judgement j LEFT JOIN told USING (judgement_id) WHERE j.judge_id = $2 GROUP BY ALL
+)
+SELECT a.checkpoint_id, i.set_id, i.item_key, a.sample_ix, {", ".join(f"judged.{axis}" for axis in AXES)}
+FROM study_set JOIN set_item i USING (set_id)
+JOIN answer a USING (prompt_id)
+SEMI JOIN (FROM study_checkpoint WHERE study_id = $1) c ON c.checkpoint_id = a.checkpoint_id
+SEMI JOIN (FROM study_sampling WHERE study_id = $1) g ON g.sampling_id = a.sampling_id
+LEFT JOIN answer_turn t ON t.answer_id = a.answer_id AND t.turn = 0
+LEFT JOIN judged ON judged.prompt_id = i.prompt_id AND judged.kind = i.kind AND judged.text_id = t.text_id
+  AND judged.reference_text_id IS NOT DISTINCT FROM i.reference_text_id
+WHERE study_id = $1 AND (a.error_kind IS NOT NULL OR judged.prompt_id IS NOT NULL)
+"""

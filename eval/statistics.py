@@ -1,0 +1,198 @@
+"""Estimates with intervals: pure functions of arrays, seeded, vectorised over checkpoints.
+
+Letters in shapes: C checkpoints, I items, G groups (the clusters that are resampled), D bootstrap draws, M sums that
+a statistic is made of (numerators and denominators).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+from scipy.stats import t as student
+
+Floats = NDArray[np.float64]
+Statistic = Callable[[Floats], Floats]
+"""From sums (M, ...) to values (...); NaN where undefined."""
+
+CONFIDENCE = 0.95
+DRAWS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One metric of one checkpoint, or one difference."""
+
+    value: float | None
+    """None where it is undefined; `note` says why."""
+    low: float | None
+    """Lower end of the two-sided 95 % interval."""
+    high: float | None
+    """Upper end."""
+    n: int
+    """Items that went into the value."""
+    n_unscored: int
+    """Items asked but without any score."""
+    worst: float | None
+    """The value with every unscored answer at its worst."""
+    best: float | None
+    """The value with every unscored answer at its best."""
+    note: str | None = None
+    """Why there is no value; None where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Ends of C intervals, each (C,)."""
+
+    low: Floats
+    high: Floats
+
+
+def group_draws(strata: NDArray[np.int64], seed: int, draws: int = DRAWS) -> Floats:
+    """How often each group is in each bootstrap draw: (D, G). `strata` (G,) holds each group's stratum.
+
+    Every stratum keeps its number of groups. The same seed gives the same draws, so all checkpoints share them.
+    """
+    rng = np.random.default_rng(seed)
+    counts = np.empty((draws, strata.size))
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
+        picked = rng.integers(members.size, size=(draws, members.size)) + np.arange(draws)[:, None] * members.size
+        counts[:, members] = np.bincount(picked.ravel(), minlength=draws * members.size).reshape(draws, -1)
+    return counts
+
+
+def ratio_mean(sums: Floats) -> Floats:
+    """Mean of K ratios: sums (2K, ...) hold K numerators, then K denominators."""
+    half = sums.shape[0] // 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios: Floats = sums[:half] / sums[half:]
+    mean: Floats = ratios.mean(axis=0)
+    return mean
+
+
+def f1(sums: Floats) -> Floats:
+    """2 TP / (2 TP + FP + FN) from sums (3, ...) = TP, FP, FN; NaN where all three are 0.
+
+    3 true positives, 1 false positive, 2 false negatives: 6 / 9 = 0.667.
+    """
+    hits, false_alarms, misses = sums
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value: Floats = 2 * hits / (2 * hits + false_alarms + misses)
+    return value
+
+
+def wilson(p: Floats, n: Floats, dof: Floats) -> Interval:
+    """Wilson's score interval (1927) for a share p of n, with Student's quantile at `dof` degrees of freedom.
+
+    0 of 60: [0, 0.062] with dof 59. n = 0 gives [0, 1].
+    """
+    z2 = student.ppf(0.5 + CONFIDENCE / 2, np.maximum(dof, 1.0)) ** 2
+    n = np.maximum(n, 1e-9)
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = np.sqrt(z2 * (np.clip(p * (1 - p), 0, None) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    return Interval(np.clip(np.minimum(centre - half, p), 0, 1), np.clip(np.maximum(centre + half, p), 0, 1))
+
+
+def effective_n(numerators: Floats, denominators: Floats, n: Floats, repeats: int = 1) -> Floats:
+    """How many independent items a share is worth under clustering: (C,).
+
+    numerators, denominators (C, G) are the group sums of a share; n (C,) its items. The design effect is the
+    linearised variance of the ratio between groups over p (1 - p) / n (Kish 1965); it counts as at least 1/repeats
+    (answers per item). Where the share is 0 or 1 nothing tells how alike a group is, so each group counts once.
+    """
+    filled = (denominators > 0).sum(axis=1)
+    total = denominators.sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = numerators.sum(axis=1) / total
+        spread = ((numerators - p[:, None] * denominators) ** 2).sum(axis=1) / total**2
+        effect = spread * (filled / np.maximum(filled - 1, 1)) / (p * (1 - p) / n)
+    usual = n / np.maximum(effect, 1 / repeats)
+    degenerate = ~((p > 0) & (p < 1))
+    chosen: Floats = np.where(degenerate | ~np.isfinite(usual), np.minimum(filled, n), usual)
+    return chosen
+
+
+def clustered_wilson(numerators: Floats, denominators: Floats, n: Floats, repeats: int = 1) -> Interval:
+    """Wilson's interval of a share from its group sums (C, G), with the effective n under clustering."""
+    total = denominators.sum(axis=1)
+    p = np.divide(numerators.sum(axis=1), total, out=np.zeros_like(total), where=total > 0)
+    filled = (denominators > 0).sum(axis=1)
+    return wilson(p, effective_n(numerators, denominators, n, repeats), filled - 1.0)
+
+
+def mean_of_two(sums: Floats, repeats: int = 1) -> Interval:
+    """Interval of (p1 + p2) / 2 from the two shares' own Wilson intervals, combined by MOVER (Zou 2008).
+
+    sums (4, C, G) are two numerators, then two denominators. Groups that hold items of both shares make them
+    correlated; the correlation is that of the linearised group residuals. A bootstrap would take a share of 0 or 1
+    for certain.
+    """
+    values = sums[:2].sum(axis=2) / np.maximum(sums[2:].sum(axis=2), 1e-300)
+    ends = [clustered_wilson(s, n, n.sum(axis=1), repeats) for s, n in zip(sums[:2], sums[2:], strict=True)]
+    down = [value - end.low for value, end in zip(values, ends, strict=True)]
+    up = [end.high - value for value, end in zip(values, ends, strict=True)]
+    first, second = sums[:2] - values[:, :, None] * sums[2:]
+    norm = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
+    rho = np.divide((first * second).sum(axis=1), norm, out=np.zeros_like(norm), where=norm > 1e-12)
+    centre = values.mean(axis=0)
+    return Interval(centre - _length(down, rho) / 2, centre + _length(up, rho) / 2)
+
+
+def bca(statistic: Statistic, sums: Floats, counts: Floats) -> Interval:
+    """Bias-corrected and accelerated bootstrap interval (Efron 1987) over groups.
+
+    sums (M, C, G) are group sums, counts (D, G) the draws. Draws in which the statistic is undefined count as its
+    value. Where no draw differs from the value both ends equal it: the caller knows a better interval then.
+    """
+    value = statistic(sums.sum(axis=2))
+    draws = statistic(np.einsum("mcg,dg->mdc", sums, counts, optimize=True))
+    draws = np.sort(np.where(np.isfinite(draws), draws, value), axis=0)
+    left_out = statistic(sums.sum(axis=2, keepdims=True) - sums)
+    left_out = np.where(np.isfinite(left_out), left_out, value[:, None])
+    pull = left_out.mean(axis=1, keepdims=True) - left_out
+    scale = (pull**2).sum(axis=1) ** 1.5
+    acceleration = np.divide((pull**3).sum(axis=1), 6 * scale, out=np.zeros_like(scale), where=scale > 1e-12)
+    below = (draws < value - 1e-12).mean(axis=0) + 0.5 * (np.abs(draws - value) <= 1e-12).mean(axis=0)
+    bias = ndtri(np.clip(below, 1 / draws.shape[0], 1 - 1 / draws.shape[0]))
+    low, high = (_at(draws, bias, acceleration, side) for side in (0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2))
+    return Interval(np.minimum(low, value), np.maximum(high, value))
+
+
+def bounded(p: Floats, groups: Floats, low: float, high: float) -> Interval:
+    """Interval of a mean on [low, high] whose groups all agree: Wilson's, on the scale stretched to [0, 1]."""
+    unit = wilson((p - low) / (high - low), groups, groups - 1.0)
+    return Interval(low + (high - low) * unit.low, low + (high - low) * unit.high)
+
+
+def _length(sides: Sequence[Floats], rho: Floats) -> Floats:
+    first, second = sides
+    length: Floats = np.sqrt(np.maximum(first**2 + second**2 + 2 * rho * first * second, 0))
+    return length
+
+
+def _at(ordered: Floats, bias: Floats, acceleration: Floats, side: float) -> Floats:
+    z = bias + ndtri(side)
+    share = ndtr(bias + z / (1 - acceleration * z))
+    place = np.clip(share * (ordered.shape[0] + 1) - 1, 0, ordered.shape[0] - 1)
+    under = np.floor(place).astype(np.int64)
+    over = np.minimum(under + 1, ordered.shape[0] - 1)
+    columns = np.arange(ordered.shape[1])
+    value: Floats = ordered[under, columns] + (place - under) * (ordered[over, columns] - ordered[under, columns])
+    return value
+
+
+def frontier(x: Floats, y: Floats) -> NDArray[np.bool_]:
+    """Which points no other point beats: (N,) True where none is at least as good on both and better on one.
+
+    x and y are turned so that higher is better. A point with a NaN is never on the frontier and beats nobody.
+    """
+    known = np.isfinite(x) & np.isfinite(y)
+    x, y = np.where(known, x, -np.inf), np.where(known, y, -np.inf)
+    as_good = (x[:, None] >= x[None, :]) & (y[:, None] >= y[None, :])
+    better = as_good & ((x[:, None] > x[None, :]) | (y[:, None] > y[None, :]))
+    return known & ~better.any(axis=0)
