@@ -48,7 +48,8 @@ def complaint(file: object, raw: dict[str, Any], error: ValidationError, known: 
     place = max((p for p, _ in related), key=len)
     same = [e for p, e in related if p == place]
     place, what, value, cure = _explained(place, same, known)
-    return RecipeError(what, where=f"{file}: {written(place)}", value=value, cure=cure)
+    where = f"{file}: {written(place)}" if place else str(file)
+    return RecipeError(what, where=where, value=value, cure=cure)
 
 
 def written(place: Place) -> str:
@@ -56,7 +57,7 @@ def written(place: Place) -> str:
     text = ""
     for part in place:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.removeprefix(".") or "recipe"
+    return text.removeprefix(".")
 
 
 def _place(error: Any, raw: Any) -> Place:

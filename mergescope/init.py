@@ -14,7 +14,7 @@ import yaml
 
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import write_atomic
-from mergescope.study import parse_recipe
+from mergescope.study import names_folder, parse_recipe
 
 _SET = """\
     - name: {name}  # the set's name on the dashboard
@@ -83,9 +83,8 @@ def recipe_text(file: Path, answers: Answers) -> str:
 
 
 def _model(given: str, file: Path) -> str:
-    """A Hub id stays as it is; a folder is told from one by a leading dot or slash, or by being there."""
-    looks_local = given.startswith((".", "/", "~")) or Path(given).is_dir()
-    return _relative(given, file) if looks_local else given
+    """A Hub id stays as it is; a folder is made relative to the recipe."""
+    return _relative(given, file) if names_folder(given) or Path(given).is_dir() else given
 
 
 def _relative(given: str, file: Path) -> str:

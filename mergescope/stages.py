@@ -12,7 +12,7 @@ from typing import Literal
 
 from mergescope.environment import offline
 from mergescope.ground.errors import MergescopeError
-from mergescope.ground.files import MANIFEST, read_manifest
+from mergescope.ground.files import MANIFEST
 from mergescope.ground.progress import Reporter
 from mergescope.inputs import check_inputs, held_out_prompts
 from mergescope.lock import locked

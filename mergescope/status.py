@@ -69,5 +69,5 @@ def _counts(connection: DuckDBPyConnection, name: str) -> Iterator[str]:
         for what, query in _COUNTS.items():
             row = connection.execute(query, {"study": study_id}).fetchone()
             count = row[0] if row else 0
-            if count or "failed" not in what and "unscored" not in what:
+            if count or ("failed" not in what and "unscored" not in what):
                 yield f"{count} {what}"

@@ -84,12 +84,17 @@ class Study:
         if named is None:
             return self.folder / ("base" if role == "base" else f"model-{role}")
         local = self.resolve(named)
-        return local if local.exists() or named.startswith((".", "/", "~")) else named
+        return local if local.exists() or names_folder(named) else named
 
     @property
     def is_local(self) -> bool:
         """Whether all three models are folders, so that nothing needs the Hub."""
         return all(isinstance(self.model(role), Path) for role in ("base", "safe", "useful"))
+
+
+def names_folder(name: str) -> bool:
+    """Whether a model's name is plainly a folder's: Hub ids have one slash and start with a letter or digit."""
+    return name.startswith((".", "/", "~")) or name.count("/") > 1
 
 
 def load_study(file: Path) -> Study:

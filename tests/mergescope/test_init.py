@@ -1,0 +1,66 @@
+"""`mergescope init` writes recipes that load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mergescope.ground.errors import MergescopeError, RecipeError
+from mergescope.init import Answers, recipe_text, write_recipe
+from mergescope.study import load_study
+from tests.mergescope.recipes import STUDIES
+
+
+def _answers(**others: object) -> Answers:
+    plain: dict[str, object] = {
+        "base": "owner/base",
+        "safe": "./m/safe",
+        "useful": "m/a b/useful",
+        "prompts": (Path("p 1.jsonl"), Path("q.jsonl")),
+        "engine": "transformers",
+        "judge": "proxy",
+        "language": "ja",
+    }
+    return Answers(**(plain | others))  # type: ignore[arg-type]
+
+
+def test_paths_are_written_relative_to_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = Path("my studies/Mine: first.yaml")
+    write_recipe(file, _answers())
+    study = load_study(file)
+    assert study.recipe.study == "Mine-first"
+    assert study.model("base") == "owner/base"
+    assert study.model("safe") == (tmp_path / "my studies" / ".." / "m" / "safe")
+    assert study.resolve(study.recipe.eval.sets[0].path).resolve() == tmp_path / "p 1.jsonl"
+    assert [s.name for s in study.recipe.eval.sets] == ["p-1", "q"]
+
+
+def test_an_llm_judge_comes_before_the_proxy(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    write_recipe(file, _answers(judge="some: model", language="en"))
+    assert [judge.kind for judge in load_study(file).recipe.eval.judges] == ["openai", "proxy"]
+
+
+def test_the_shipped_recipe_for_own_models_is_what_init_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(STUDIES.parent)
+    answers = _answers(
+        base="./studies/models/base",
+        safe="./studies/models/safe",
+        useful="./studies/models/useful",
+        prompts=(Path("studies/data/prompts.jsonl"),),
+    )
+    shipped = (STUDIES / "own-models.yaml").read_text(encoding="utf-8")
+    assert recipe_text(Path("studies/own-models.yaml"), answers) == shipped
+
+
+def test_nothing_is_overwritten_and_nothing_impossible_is_written(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    with pytest.raises(RecipeError, match=r"eval\.engine\.kind"):
+        write_recipe(file, _answers(engine="abacus"))
+    assert not file.exists()
+    file.write_text("mine", encoding="utf-8")
+    with pytest.raises(MergescopeError, match="exists already"):
+        write_recipe(file, _answers())
+    assert file.read_text(encoding="utf-8") == "mine"
