@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
+from eval.judge import open_judge
 from eval.prompts import PromptSet, load_prompt_sets
 from eval.store import open_store
-from mergescope.ground.errors import DataError
+from mergescope.ground.errors import DataError, MergescopeError
 from mergescope.study import Study
 from trainer.config import TrainSection
 
+JOURNAL = "journal"
+"""Folder in the study's where received judgements are kept before anything else is done with them."""
+
 
 def check_inputs(study: Study, store: Path) -> None:
-    """Read every data file and look at the store, so that a mistake costs seconds and not a training.
+    """Read every data file, look at the store, so that a mistake costs seconds and not a training.
 
-    Files that the world stage will make are left out until they are there. Raises DataError and StoreError.
+    Files that the world stage will make are left out until they are there. Raises the MergescopeError family.
     """
     if store.exists():
         with open_store(store, read_only=False):
@@ -33,6 +38,15 @@ def check_inputs(study: Study, store: Path) -> None:
             raise DataError("no such corpus", where=study.resolve(train.pretrain.corpus), cure=cure)
     else:
         prompt_sets(study)
+
+
+def check_engine_and_judges(study: Study) -> None:
+    """Look for the engine's package and the judges' keys; raises MergescopeError where one is missing."""
+    for judge in study.recipe.eval.judges:
+        open_judge(judge, study.folder / JOURNAL)
+    if study.recipe.eval.engine.kind == "vllm" and importlib.util.find_spec("vllm") is None:
+        cure = "install the extra: pip install -e '.[vllm]'"
+        raise MergescopeError("vllm is not installed", where=f"{study.file}: eval.engine.kind", cure=cure)
 
 
 def prompt_sets(study: Study) -> tuple[PromptSet, ...]:

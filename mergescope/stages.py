@@ -14,10 +14,9 @@ from mergescope.environment import offline
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import MANIFEST
 from mergescope.ground.progress import Reporter
-from mergescope.inputs import check_inputs, held_out_prompts
+from mergescope.inputs import check_engine_and_judges, check_inputs, held_out_prompts
 from mergescope.lock import locked
 from mergescope.study import Recipe, Study
-from mergescope.sweep import draw_masks, sweep
 from trainer.config import TrainSection
 
 Command = Literal["train", "merge", "eval"]
@@ -75,6 +74,8 @@ def do(study: Study, store: Path, commands: Sequence[str]) -> None:
     todo = [stage for stage in stages if stage.command in commands]
     _require_earlier(study, [stage for stage in stages if stage.command not in commands], todo)
     check_inputs(study, store)
+    if "eval" in commands:
+        check_engine_and_judges(study)
     with locked(study.folder):
         work = Work(study, store, Reporter(sys.stderr, study.folder / PROGRESS))
         for stage in todo:
@@ -164,12 +165,24 @@ def _training(study: Study) -> TrainSection:
     return study.recipe.train
 
 
+def _masks(work: Work) -> None:
+    from mergescope.merges import draw_masks
+
+    draw_masks(work.study, work.reporter)
+
+
+def _sweep(work: Work) -> None:
+    from mergescope.sweep import sweep
+
+    sweep(work.study, work.store, work.reporter)
+
+
 STAGES = (
     Stage("world", "train", "world", _world),
     Stage("base", "train", "base", _base),
     Stage("safe", "train", "model-safe", _finetune("safe")),
     Stage("useful", "train", "model-useful", _finetune("useful")),
-    Stage("masks", "merge", "masks", lambda work: draw_masks(work.study, work.reporter)),
-    Stage("sweep", "eval", None, lambda work: sweep(work.study, work.store, work.reporter)),
+    Stage("masks", "merge", "masks", _masks),
+    Stage("sweep", "eval", None, _sweep),
 )
 """All stages in the order in which they run."""

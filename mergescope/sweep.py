@@ -1,0 +1,117 @@
+"""The last stage: which checkpoints a study has, and everything that they are asked and judged by."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from eval.engine import open_engine, sampling_of
+from eval.judge import open_judge
+from eval.rows import StudyRow
+from eval.sweep import CheckpointJob, run_eval
+from merge.blend import Blender
+from merge.identity import chat_template, checkpoint_id, input_ids, merge_id, weights_hash
+from merge.mergekit_yaml import INPUTS, mergekit_config
+from merge.points import MergePoint, Role, grid
+from merge.sources import MappedCheckpoint, Models, stored_tensors
+from mergescope.effects import recipe_hash
+from mergescope.ground.ids import canonical_json, content_id
+from mergescope.ground.progress import Reporter
+from mergescope.inputs import JOURNAL, prompt_sets
+from mergescope.merges import masks_of, models_of
+from mergescope.study import Study
+
+if TYPE_CHECKING:
+    import torch
+
+REFERENCES: dict[Role, Literal["base", "model-safe", "model-useful"]] = {
+    "base": "base",
+    "safe": "model-safe",
+    "useful": "model-useful",
+}
+
+
+def sweep(study: Study, store: Path, reporter: Reporter) -> None:
+    """Have every checkpoint of the study answer and be judged; only what the store lacks is done."""
+    recipe = study.recipe
+    models = models_of(study)
+    jobs = [*references(models), *merges(study, models, reporter)]
+    run_eval(
+        store,
+        study_row(study),
+        jobs,
+        prompt_sets(study),
+        # model-safe carries the chat template that both fine-tunes learnt; a raw base has none
+        functools.partial(open_engine, recipe.eval.engine, models.safe),
+        [open_judge(judge, study.folder / JOURNAL) for judge in recipe.eval.judges],
+        sampling_of(recipe.eval.sampling, recipe.eval.engine, chat_template(models.safe), recipe.seed),
+        reporter,
+    )
+
+
+def study_row(study: Study) -> StudyRow:
+    """The study as the store knows it: found by its name, whatever becomes of its recipe."""
+    recipe = study.recipe
+    text = canonical_json(recipe.model_dump(mode="json", by_alias=True))
+    return StudyRow(study_id(study), recipe.study, text, recipe_hash(recipe))
+
+
+def study_id(study: Study) -> str:
+    """Id of the study in the store."""
+    return content_id("y1", [study.recipe.study])
+
+
+def references(models: Models) -> Iterator[CheckpointJob]:
+    """The base and the two fine-tunes themselves."""
+    for role, kind in REFERENCES.items():
+        folder = models.folder(role)
+        yield CheckpointJob(
+            checkpoint_id=checkpoint_id(folder),
+            kind=kind,
+            label=kind,
+            point=None,
+            recipe={"weights": weights_hash(folder)},
+            weights=functools.partial(stored_weights, folder),
+        )
+
+
+def merges(study: Study, models: Models, reporter: Reporter) -> Iterator[CheckpointJob]:
+    """The points of the recipe's grid, mask seed after mask seed, ratios rising."""
+    points = grid(study.recipe.merge)
+    for seed, masks in masks_of(study, models, reporter):
+        blender = Blender(models.base, models.safe, models.useful, masks)
+        for point in points:
+            if point.mask_seed == seed:
+                yield merge_job(point, models, blender)
+
+
+def merge_job(point: MergePoint, models: Models, blender: Blender) -> CheckpointJob:
+    """One merge as a checkpoint; its weights are blended when they are asked for."""
+    inputs = input_ids(point, models)
+    threads, level, dtype = blender.masks.threads, blender.masks.kernel_level, blender.out_dtype
+    return CheckpointJob(
+        checkpoint_id=merge_id(point, inputs, threads=threads, level=level, out_dtype=dtype),
+        kind="merge",
+        label=point.label,
+        point=point,
+        recipe={
+            "inputs": inputs,
+            "weights": blender.masks.inputs,
+            "threads": threads,
+            "kernel_level": level,
+            "out_dtype": dtype,
+            "versions": {name: importlib.metadata.version(name) for name in ("mergekit", "torch", "transformers")},
+            "mergekit": mergekit_config(point, INPUTS["base"], INPUTS["safe"], INPUTS["useful"], dtype),
+        },
+        weights=functools.partial(blender.blend, point),
+    )
+
+
+def stored_weights(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    """A checkpoint folder's tensors by name, mapped from its files."""
+    checkpoint = MappedCheckpoint(folder)
+    for name in stored_tensors(folder):
+        yield name, checkpoint.tensor(name)
