@@ -15,6 +15,7 @@ from eval.store import open_store
 
 COMMIT_SECONDS = 1.0
 """Least time between two commits, so that readers find the file free."""
+_LINKS = ("study_checkpoint", "study_set", "study_judge", "study_sampling")
 _REPLACED = {EstimateRow.TABLE, StudyRow.TABLE}
 """Tables whose rows are computed anew; all others hold content under its own id, which never changes."""
 
@@ -64,18 +65,35 @@ class StoreWriter:
 
 def write_rows(connection: duckdb.DuckDBPyConnection, rows: Sequence[Row], touched: Iterable[Touched] = ()) -> None:
     """All rows and the raised revisions in one transaction; on any error nothing of it is kept."""
-    tables: dict[str, list[Row]] = {}
-    for row in rows:
-        tables.setdefault(row.TABLE, []).append(row)
     connection.begin()
     try:
-        for table, batch in tables.items():
-            _insert(connection, table, batch)
-        _raise_revisions(connection, set(touched) or {Touched()})
+        _write(connection, rows, set(touched) or {Touched()})
         connection.commit()
     except BaseException:
         connection.rollback()
         raise
+
+
+def link_study(connection: duckdb.DuckDBPyConnection, study_id: str, rows: Sequence[Row]) -> None:
+    """Write a study and its links in place of those that it had; what it no longer links to stays in the store."""
+    connection.begin()
+    try:
+        for table in _LINKS:
+            connection.execute(f"DELETE FROM {table} WHERE study_id = ?", [study_id])
+        _write(connection, rows, {Touched()})
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def _write(connection: duckdb.DuckDBPyConnection, rows: Sequence[Row], touched: set[Touched]) -> None:
+    tables: dict[str, list[Row]] = {}
+    for row in rows:
+        tables.setdefault(row.TABLE, []).append(row)
+    for table, batch in tables.items():
+        _insert(connection, table, batch)
+    _raise_revisions(connection, touched)
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Row]) -> None:

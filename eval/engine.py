@@ -1,0 +1,125 @@
+"""What an engine is: weights in, answers out. The engines themselves stand in `eval/engines/`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from eval.config import EngineSection, SamplingSection
+from eval.identity import Message, sampling_id
+from mergescope.ground.errors import CheckpointError
+from mergescope.ground.ids import text_hash
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One answer to be given."""
+
+    messages: tuple[Message, ...]
+    """The conversation up to the user's turn."""
+    seed: int
+    """Seed of its sampling; the same for every checkpoint, so that answers differ by weights alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one request."""
+
+    text: str
+    """Without special tokens; empty where there is an error."""
+    finish_reason: Literal["stop", "length"]
+    """stop: the model ended it; length: cut at max_tokens."""
+    tokens: int
+    """Generated tokens, the closing one included."""
+    error_kind: Literal["too_long"] | None = None
+    """too_long: prompt and answer do not fit into the model's context, so it was not asked; None: answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How texts are drawn from a model."""
+
+    temperature: float
+    """0 is greedy."""
+    max_tokens: int
+    """Longest answer in tokens."""
+    samples: int
+    """Answers per prompt and checkpoint."""
+    seed: int
+    """The study's; each request's own seed comes from it."""
+    setting: Mapping[str, object]
+    """All that changes a text besides weights and prompt, as the store keeps it."""
+
+    @property
+    def sampling_id(self) -> str:
+        """Content id of the setting."""
+        return sampling_id(self.setting)
+
+
+class Engine(Protocol):
+    """A model that stays up while its weights change."""
+
+    @property
+    def chunk(self) -> int:
+        """Requests to hand over at once: enough to keep it busy, few enough to be saved often."""
+
+    def load(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Swap in all weights, by their names in the checkpoint.
+
+        Raises CheckpointError naming a tensor that is missing, unknown, misshapen, or did not arrive.
+        """
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
+        """Answers in the order of the requests."""
+
+    def close(self) -> None:
+        """Free the device; the engine is of no use afterwards."""
+
+
+def sampling_of(section: SamplingSection, engine: EngineSection, template: str | None, seed: int) -> Sampling:
+    """The recipe's sampling for an engine and a chat template (its text). `seed` is the study's.
+
+    A greedy answer does not depend on the seed, so that neither does its identity.
+    """
+    greedy = section.temperature == 0
+    if template is None:
+        raise CheckpointError(
+            "the models have no chat template", cure="give the tokenizer one, as the base's card says"
+        )
+    setting: dict[str, object] = {
+        "template": text_hash(template),
+        "temperature": section.temperature,
+        "max_tokens": section.max_tokens,
+        "engine": engine.kind,
+        "dtype": engine.dtype,
+        "max_model_len": engine.max_model_len,
+        "seed": None if greedy else seed,
+    }
+    return Sampling(float(section.temperature), section.max_tokens, section.samples, seed, _plain(setting))
+
+
+def open_engine(section: EngineSection, folder: Path) -> Engine:
+    """The recipe's engine on the model whose configuration, tokenizer and chat template lie in `folder`.
+
+    Its first weights are whatever `folder` holds; `load` before asking. Raises MergescopeError where the extra is
+    not installed, CheckpointError where the folder cannot be read.
+    """
+    match section.kind:
+        case "transformers":
+            from eval.engines.hf import TransformersEngine
+
+            return TransformersEngine(folder, section.dtype, section.device, section.batch_size)
+        case "vllm":
+            from eval.engines.vllm import VllmEngine
+
+            return VllmEngine(folder, section.dtype, section.tensor_parallel, section.max_model_len)
+
+
+def _plain(setting: Mapping[str, object]) -> dict[str, object]:
+    return {key: str(value) if isinstance(value, Decimal) else value for key, value in setting.items()}

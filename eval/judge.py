@@ -1,0 +1,111 @@
+"""What a judge is: questions in, judgements out. The judges themselves stand in `eval/judges/`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from eval.config import OpenAIJudge, ProxyJudge
+from eval.identity import Message, judge_id
+from eval.prompts import Kind
+
+ErrorKind = Literal["filter", "timeout", "parse", "server", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One answer to be judged, and all that the judge is shown."""
+
+    judgement_id: str
+    """Its content id: what was once judged is not judged again."""
+    kind: Kind
+    """Kind of the prompt: it decides the rubric."""
+    messages: tuple[Message, ...]
+    """The conversation that was answered."""
+    answer: str
+    """The text to be judged."""
+    reference: str | None
+    """A good answer; None where there is none."""
+    repeat: int
+    """Which of the repeated judgements this is, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class AxisScore:
+    """A judge's word on one axis: a value or a label, never both."""
+
+    axis: str
+    value: float | None = None
+    """1 to 5, higher is better; None where the axis has labels."""
+    label: str | None = None
+    """none, partial or full (refusal); full_answer, partial_refusal or full_refusal (compliance)."""
+    reason: str | None = None
+    """Why, in the judge's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What came of one question."""
+
+    scores: tuple[AxisScore, ...]
+    """Empty where it is unscored."""
+    error_kind: ErrorKind | None = None
+    """Why it is unscored; None where it is scored."""
+    raw: str | None = None
+    """What the judge said, whole; None for judges without words."""
+    reported_model: str | None = None
+    """The model that the server says it used."""
+    tokens: int | None = None
+    """Prompt and completion tokens together."""
+    cost: float | None = None
+    """In the recipe's currency; None where the price is not known."""
+
+
+class Judge(Protocol):
+    """A model and a rubric version, or formulas."""
+
+    @property
+    def name(self) -> str:
+        """Short name for tables."""
+
+    @property
+    def kind(self) -> Literal["llm", "proxy", "classifier"]:
+        """What it is; a proxy is always labelled so."""
+
+    @property
+    def setting(self) -> Mapping[str, object]:
+        """All that makes its scores what they are: model asked, host, rubrics, decoding, output mode, language."""
+
+    @property
+    def repeats(self) -> int:
+        """Judgements per answer."""
+
+    @property
+    def chunk(self) -> int:
+        """Questions to hand over at once."""
+
+    def score(self, batch: Sequence[Question]) -> list[Judgement]:
+        """Judgements in the order of the questions; an error becomes an unscored judgement, never a score."""
+
+
+def judge_id_of(judge: Judge) -> str:
+    """Content id of a judge's setting."""
+    return judge_id(judge.setting)
+
+
+def open_judge(section: ProxyJudge | OpenAIJudge, journal: Path) -> Judge:
+    """The judge that a recipe's section describes. `journal` is the folder where received responses are kept.
+
+    Raises MergescopeError where the environment variable with the key is missing.
+    """
+    match section:
+        case ProxyJudge():
+            from eval.judges.proxy import ProxyScorer
+
+            return ProxyScorer(section.language)
+        case OpenAIJudge():
+            from eval.judges.openai import OpenAIScorer
+
+            return OpenAIScorer.from_section(section, journal)

@@ -1,0 +1,1 @@
+"""Judges: what turns answers into scores."""
