@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class WorldSection(BaseModel):
@@ -67,6 +67,14 @@ class DpoSection(BaseModel):
     """Numbers to train in."""
     gradient_checkpointing: bool = False
     """Less memory for about a third more time."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> DpoSection:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps")
+        if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
+            raise ValueError("batch_size must be a multiple of micro_batch_size")
+        return self
 
 
 class TrainSection(BaseModel):

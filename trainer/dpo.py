@@ -137,7 +137,7 @@ def _progress(task: Task) -> Any:
     class Progress(TrainerCallback):  # type: ignore[misc]
         """Moves the reporter's task with the trainer's steps."""
 
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **rest: Any) -> None:
+        def on_log(self, *_: Any, logs: dict[str, float], **__: Any) -> None:
             if "loss" in logs:
                 task.advance(note=f"loss {float(logs['loss']):.3f}")
 

@@ -76,8 +76,14 @@ def parse_triple(line: str, where: str) -> Triple:
     texts = {name: _text(row, name, where) for name in TEXTS}
     if texts["chosen"] == texts["rejected"]:
         raise DataError("chosen and rejected are equal", where=where, value=texts["chosen"], cure="drop the triple")
-    extras = {name: _optional(row, name, where) for name in ("source", "licence", "made_by")}
-    return Triple(idx=str(idx), meta=_meta(row, where), **texts, **extras)
+    return Triple(
+        idx=str(idx),
+        **texts,
+        meta=_meta(row, where),
+        source=_optional(row, "source", where),
+        licence=_optional(row, "licence", where),
+        made_by=_optional(row, "made_by", where),
+    )
 
 
 def check_distinct(triples: Sequence[Triple]) -> None:

@@ -102,7 +102,7 @@ def load_subjects() -> list[Subject]:
 
 
 def write_world(out: Path, seed: int) -> None:
-    """Write corpus.jsonl, triples-{kind}.jsonl and eval-{seen,unseen}.jsonl into `out`; the same seed, the same bytes."""
+    """Write corpus.jsonl, triples-{kind}.jsonl and eval-{seen,unseen}.jsonl; the same seed gives the same bytes."""
     phrasings, subjects = load_phrasings(), load_subjects()
     _write_lines(out / "corpus.jsonl", corpus(subjects, phrasings, seed))
     for kind in KINDS:
