@@ -12,7 +12,7 @@ import torch
 
 from merge.identity import weights_hash
 from merge.kernel import CompiledBlend, TermTensors, blend_eager, compiler_works, factors_of
-from merge.masks import TensorRecord, Term, mask_setting, open_masks
+from merge.masks import PLANES, Masks, TensorRecord, Term, mask_setting, open_masks
 from merge.planes import mapped, plane_bytes
 from merge.points import MergePoint, Role
 from merge.sources import MappedCheckpoint, Models, stored_dtype
@@ -22,7 +22,6 @@ from mergescope.ground.ids import canonical_json
 KernelKind = Literal["auto", "eager", "compiled"]
 COMPILE_PARAMETERS = 200_000_000
 """Fewest parameters of a model for which `auto` compiles: below, the start costs more than a sweep's blends."""
-PLANES = "planes.bin"
 
 
 class Blender:
@@ -44,14 +43,15 @@ class Blender:
         one that the merge's base is stored in. Raises CheckpointError where the models are not those that the
         masks were made from.
         """
-        self._masks = open_masks(masks)
+        self.masks: Masks = open_masks(masks)
+        """The masks and what they were made with."""
         models = Models(base, safe, useful)
-        _check_unchanged(models, self._masks.inputs)
-        self._sources = {role: MappedCheckpoint(models.folder(role)) for role in self._masks.inputs}
+        _check_unchanged(models, self.masks.inputs)
+        self._sources = {role: MappedCheckpoint(models.folder(role)) for role in self.masks.inputs}
         self._planes = mapped(masks / PLANES)
-        self.out_dtype = out_dtype or stored_dtype(models.folder(self._masks.base_role))
+        self.out_dtype = out_dtype or stored_dtype(models.folder(self.masks.base_role))
         """torch's name of the output's dtype."""
-        parameters = sum(_numel(record) for record in self._masks.tensors)
+        parameters = sum(_numel(record) for record in self.masks.tensors)
         self.kernel: KernelKind = _kernel_kind(kernel, parameters)
         """Which form of the kernel runs; the bits are the same."""
         self._blend_into = CompiledBlend() if self.kernel == "compiled" else blend_eager
@@ -59,17 +59,13 @@ class Blender:
     @property
     def names(self) -> list[str]:
         """Names of the merged checkpoint's tensors, in the order in which they come; tied heads as mergekit writes."""
-        return [record.name for record in self._masks.tensors]
+        return [record.name for record in self.masks.tensors]
 
     @property
-    def threads(self) -> int:
-        """mergekit's --num-threads that the scales were made with."""
-        return self._masks.threads
-
-    @property
-    def level(self) -> str:
-        """The CPU kernel level that the scales were made with."""
-        return self._masks.kernel_level
+    def output_bytes(self) -> int:
+        """Bytes of the merged tensors."""
+        sizes = ((record, getattr(torch, record.dtype or self.out_dtype)) for record in self.masks.tensors)
+        return sum(_numel(record) * dtype.itemsize for record, dtype in sizes)
 
     def blend(self, point: MergePoint) -> Iterator[tuple[str, torch.Tensor]]:
         """Every tensor of the merge by name, one at a time; each is the caller's own.
@@ -77,7 +73,7 @@ class Blender:
         Raises MergescopeError for a point of another mode, density or seed than the masks'.
         """
         self._check_point(point)
-        for record in self._masks.tensors:
+        for record in self.masks.tensors:
             yield record.name, self._tensor(record, point)
 
     def blend_many(self, points: list[MergePoint]) -> Iterator[tuple[str, list[torch.Tensor]]]:
@@ -87,11 +83,11 @@ class Blender:
         """
         for point in points:
             self._check_point(point)
-        for record in self._masks.tensors:
+        for record in self.masks.tensors:
             yield record.name, [self._tensor(record, point) for point in points]
 
     def _tensor(self, record: TensorRecord, point: MergePoint) -> torch.Tensor:
-        base = self._source(self._masks.base_role, record.base_source)
+        base = self._source(self.masks.base_role, record.base_source)
         out = torch.empty(record.shape, dtype=getattr(torch, record.dtype or self.out_dtype))
         if not record.terms:
             return out.copy_(base.to(torch.float32).view(record.shape))
@@ -107,10 +103,10 @@ class Blender:
         return self._sources[role].tensor(name).reshape(-1)
 
     def _check_point(self, point: MergePoint) -> None:
-        if point.normalize or canonical_json(mask_setting(point)) != canonical_json(self._masks.setting):
+        if point.normalize or canonical_json(mask_setting(point)) != canonical_json(self.masks.setting):
             raise MergescopeError(
                 "this merge point needs other masks than those opened",
-                where=self._masks.folder,
+                where=self.masks.folder,
                 value=point.label,
                 cure="make masks for its mode, densities and seed",
             )

@@ -154,7 +154,7 @@ def _index(records: dict[str, dict[str, Any]], tasks: list[SaveTensor]) -> Itera
             )
         yield {
             "name": task.tensor_name,
-            "dtype": task.dtype,
+            "dtype": task.tensor_task.output_weight.force_dtype,
             "sources": _sources(task.tensor_task),
             **records[task.tensor_name],
         }

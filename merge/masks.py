@@ -25,6 +25,8 @@ FORMAT = 1
 """Version of the folder's layout."""
 PLANES = "planes.bin"
 INDEX = "index.json"
+ROLES: dict[str, Role] = {name: role for role, name in INPUTS.items()}
+"""Roles by the names that models have in the config which masks are drawn from."""
 REFUSED = 3
 """Exit code of `merge.draw` for an input that no merge can use."""
 
@@ -69,7 +71,11 @@ class Masks:
     setting: dict[str, Any]
     """Mode, densities, seed and rescale, as `mask_setting` gives them."""
     threads: int
+    """mergekit's --num-threads that the scales were made with."""
     kernel_level: str
+    """ATEN_CPU_CAPABILITY that the scales were made with."""
+    planes_sha256: str
+    """Hash of all masks."""
     tensors: tuple[TensorRecord, ...]
     """In the order in which they were drawn."""
 
@@ -143,15 +149,15 @@ def open_masks(folder: Path) -> Masks:
         setting=setting,
         threads=manifest["threads"],
         kernel_level=manifest["kernel_level"],
+        planes_sha256=manifest["planes_sha256"],
         tensors=tuple(_record(entry, base_role) for entry in read_json(folder / INDEX)["tensors"]),
     )
 
 
 def _record(entry: dict[str, Any], base_role: Role) -> TensorRecord:
     sources = entry["sources"]
-    roles: dict[str, Role] = {name: role for role, name in INPUTS.items()}
     terms = tuple(
-        Term(role=roles[model], source=sources[model], scale=term["scale"], plane=term["plane"])
+        Term(role=ROLES[model], source=sources[model], scale=term["scale"], plane=term["plane"])
         for model, term in entry["terms"].items()
     )
     return TensorRecord(
@@ -204,8 +210,8 @@ def _run_draw(job: dict[str, Any], room: Path, out: Path, models: Models, level:
             raise
         code = process.wait()
         if refused is not None and code == REFUSED:
-            role = refused["model"].removeprefix("./inputs/")
-            raise CheckpointError(refused["refused"], where=models.folder(role) if role else None)
+            role = ROLES.get(refused["model"])
+            raise CheckpointError(refused["refused"], where=None if role is None else models.folder(role))
         if code != 0:
             errors.seek(0)
             raise RuntimeError(f"drawing the masks failed with exit code {code}:\n{errors.read()[-4000:]}")

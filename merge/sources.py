@@ -219,7 +219,7 @@ class MappedCheckpoint:
 
     def tensor(self, name: str) -> torch.Tensor:
         """One tensor in its stored shape and dtype, on the CPU; KeyError where there is none."""
-        loaded: torch.Tensor = self._files[self._stored[name].file].get_tensor(name)
+        loaded: torch.Tensor = self._files[self._stored[name].file].get_tensor(name)  # type: ignore[no-untyped-call]
         return loaded
 
     def stored(self, name: str) -> StoredTensor:

@@ -15,7 +15,19 @@ from merge.sources import Models
 from merge.stock import stock_merge
 
 SEED = 11
-FAMILIES = {"llama": "LlamaConfig", "qwen3": "Qwen3Config", "gemma2": "Gemma2Config", "mistral": "MistralConfig"}
+FAMILIES = {
+    "llama": "LlamaConfig",
+    "demo": "LlamaConfig",
+    "qwen2": "Qwen2Config",
+    "qwen3": "Qwen3Config",
+    "gemma2": "Gemma2Config",
+    "gemma3": "Gemma3TextConfig",
+    "mistral": "MistralConfig",
+    "phi3": "Phi3Config",
+    "olmo2": "Olmo2Config",
+}
+SMALL = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+OF_THE_DEMO = {"hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 4, "num_attention_heads": 4}
 
 
 def a_point(
@@ -53,14 +65,11 @@ def build_models(folder: Path, *, family: str = "llama", tied: bool = False, dty
 
     generator = torch.Generator().manual_seed(3)
     config = getattr(transformers, FAMILIES[family])(
+        **(OF_THE_DEMO if family == "demo" else SMALL),
         vocab_size=1000,
-        hidden_size=64,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
         num_key_value_heads=2,
-        head_dim=16,
         max_position_embeddings=64,
+        pad_token_id=0,
         tie_word_embeddings=tied,
     )
     torch.manual_seed(5)
@@ -115,3 +124,9 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return made[key]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def shared_masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One study folder for all tests, so that masks of one setting are drawn once."""
+    return tmp_path_factory.mktemp("study")

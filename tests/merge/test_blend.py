@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -36,18 +37,83 @@ def blended(tmp_path: Path, world: World, point: MergePoint, threads: int = 1) -
     return dict(Blender(models.base, models.safe, models.useful, masks).blend(point))
 
 
-CASES = [
-    ({"ratio": "0.3"}, {}),
+DEMO = {"family": "demo", "tied": True}
+QUICK = [
+    pytest.param(DEMO, {"ratio": "0", "safe": "0.5", "useful": "0.3"}, id="demo-0"),
+    pytest.param(DEMO, {"ratio": "0.3", "safe": "0.5", "useful": "0.3"}, id="demo-0.3"),
+    pytest.param(DEMO, {"ratio": "1", "safe": "0.5", "useful": "0.3"}, id="demo-1"),
+    pytest.param({"dtype": "bfloat16"}, {"mode": "into-useful", "lambda_": "1.3", "safe": "0.7"}, id="into-useful"),
+    pytest.param({}, {"mode": "additive", "safe": "1", "useful": "0.1", "lambda_": "0.8"}, id="additive"),
+]
+MATRIX = [
+    pytest.param(
+        {"tied": tied, "dtype": dtype},
+        {"mode": mode, "safe": safe, "useful": useful, "ratio": ratio, "lambda_": lambda_},
+        id=f"{mode}-{dtype}-{'tied' if tied else 'untied'}-{ratio}",
+    )
+    for tied, dtype, ratio, (safe, useful), lambda_ in [
+        (False, "float32", "0", ("0.5", "0.5"), "1"),
+        (False, "bfloat16", "0.45", ("0.9", "0.2"), "0.7"),
+        (True, "float32", "1", ("1", "1"), "1"),
+        (True, "bfloat16", "0.123456", ("0.1", "1"), "-1.5"),
+        (False, "float16", "0.95", ("0.53", "0.47"), "1"),
+    ]
+    for mode in ("complementary", "additive", "into-useful")
+]
+OTHERS = [
+    pytest.param({"family": family, "dtype": "bfloat16"}, {"ratio": "0.4", "useful": "0.3"}, id=family)
+    for family in ("qwen2", "qwen3", "gemma2", "gemma3", "mistral", "phi3", "olmo2")
 ]
 
 
-@pytest.mark.parametrize(("setting", "kind"), CASES)
-def test_equals_stock(
+def check(
     tmp_path: Path,
     worlds: Callable[..., World],
     stock: Callable[..., Path],
-    setting: dict[str, str],
-    kind: dict[str, object],
+    kind: dict[str, Any],
+    setting: dict[str, Any],
 ) -> None:
     world, point = worlds(**kind), a_point(**setting)
     assert_same_bits(blended(tmp_path, world, point), stock(world, point, level=kernel_level()))
+
+
+@pytest.mark.parametrize(("kind", "setting"), QUICK)
+def test_blend_equals_stock(
+    shared_masks: Path,
+    worlds: Callable[..., World],
+    stock: Callable[..., Path],
+    kind: dict[str, Any],
+    setting: dict[str, Any],
+) -> None:
+    check(shared_masks, worlds, stock, kind, setting)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(("kind", "setting"), MATRIX)
+def test_matrix_equals_stock(
+    shared_masks: Path,
+    worlds: Callable[..., World],
+    stock: Callable[..., Path],
+    kind: dict[str, Any],
+    setting: dict[str, Any],
+) -> None:
+    check(shared_masks, worlds, stock, kind, setting)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(("kind", "setting"), OTHERS)
+def test_architectures_equal_stock(
+    shared_masks: Path,
+    worlds: Callable[..., World],
+    stock: Callable[..., Path],
+    kind: dict[str, Any],
+    setting: dict[str, Any],
+) -> None:
+    check(shared_masks, worlds, stock, kind, setting)
+
+
+@pytest.mark.deep
+def test_two_threads_equal_stock(shared_masks: Path, worlds: Callable[..., World], stock: Callable[..., Path]) -> None:
+    world, point = worlds(**DEMO), a_point("0.6")
+    ours = blended(shared_masks, world, point, threads=2)
+    assert_same_bits(ours, stock(world, point, threads=2, level=kernel_level()))

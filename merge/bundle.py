@@ -1,0 +1,212 @@
+"""The export of a choice: a folder from which anyone rebuilds the checkpoint with stock mergekit, bit for bit."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import json
+import platform
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from merge.identity import chat_template, input_ids, merge_id
+from merge.mergekit_yaml import CONFIG, INPUTS, OUTPUT, command, mergekit_config, to_yaml
+from merge.points import MergePoint, Role
+from merge.sources import Models
+from mergescope.ground.files import MANIFEST, fresh_folder
+from mergescope.ground.ids import full_hash
+
+if TYPE_CHECKING:
+    from merge.blend import Blender
+
+FORMAT = 1
+"""Version of the bundle's layout."""
+SCRIPT = "reproduce.sh"
+README = "README.md"
+PACKAGES = ("mergekit", "torch", "transformers", "safetensors", "numpy", "mergescope")
+"""What the manifest names with its version."""
+
+
+@dataclass(frozen=True, slots=True)
+class BundleInputs:
+    """What a bundle is made from."""
+
+    models: Models
+    masks: Path
+    """Folder from `merge.masks.masks_for` that fits the point."""
+    names: Mapping[Role, str] = field(default_factory=dict)
+    """Hub ids (`owner/name@commit`) of the models that have one; the others are called inputs/<role>."""
+    out_dtype: str | None = None
+    """torch's name of the output's dtype; None for the one that the merge's base is stored in."""
+
+
+def bundle_files(point: MergePoint, inputs: BundleInputs, evidence: dict[str, Any]) -> dict[str, str]:
+    """The bundle's files by name; blends the merge once, to hash its tensors.
+
+    evidence: plain JSON on the choice (rule, metrics, who, when), kept as it is. Raises MergescopeError as
+    `Blender` does.
+    """
+    from merge.blend import Blender
+
+    models = inputs.models
+    blender = Blender(models.base, models.safe, models.useful, inputs.masks, out_dtype=inputs.out_dtype)
+    config = exported_config(point, inputs, blender.out_dtype)
+    manifest = _manifest(point, inputs, blender, evidence)
+    return {
+        CONFIG: config,
+        SCRIPT: _script(point, inputs, blender, manifest),
+        MANIFEST: json.dumps(manifest, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
+        README: _readme(point, manifest, config),
+    }
+
+
+def write_bundle(out: Path, point: MergePoint, inputs: BundleInputs, evidence: dict[str, Any]) -> dict[str, Any]:
+    """Write a bundle to the folder `out`, whole or not at all; returns its manifest."""
+    files = bundle_files(point, inputs, evidence)
+    with fresh_folder(out) as part:
+        for name, text in files.items():
+            (part / name).write_text(text, encoding="utf-8")
+        (part / SCRIPT).chmod(0o755)
+    manifest: dict[str, Any] = json.loads(files[MANIFEST])
+    return manifest
+
+
+def bundle_zip(point: MergePoint, inputs: BundleInputs, evidence: dict[str, Any]) -> bytes:
+    """The same bundle as a zip file; equal content gives equal bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in bundle_files(point, inputs, evidence).items():
+            entry = zipfile.ZipInfo(name)  # dated 1980: the zip says nothing of when it was made
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = (0o755 if name == SCRIPT else 0o644) << 16
+            archive.writestr(entry, text)
+    return buffer.getvalue()
+
+
+def exported_config(point: MergePoint, inputs: BundleInputs, out_dtype: str) -> str:
+    """The text of mergekit.yaml.
+
+    mergekit copies the chat template of the merge's base, and a raw base has none or another than the
+    fine-tunes learnt: then the config names model-safe's.
+    """
+    tuned = chat_template(inputs.models.safe)
+    kept = chat_template(inputs.models.folder(point.base_role))
+    names = model_names(inputs)
+    template = tuned if tuned != kept else None
+    return to_yaml(mergekit_config(point, names["base"], names["safe"], names["useful"], out_dtype, template))
+
+
+def model_names(inputs: BundleInputs) -> dict[Role, str]:
+    """The three models as the config calls them."""
+    return {role: inputs.names.get(role, name) for role, name in INPUTS.items()}
+
+
+def _manifest(point: MergePoint, inputs: BundleInputs, blender: Blender, evidence: dict[str, Any]) -> dict[str, Any]:
+    ids = input_ids(point, inputs.models)
+    masks = blender.masks
+    return {
+        "format": FORMAT,
+        "merge_id": merge_id(point, ids, threads=masks.threads, level=masks.kernel_level, out_dtype=blender.out_dtype),
+        "point_id": point.point_id,
+        "point": {
+            key: value if isinstance(value, (str, bool, int)) else str(value) for key, value in asdict(point).items()
+        },
+        "inputs": {
+            role: {"name": model_names(inputs)[role], "checkpoint_id": ids[role], "weights_sha256": digest}
+            for role, digest in masks.inputs.items()
+        },
+        "seed": point.mask_seed,
+        "threads": masks.threads,
+        "device": "cpu",
+        "kernel_level": masks.kernel_level,
+        "out_dtype": blender.out_dtype,
+        "versions": {**versions(), "python": platform.python_version()},
+        "masks": masks_digest(inputs.masks),
+        "tensors": tensor_hashes(blender, point),
+        "evidence": evidence,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that a merge depends on."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def masks_digest(masks: Path) -> dict[str, Any]:
+    """Of a folder of masks: the hash of all masks, and the scale k of every tensor and model."""
+    from merge.masks import open_masks
+
+    opened = open_masks(masks)
+    scales = {record.name: {term.role: term.scale for term in record.terms} for record in opened.tensors}
+    return {"planes_sha256": opened.planes_sha256, "scales": scales}
+
+
+def tensor_hashes(blender: Blender, point: MergePoint) -> dict[str, dict[str, Any]]:
+    """By output tensor: dtype, shape, and sha256 of its little-endian bytes."""
+    from merge.tensor_bytes import tensor_sha256
+
+    return {
+        name: {
+            "dtype": str(tensor.dtype).removeprefix("torch."),
+            "shape": list(tensor.shape),
+            "sha256": tensor_sha256(tensor),
+        }
+        for name, tensor in blender.blend(point)
+    }
+
+
+def weights_digest(tensors: dict[str, dict[str, Any]]) -> str:
+    """One hash for all tensors of a checkpoint, however they are spread over files."""
+    return full_hash(tensors)
+
+
+def _script(point: MergePoint, inputs: BundleInputs, blender: Blender, manifest: dict[str, Any]) -> str:
+    local = [role for role in (point.base_role, *point.term_roles) if role not in inputs.names]
+    links = "".join(
+        f"#   ln -s /where/it/lies inputs/{role}    # weights sha256 {manifest['inputs'][role]['weights_sha256']}\n"
+        for role in local
+    )
+    checks = "".join(
+        f'[ -d inputs/{role} ] || {{ echo "inputs/{role} is missing: link the model there" >&2; exit 1; }}\n'
+        for role in local
+    )
+    pins = " ".join(f"{name}=={version}" for name, version in versions().items() if name != "mergescope")
+    return f"""#!/bin/sh
+# Rebuilds the merged checkpoint in {OUTPUT}/ with stock mergekit, bit for bit.
+# It needs: pip install {pins}
+# and the models beside this file:
+#   mkdir inputs
+{links}# Another number of threads or another ATEN_CPU_CAPABILITY changes the last bit of some weights.
+set -eu
+cd "$(dirname "$0")"
+{checks}export ATEN_CPU_CAPABILITY={blender.masks.kernel_level}
+exec {" ".join(command(point, blender.masks.threads))}
+"""
+
+
+def _readme(point: MergePoint, manifest: dict[str, Any], config: str) -> str:
+    rows = "\n".join(
+        f"| {role} | `{entry['name']}` | `{entry['weights_sha256']}` |" for role, entry in manifest["inputs"].items()
+    )
+    return f"""# Merge {manifest["merge_id"]}
+
+{point.method} of model-safe and model-useful, mode {point.mode}, ratio {point.ratio} (the weight of model-safe),
+densities {point.density_safe} (safe) and {point.density_useful} (useful), lambda {point.lambda_}, mask seed
+{point.mask_seed}.
+
+| role | model | sha256 of the weights |
+|---|---|---|
+{rows}
+
+## Rebuild and check
+
+`sh {SCRIPT}` rebuilds the checkpoint with stock mergekit {manifest["versions"]["mergekit"]}; it says where to link the
+models. `mergescope verify . --inputs inputs` rebuilds it too and compares the sha256 of every tensor with
+`{MANIFEST}`, which also holds the evidence that the choice was made on.
+
+```yaml
+{config}```
+"""
