@@ -81,7 +81,7 @@ def frontier(
     figure.add_trace(_reference_markers(references, picked, colours))
     for spot in _labelled(points, references, picked):
         _add_label(figure, spot, spots, bold=spot.handle == picked, colours=colours)
-    figure.update_layout(**_layout(colours, height=430), xaxis_title=x_title, yaxis_title=y_title)
+    figure.update_layout(**_layout(colours, height=450), xaxis_title=x_title, yaxis_title=y_title)
     return figure
 
 
@@ -105,10 +105,12 @@ def small_multiples(curves: Sequence[Curve], *, picked_ratio: float | None, colu
             figure.add_vline(
                 picked_ratio, row=index // columns + 1, col=index % columns + 1, line={"color": colours.ink, "width": 1}
             )
-    figure.update_layout(**_layout(colours, height=190 * rows + 20))
+    figure.update_layout(**_layout(colours, height=176 * rows + 20))
     figure.update_layout(margin={"l": 34, "r": 8, "t": 28, "b": 26}, clickmode="event+select")
     figure.update_annotations(font={"size": 12, "color": colours.ink})
-    figure.update_xaxes(range=[-0.02, 1.02], tickvals=[0, 0.25, 0.5, 0.75, 1])
+    tick = {"size": 11, "color": colours.muted}
+    figure.update_xaxes(range=[-0.02, 1.02], tickvals=[0, 0.25, 0.5, 0.75, 1], tickfont=tick, gridcolor=colours.grid)
+    figure.update_yaxes(tickfont=tick, gridcolor=colours.grid, nticks=5)
     return figure
 
 
@@ -161,7 +163,7 @@ def _layout(colours: Palette, height: int) -> dict[str, Any]:
         "hovermode": "closest",
         "dragmode": False,
         "clickmode": "event+select",
-        "xaxis": axis,
+        "xaxis": {**axis, "showgrid": True},
         "yaxis": axis,
         "hoverlabel": {"align": "left", "font": {"size": 12}},
     }

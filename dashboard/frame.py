@@ -26,6 +26,11 @@ class Frame:
     checkpoints: list[Checkpoint]
 
     @property
+    def seed(self) -> int:
+        """The study's seed, which fixes the bootstrap's draws."""
+        return int(self.study.recipe.get("seed", 0))
+
+    @property
     def points(self) -> list[Checkpoint]:
         """The merge points by mask seed and ratio."""
         return [c for c in self.checkpoints if c.ratio is not None]
@@ -43,9 +48,9 @@ class Frame:
         """A checkpoint's name for readers, its mask seed with it where the study has several."""
         checkpoint = self.by_handle(handle)
         seeds = {c.mask_seed for c in self.points}
-        return f"{checkpoint.label} · {checkpoint.mask_seed}" if checkpoint.ratio is not None and len(seeds) > 1 else (
-            checkpoint.label
-        )
+        if checkpoint.ratio is None or len(seeds) == 1:
+            return checkpoint.label
+        return f"{checkpoint.label} · {checkpoint.mask_seed}"
 
 
 def words() -> Words:

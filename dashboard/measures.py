@@ -1,8 +1,61 @@
-"""The metrics as the pages show them: order, unit, direction. Formulas: docs/metrics.md."""
+"""The metrics as the pages show them: order, unit, direction. Definitions: eval.metrics; formulas: docs/metrics.md."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from eval.metrics import METRICS
+
+ORDER = (
+    "safety",
+    "harmful_refusal_rate",
+    "violation_rate",
+    "borderline_answer_rate",
+    "over_refusal_rate",
+    "refusal_f1",
+    "balance",
+    "usefulness",
+    "fluency",
+    "benign_answer_rate",
+    "accuracy",
+    "detail",
+    "relevance",
+    "acceptable_rate",
+    "full_refusal_rate",
+    "refusal_precision",
+    "refusal_recall",
+    "refusal_f1_any",
+    "refusal_precision_any",
+    "refusal_recall_any",
+)
+"""Metrics in the order of menus and tables."""
+CURVES = (
+    "safety",
+    "harmful_refusal_rate",
+    "borderline_answer_rate",
+    "usefulness",
+    "violation_rate",
+    "refusal_f1",
+    "balance",
+    "benign_answer_rate",
+    "fluency",
+    "accuracy",
+    "detail",
+    "relevance",
+)
+"""Metrics with a small chart of their own; the others are nearly one of these turned over."""
+PANEL = (
+    "safety",
+    "harmful_refusal_rate",
+    "borderline_answer_rate",
+    "refusal_f1",
+    "usefulness",
+    "benign_answer_rate",
+    "balance",
+)
+"""Metrics of the picked point's table."""
+X_DEFAULT = "borderline_answer_rate"
+Y_DEFAULT = "safety"
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,37 +65,20 @@ class Measure:
     name: str
     """Name in the store's `estimate` table."""
     percent: bool
-    """A share shown in per cent; a score (1-5) otherwise."""
+    """A share shown in per cent; otherwise a score (1-5) or an F1 (0-1) shown as it is."""
     higher_is_better: bool
-    small_multiple: bool = True
-    """Whether it has its own chart against the ratio; the others are nearly the same curve turned over."""
 
 
-MEASURES = (
-    Measure("safety", percent=False, higher_is_better=True),
-    Measure("harmful_refusal_rate", percent=True, higher_is_better=True),
-    Measure("violation_rate", percent=True, higher_is_better=False),
-    Measure("borderline_answer_rate", percent=True, higher_is_better=True),
-    Measure("over_refusal_rate", percent=True, higher_is_better=False, small_multiple=False),
-    Measure("refusal_f1", percent=False, higher_is_better=True),
-    Measure("balance", percent=True, higher_is_better=True),
-    Measure("usefulness", percent=False, higher_is_better=True),
-    Measure("fluency", percent=False, higher_is_better=True),
-    Measure("accuracy", percent=False, higher_is_better=True, small_multiple=False),
-    Measure("detail", percent=False, higher_is_better=True, small_multiple=False),
-    Measure("relevance", percent=False, higher_is_better=True, small_multiple=False),
-    Measure("benign_answer_rate", percent=True, higher_is_better=True),
-    Measure("acceptable_rate", percent=True, higher_is_better=True, small_multiple=False),
-    Measure("full_refusal_rate", percent=True, higher_is_better=False, small_multiple=False),
-    Measure("refusal_f1_any", percent=False, higher_is_better=True, small_multiple=False),
-    Measure("refusal_precision", percent=True, higher_is_better=True, small_multiple=False),
-    Measure("refusal_recall", percent=True, higher_is_better=True, small_multiple=False),
-)
-BY_NAME = {measure.name: measure for measure in MEASURES}
-X_DEFAULT = "borderline_answer_rate"
-Y_DEFAULT = "safety"
+MEASURES = {
+    name: Measure(
+        name,
+        percent=METRICS[name].form in ("rate", "mean of rates", "precision", "recall"),
+        higher_is_better=METRICS[name].higher_is_better,
+    )
+    for name in ORDER
+}
 
 
-def present(names: set[str]) -> list[Measure]:
-    """The measures that a store has, in the pages' order; metrics that this version does not know are left out."""
-    return [measure for measure in MEASURES if measure.name in names]
+def present(names: set[str], order: tuple[str, ...] = ORDER) -> list[Measure]:
+    """The measures of `order` that a store has."""
+    return [MEASURES[name] for name in order if name in names]

@@ -10,6 +10,8 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
+from dashboard.judged import judged_answers
+
 
 @dataclass(frozen=True, slots=True)
 class StudyRow:
@@ -141,60 +143,6 @@ def overview(db: DuckDBPyConnection, study_id: str, judge_id: str) -> Overview:
     )
     scored = states.pop("scored", 0)
     return Overview(points[0], points[1], prompts[0], scored + sum(states.values()), scored, states)
-
-
-def judged_answers(where: str = "true") -> str:
-    """Common table expressions ending in `judged`: one row per item, checkpoint and sample of a study.
-
-    Parameters `$study` and `$judge`; `where` is a condition over `set_item` and `checkpoint_id` with named
-    parameters of the caller. Repeated judgements give their median value and most frequent label.
-    Columns: set_name, item_key, prompt_id, kind, category, group_id, split, checkpoint_id, sample_ix, text_id,
-    finish_reason, error_kind, scored, safety, refusal, compliance, fluency, accuracy, detail, relevance.
-    """
-    return _JUDGED.replace("{where}", where)
-
-
-_JUDGED = """
-items AS (
-  SELECT prompt_set.name AS set_name, set_item.*
-  FROM study_set JOIN prompt_set USING (set_id) JOIN set_item USING (set_id) WHERE study_id = $study
-),
-asked AS (
-  SELECT items.*, answer_id, checkpoint_id, sample_ix, answer.error_kind AS answer_error
-  FROM items JOIN answer USING (prompt_id)
-  WHERE checkpoint_id IN (SELECT checkpoint_id FROM study_checkpoint WHERE study_id = $study)
-    AND sampling_id IN (SELECT sampling_id FROM study_sampling WHERE study_id = $study)
-    AND {where}
-),
-last_turn AS (
-  SELECT answer_id, text_id, finish_reason FROM answer_turn SEMI JOIN asked USING (answer_id)
-  QUALIFY row_number() OVER (PARTITION BY answer_id ORDER BY turn DESC) = 1
-),
-answered AS (SELECT asked.*, text_id, finish_reason FROM asked LEFT JOIN last_turn USING (answer_id)),
-judgements AS (
-  SELECT judgement.prompt_id, judgement.kind, judgement.text_id, judgement.reference_text_id,
-    max(judgement.error_kind) AS judge_error, count(score.axis) > 0 AS scored,
-    median(value) FILTER (axis = 'safety') AS safety,
-    mode(label) FILTER (axis = 'refusal') AS refusal,
-    mode(label) FILTER (axis = 'compliance') AS compliance,
-    median(value) FILTER (axis = 'fluency') AS fluency,
-    median(value) FILTER (axis = 'accuracy') AS accuracy,
-    median(value) FILTER (axis = 'detail') AS detail,
-    median(value) FILTER (axis = 'relevance') AS relevance
-  FROM judgement LEFT JOIN score USING (judgement_id)
-  WHERE judge_id = $judge AND text_id IN (SELECT text_id FROM last_turn)
-  GROUP BY ALL
-),
-judged AS (
-  SELECT answered.* EXCLUDE (answer_error, weight, reference_refusal_source),
-    coalesce(scored, false) AS scored,
-    CASE WHEN scored THEN NULL ELSE coalesce(answer_error, judge_error) END AS error_kind,
-    safety, refusal, compliance, fluency, accuracy, detail, relevance
-  FROM answered LEFT JOIN judgements ON answered.prompt_id = judgements.prompt_id
-    AND answered.kind = judgements.kind AND answered.text_id = judgements.text_id
-    AND answered.reference_text_id IS NOT DISTINCT FROM judgements.reference_text_id
-)
-"""
 
 
 def _row(db: DuckDBPyConnection, sql: str, values: Sequence[object]) -> tuple[Any, ...]:

@@ -35,6 +35,11 @@ def remember(name: str, value: str) -> None:
         del st.query_params[name]
 
 
+def keep(name: str, value: str) -> None:
+    """Keep a choice for another page of this session, without writing it into this page's address."""
+    st.session_state[_kept(name)] = value
+
+
 def one_of(name: str, options: Sequence[str], default: str) -> str:
     """The choice called `name` where it is among `options`, else `default`: addresses are typed by people."""
     value = recall(name, default)
@@ -86,8 +91,16 @@ def search(name: str, label: str, placeholder: str) -> str:
     return str(st.session_state[key])
 
 
-def several(name: str, label: str, options: Sequence[str], default: Sequence[str], show: Callable[[str], str], limit: int) -> list[str]:
-    """A select box for up to `limit` options whose value is the comma-separated choice `name`."""
+def several(
+    name: str,
+    label: str,
+    options: Sequence[str],
+    default: Sequence[str],
+    show: Callable[[str], str],
+    limit: int,
+    placeholder: str,
+) -> list[str]:
+    """A select box for 1 to `limit` options whose value is the comma-separated choice `name`."""
     key = _widget(name)
     st.session_state[key] = many_of(name, options, default)[:limit]
     st.multiselect(
@@ -96,6 +109,7 @@ def several(name: str, label: str, options: Sequence[str], default: Sequence[str
         format_func=show,
         key=key,
         max_selections=limit,
+        placeholder=placeholder,
         label_visibility="collapsed",
         on_change=lambda: remember(name, ",".join(st.session_state[key])),
     )

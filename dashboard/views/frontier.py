@@ -7,24 +7,15 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import charts, markup, queries, state
+from dashboard import charts, evidence, markup, queries, rounding, state
 from dashboard.frame import Frame, current
 from dashboard.inert import csv_bytes
-from dashboard.measures import BY_NAME, X_DEFAULT, Y_DEFAULT, Measure, present
+from dashboard.measures import CURVES, MEASURES, PANEL, X_DEFAULT, Y_DEFAULT, Measure, present
 from dashboard.source import ask, updated
 from dashboard.standing import Standing, curves, spots
 
-PANEL = (
-    "safety",
-    "harmful_refusal_rate",
-    "violation_rate",
-    "refusal_f1",
-    "over_refusal_rate",
-    "borderline_answer_rate",
-    "usefulness",
-    "benign_answer_rate",
-)
-"""Metrics of the picked point's table."""
+RECOMMENDS = "balance"
+"""Metric that the recommended point has best: mean of harmful refused and borderline answered."""
 COLUMNS = 4
 
 
@@ -52,13 +43,13 @@ def _strip(frame: Frame) -> None:
     unscored = sum(counts.unscored.values())
     kinds = ", ".join(f"{word.maybe(f'error.{kind}', kind)} {n:,}" for kind, n in counts.unscored.items())
     ratios = word("strip.ratios") if counts.mask_seeds == 1 else word("strip.ratios_seeds", seeds=counts.mask_seeds)
-    trust = word("strip.proxy") if frame.judge.kind == "proxy" else word.maybe(f"trust.{frame.judge.trust}", "")
+    judge = word("strip.proxy") if frame.judge.kind == "proxy" else word("strip.judge", trust=word(f"trust.{frame.judge.trust}"))
     items = [
         (f"{counts.ratios:,}", ratios),
         (f"{counts.prompts:,}", word("strip.prompts")),
         (f"{counts.judged:,}", word("strip.judged")),
         (f"{unscored:,}", word("strip.unscored_kinds", kinds=kinds) if unscored else word("strip.unscored")),
-        (frame.judge.name, f"{word('strip.judge')} · {trust}"),
+        (frame.judge.name, judge),
     ]
     st.html(markup.strip(items, word("strip.updated", when=_local(updated()))))
 
@@ -89,14 +80,11 @@ def _chart(frame: Frame, standing: Standing, measures: list[Measure], picked: st
 def _axes(frame: Frame, measures: list[Measure]) -> tuple[Measure, Measure]:
     names = [measure.name for measure in measures]
     word = frame.words
-    left, middle, right = st.columns([1, 1, 1.5], vertical_alignment="bottom")
-    with left:
+    with st.container(key="axes", horizontal=True, gap="medium", vertical_alignment="center"):
         x = _axis("x", word("axis.x"), names, X_DEFAULT if X_DEFAULT in names else names[0], frame)
-    with middle:
         y = _axis("y", word("axis.y"), names, Y_DEFAULT if Y_DEFAULT in names else names[-1], frame)
-    with right:
-        st.html(f'<div style="text-align:right">{markup.note(word("frontier.key"))}</div>')
-    return BY_NAME[x], BY_NAME[y]
+        st.html(markup.note(word("frontier.key")))
+    return MEASURES[x], MEASURES[y]
 
 
 def _axis(name: str, label: str, names: list[str], default: str, frame: Frame) -> str:
@@ -104,31 +92,103 @@ def _axis(name: str, label: str, names: list[str], default: str, frame: Frame) -
 
 
 def _panel(frame: Frame, standing: Standing, measures: list[Measure]) -> str:
-    """The picked point's numbers; returns its handle."""
+    """The picked point's numbers and what they lead to; returns its handle."""
     word = frame.words
     handles = [c.handle for c in frame.checkpoints]
-    with st.container(border=True):
-        left, right = st.columns(2)
-        with left:
+    _recommended(frame)
+    with st.container(border=True, gap="small"):
+        with st.container(key="pickers", horizontal=True, gap="medium"):
             picked = state.select("pick", word("frontier.point"), handles, _first_pick(frame), frame.name)
-        with right:
             others = [handle for handle in handles if handle != picked]
             baseline = state.select("baseline", word("frontier.baseline"), others, _first_baseline(others), frame.name)
-        st.html(_numbers(frame, standing, measures, picked, baseline))
+        shown = present({measure.name for measure in measures}, PANEL)
+        st.html(_numbers(frame, standing, shown, picked, baseline) + _bounds(frame, standing, shown, picked))
+        with st.container(horizontal=True, gap="small"):
+            chosen = {"sel": ",".join([picked, baseline]), "pick": picked, "lang": word.language}
+            for name in ("compare", "failures", "export"):
+                st.page_link(f"views/{name}.py", label=word(f"frontier.{name}"), query_params=_address(frame, chosen))
     return picked
 
 
 def _numbers(frame: Frame, standing: Standing, measures: list[Measure], picked: str, baseline: str) -> str:
     word = frame.words
-    del baseline
-    point = frame.by_handle(picked)
+    point, other = frame.by_handle(picked), frame.by_handle(baseline)
+    gaps = ask(
+        evidence.differences,
+        frame.study.study_id,
+        frame.judge.judge_id,
+        (point.checkpoint_id, other.checkpoint_id),
+        [measure.name for measure in measures],
+        frame.seed,
+    )
     rows = []
     for measure in measures:
-        if measure.name in PANEL:
-            shown = standing.shown(point, measure)
-            rows.append([word(f"metric.{measure.name}"), shown.value, shown.interval, ""])
+        shown, gap = standing.shown(point, measure), gaps[measure.name]
+        change = rounding.difference(gap.value, gap.low, gap.high, percent=measure.percent)
+        rows.append([word(f"metric.{measure.name}"), shown.value, shown.interval, change])
     header = ["", word("frontier.value"), word("frontier.interval"), word("frontier.paired")]
     return markup.table(header, rows, frame.name(picked))
+
+
+def _bounds(frame: Frame, standing: Standing, measures: list[Measure], picked: str) -> str:
+    """How far unscored answers could move the picked point: the widest such range, or nothing."""
+    rows = [(m, row) for m in measures if (row := standing.row(frame.by_handle(picked), m)) and row.n_unscored]
+    ranges = [(abs(row.best - row.worst), m, row) for m, row in rows if row.best is not None and row.worst is not None]
+    if not ranges:
+        return ""
+    _, measure, row = max(ranges, key=lambda found: found[0])
+    ends = [rounding.estimate(end, row.low, row.high, percent=measure.percent).value for end in (row.worst, row.best)]
+    text = frame.words(
+        "frontier.unscored_bounds",
+        metric=frame.words(f"metric.{measure.name}"),
+        count=row.n_unscored,
+        worst=ends[0],
+        best=ends[1],
+    )
+    return markup.note(text)
+
+
+def _recommended(frame: Frame) -> None:
+    word = frame.words
+    first_seed = [c for c in frame.points if c.mask_seed == frame.points[0].mask_seed]
+    others = [first_seed[0], first_seed[-1], *frame.references]
+    found = ask(
+        evidence.recommended,
+        frame.study.study_id,
+        frame.judge.judge_id,
+        RECOMMENDS,
+        [c.checkpoint_id for c in first_seed],
+        [c.checkpoint_id for c in others],
+        frame.seed,
+    )
+    if found is None:
+        return
+    measure = MEASURES[RECOMMENDS]
+    point = next(c for c in frame.checkpoints if c.checkpoint_id == found.checkpoint_id)
+    select, confirm = (
+        rounding.estimate(e.value, e.low, e.high, percent=measure.percent) for e in (found.select, found.confirm)
+    )
+    text = word(
+        "frontier.recommended_text",
+        point=frame.name(point.handle),
+        metric=word(f"metric.{RECOMMENDS}"),
+        select=select.value,
+        confirm=f"{confirm.value} ({confirm.interval})",
+    )
+    names = {c.checkpoint_id: frame.name(c.handle) for c in frame.checkpoints}
+    gaps = " · ".join(
+        f"{names[other]} {rounding.difference(gap.value, gap.low, gap.high, percent=measure.percent)}"
+        for other, gap in found.differences.items()
+    )
+    with st.container(border=True, gap="small"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.html(markup.heading(f"{word('frontier.recommended')}: {frame.name(point.handle)}"))
+            st.button(word("frontier.take"), on_click=state.remember, args=("pick", point.handle), type="tertiary")
+        st.html(markup.note(f"{text} {gaps}.", "plain"))
+
+
+def _address(frame: Frame, chosen: dict[str, str]) -> dict[str, str]:
+    return {**chosen, "study": frame.study.name}
 
 
 def _curves(frame: Frame, standing: Standing, measures: list[Measure], picked: str) -> None:
@@ -136,8 +196,7 @@ def _curves(frame: Frame, standing: Standing, measures: list[Measure], picked: s
     st.html(markup.heading(word("frontier.curves")))
     found = [
         curve
-        for measure in measures
-        if measure.small_multiple
+        for measure in present({measure.name for measure in measures}, CURVES)
         for curve in curves(standing, frame.points, measure, _with_unit(word(f"metric.{measure.name}"), measure))
     ]
     figure = charts.small_multiples(

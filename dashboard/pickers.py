@@ -1,0 +1,92 @@
+"""Tables and strips that can be clicked: small components whose data is always set as text in the browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+_PARTS = Path(__file__).parent / "parts"
+
+
+@dataclass(frozen=True, slots=True)
+class PickCell:
+    """One cell of a row."""
+
+    text: str
+    tone: str = ""
+    """Name of a verdict, drawn as a chip; empty for plain text."""
+    hint: str = ""
+    """Shown when the pointer rests on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PickRow:
+    """One row that can be picked."""
+
+    id: str
+    cells: tuple[PickCell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StripCell:
+    """One checkpoint on the ratio strip."""
+
+    id: str
+    label: str
+    tone: str
+    hint: str
+    shown: bool
+    """Whether its answer is among the cards."""
+
+
+def rows(
+    key: str,
+    title: str,
+    columns: Sequence[str],
+    lines: Sequence[PickRow],
+    selected: str,
+    *,
+    height: str,
+    keys: bool,
+    on_pick: Callable[[str], None],
+) -> bool:
+    """A table of rows; `on_pick` gets the id of a picked row before the page runs again.
+
+    Returns whether a row was picked just now. `keys` lets J and K step through the rows.
+    """
+    data = {
+        "title": title,
+        "columns": list(columns),
+        "rows": [asdict(line) for line in lines],
+        "selected": selected,
+        "height": height,
+        "keys": keys,
+    }
+    return _mounted("rows", key, data, on_pick)
+
+
+def strip(key: str, cells: Sequence[StripCell], on_pick: Callable[[str], None]) -> bool:
+    """One prompt at every checkpoint; `on_pick` gets the id of a picked cell before the page runs again."""
+    return _mounted("strip", key, {"cells": [asdict(cell) for cell in cells]}, on_pick)
+
+
+def _mounted(name: str, key: str, data: dict[str, Any], on_pick: Callable[[str], None]) -> bool:
+    def picked() -> None:
+        value = st.session_state[key].picked
+        if value is not None:
+            on_pick(str(value))
+
+    return _RENDER[name](key=key, data=data, on_picked_change=picked).picked is not None
+
+
+def _component(name: str) -> Any:
+    css = "\n".join((_PARTS / file).read_text(encoding="utf-8") for file in ("tones.css", f"{name}.css"))
+    js = (_PARTS / f"{name}.js").read_text(encoding="utf-8")
+    return st.components.v2.component(f"mergescope_{name}", html=f'<div class="{name}"></div>', css=css, js=js)
+
+
+_RENDER = {name: _component(name) for name in ("rows", "strip")}
