@@ -87,16 +87,19 @@ def bundle_zip(point: MergePoint, inputs: BundleInputs, evidence: dict[str, Any]
 
 
 def exported_config(point: MergePoint, inputs: BundleInputs, out_dtype: str) -> str:
-    """The text of mergekit.yaml.
-
-    mergekit copies the chat template of the merge's base, and a raw base has none or another than the
-    fine-tunes learnt: then the config names model-safe's.
-    """
-    tuned = chat_template(inputs.models.safe)
-    kept = chat_template(inputs.models.folder(point.base_role))
+    """The text of mergekit.yaml."""
     names = model_names(inputs)
-    template = tuned if tuned != kept else None
+    template = exported_template(point, inputs.models)
     return to_yaml(mergekit_config(point, names["base"], names["safe"], names["useful"], out_dtype, template))
+
+
+def exported_template(point: MergePoint, models: Models) -> str | None:
+    """The chat template that an exported config names: model-safe's, or None where mergekit copies that anyway.
+
+    mergekit copies the template of the merge's base, and a raw base has none or another than the fine-tunes learnt.
+    """
+    tuned = chat_template(models.safe)
+    return tuned if tuned != chat_template(models.folder(point.base_role)) else None
 
 
 def model_names(inputs: BundleInputs) -> dict[Role, str]:

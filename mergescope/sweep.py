@@ -13,6 +13,7 @@ from eval.judge import open_judge
 from eval.rows import StudyRow
 from eval.sweep import CheckpointJob, run_eval
 from merge.blend import Blender
+from merge.bundle import exported_template
 from merge.identity import chat_template, checkpoint_id, input_ids, merge_id, weights_hash
 from merge.mergekit_yaml import INPUTS, mergekit_config
 from merge.points import MergePoint, Role, grid
@@ -104,7 +105,9 @@ def merge_job(point: MergePoint, models: Models, blender: Blender) -> Checkpoint
             "kernel_level": level,
             "out_dtype": dtype,
             "versions": {name: importlib.metadata.version(name) for name in ("mergekit", "torch", "transformers")},
-            "mergekit": mergekit_config(point, INPUTS["base"], INPUTS["safe"], INPUTS["useful"], dtype),
+            "mergekit": mergekit_config(
+                point, INPUTS["base"], INPUTS["safe"], INPUTS["useful"], dtype, exported_template(point, models)
+            ),
         },
         weights=functools.partial(blender.blend, point),
     )
