@@ -50,6 +50,10 @@ def a_point(
     )
 
 
+DEMO_POINT = a_point("0.3", safe="0.5", useful="0.3")
+"""The point that most tests share, so that its masks are drawn once."""
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """Three models to merge."""

@@ -43,7 +43,6 @@ QUICK = [
     pytest.param(DEMO, {"ratio": "0.3", "safe": "0.5", "useful": "0.3"}, id="demo-0.3"),
     pytest.param(DEMO, {"ratio": "1", "safe": "0.5", "useful": "0.3"}, id="demo-1"),
     pytest.param({"dtype": "bfloat16"}, {"mode": "into-useful", "lambda_": "1.3", "safe": "0.7"}, id="into-useful"),
-    pytest.param({}, {"mode": "additive", "safe": "1", "useful": "0.1", "lambda_": "0.8"}, id="additive"),
 ]
 MATRIX = [
     pytest.param(

@@ -8,7 +8,7 @@ import torch
 from merge.kernel import CompiledBlend, TermTensors, blend_eager, factors_of
 from merge.planes import BLOCK, pack
 
-CPU_NEEDS_A_COMPILER = "torch.compile finds no C++ compiler here"
+COMPILED = CompiledBlend()
 
 
 def bits(tensor: torch.Tensor) -> torch.Tensor:
@@ -57,8 +57,16 @@ def test_a_negative_zero_that_nothing_moves_becomes_plus_zero() -> None:
     assert bits(out).tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("kept", ["both masked", "safe kept whole", "one term"])
+@pytest.mark.parametrize(
+    ("dtype", "kept"),
+    [
+        (torch.bfloat16, "both masked"),
+        pytest.param(torch.float32, "both masked", marks=pytest.mark.deep),
+        pytest.param(torch.float32, "safe kept whole", marks=pytest.mark.deep),
+        pytest.param(torch.bfloat16, "safe kept whole", marks=pytest.mark.deep),
+        pytest.param(torch.float32, "one term", marks=pytest.mark.deep),
+    ],
+)
 def test_compiled_form_has_the_eager_bits(dtype: torch.dtype, kept: str) -> None:
     count = 9 * BLOCK + 1234
     base, terms = terms_of(count, dtype)
@@ -72,6 +80,3 @@ def test_compiled_form_has_the_eager_bits(dtype: torch.dtype, kept: str) -> None
         blend_eager(base, terms, factors, eager)
         COMPILED(base, terms, factors, compiled)
         assert torch.equal(bits(eager), bits(compiled))
-
-
-COMPILED = CompiledBlend()

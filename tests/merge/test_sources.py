@@ -115,7 +115,7 @@ def test_an_index_cannot_point_outside(models: Models) -> None:
     assert "../base/model.safetensors" in refusal(models)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [float("nan"), pytest.param(float("inf"), marks=pytest.mark.deep)])
 def test_nan_and_infinity_are_named_with_their_model(models: Models, tmp_path: Path, value: float) -> None:
     name = "model.layers.1.mlp.up_proj.weight"
 

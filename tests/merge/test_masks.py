@@ -1,0 +1,110 @@
+"""Masks: drawn once, kept apart by what they depend on, believed only while their inputs stand."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from merge.blend import Blender
+from merge.masks import PLANES, mask_setting, masks_for, open_masks
+from merge.points import MergePoint
+from mergescope.ground.errors import CheckpointError, MergescopeError
+from mergescope.ground.files import MANIFEST
+from tests.merge.conftest import DEMO_POINT, World, a_point
+
+
+@pytest.fixture
+def world(worlds: Callable[..., World]) -> World:
+    return worlds("demo", tied=True)
+
+
+@pytest.fixture
+def masks(shared_masks: Path, world: World) -> Path:
+    return masks_for(shared_masks, DEMO_POINT, world.models, threads=1)
+
+
+def blender(world: World, masks: Path) -> Blender:
+    return Blender(world.models.base, world.models.safe, world.models.useful, masks)
+
+
+def test_drawn_once(shared_masks: Path, world: World, masks: Path) -> None:
+    before = (masks / PLANES).stat()
+    other_ratio = replace(DEMO_POINT, ratio=Decimal("0.9"), lambda_=Decimal(2))
+    assert masks_for(shared_masks, other_ratio, world.models, threads=1) == masks
+    assert (masks / PLANES).stat() == before
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(DEMO_POINT, mask_seed=12),
+        replace(DEMO_POINT, density_safe=Decimal("0.6")),
+        replace(DEMO_POINT, density_useful=Decimal("0.6")),
+        replace(DEMO_POINT, mode="additive"),
+        replace(DEMO_POINT, rescale=False),
+    ],
+)
+def test_setting_holds_all_that_masks_depend_on(other: MergePoint) -> None:
+    assert mask_setting(other) != mask_setting(DEMO_POINT)
+
+
+def test_two_bits_a_parameter_and_densities_as_asked(masks: Path) -> None:
+    opened = open_masks(masks)
+    large = [record for record in opened.tensors if record.name.endswith("mlp.up_proj.weight")]
+    assert (masks / PLANES).stat().st_size < 3 * sum(r.shape[0] * r.shape[1] for r in large)
+    for term, density in zip(large[0].terms, (0.5, 0.3), strict=True):
+        # k is about 1 / density: the L1 norm that is left is about that share.
+        assert term.scale == pytest.approx(1 / density, rel=0.05)
+
+
+def test_a_point_of_other_masks_is_refused(world: World, masks: Path) -> None:
+    for other in (replace(DEMO_POINT, mask_seed=99), replace(DEMO_POINT, normalize=True)):
+        with pytest.raises(MergescopeError, match="other masks"):
+            next(blender(world, masks).blend(other))
+
+
+def test_changed_weights_are_noticed(world: World, masks: Path, tmp_path: Path) -> None:
+    shutil.copytree(world.models.safe, tmp_path / "safe")
+    file = tmp_path / "safe" / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match="changed since"):
+        Blender(world.models.base, tmp_path / "safe", world.models.useful, masks)
+
+
+def test_unfinished_masks_are_no_masks(world: World, masks: Path, tmp_path: Path) -> None:
+    shutil.copytree(masks, tmp_path / "masks")
+    (tmp_path / "masks" / MANIFEST).unlink()
+    with pytest.raises(CheckpointError, match="no finished masks"):
+        blender(world, tmp_path / "masks")
+
+
+def test_many_ratios_at_once_are_the_same_ratios(world: World, masks: Path) -> None:
+    opened = blender(world, masks)
+    points = [replace(DEMO_POINT, ratio=Decimal(ratio)) for ratio in ("0", "0.25", "1")]
+    singly = [dict(opened.blend(point)) for point in points]
+    for name, tensors in opened.blend_many(points):
+        for i, tensor in enumerate(tensors):
+            assert tensor.equal(singly[i][name])
+
+
+@pytest.mark.deep
+def test_drawing_again_gives_the_same_bytes(world: World, masks: Path, tmp_path: Path) -> None:
+    again = masks_for(tmp_path, DEMO_POINT, world.models, threads=1)
+    for file in masks.iterdir():
+        assert file.read_bytes() == (again / file.name).read_bytes()
+
+
+@pytest.mark.deep
+def test_paths_that_mergekit_would_misread(world: World, tmp_path: Path) -> None:
+    odd = tmp_path / "a+b@c d"
+    shutil.copytree(world.models.base.parent, odd)
+    models = type(world.models)(odd / "base", odd / "safe", odd / "useful")
+    masks = masks_for(tmp_path / "study+1", a_point(), models, threads=1)
+    assert list(Blender(models.base, models.safe, models.useful, masks).blend(a_point()))
