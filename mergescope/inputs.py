@@ -15,17 +15,19 @@ from trainer.config import TrainSection
 JOURNAL = "journal"
 """Folder in the study's where received judgements are kept before anything else is done with them."""
 
+PATIENCE_S = 5.0
+"""Seconds to wait for a results file that another process holds, before any work."""
 
-def check_inputs(study: Study, store: Path) -> None:
-    """Read every data file, look at the store, so that a mistake costs seconds and not a training.
 
-    Files that the world stage will make are left out until they are there. Raises the MergescopeError family.
-    """
+def check_store(store: Path) -> None:
+    """Open the results file if there is one; raises StoreError where it is not ours or is held."""
     if store.exists():
-        with open_store(store, read_only=False):
+        with open_store(store, read_only=False, patience_s=PATIENCE_S):
             pass
-    if _awaits_world(study):
-        return
+
+
+def check_inputs(study: Study) -> None:
+    """Read every data file, so that a mistake costs seconds and not a training; raises DataError."""
     train = study.recipe.train
     if isinstance(train, TrainSection):
         from trainer.triples import check_overlap, load_triples
@@ -64,7 +66,3 @@ def held_out_prompts(study: Study) -> list[str]:
         for message in item.messages
         if message["role"] == "user"
     ]
-
-
-def _awaits_world(study: Study) -> bool:
-    return study.recipe.world is not None and not (study.folder / "world").is_dir()

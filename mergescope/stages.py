@@ -14,7 +14,7 @@ from mergescope.environment import offline
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import MANIFEST
 from mergescope.ground.progress import Reporter
-from mergescope.inputs import check_engine_and_judges, check_inputs, held_out_prompts
+from mergescope.inputs import check_engine_and_judges, check_inputs, check_store, held_out_prompts
 from mergescope.lock import locked
 from mergescope.study import Recipe, Study
 from trainer.config import TrainSection
@@ -73,7 +73,9 @@ def do(study: Study, store: Path, commands: Sequence[str]) -> None:
     stages = stages_of(study.recipe)
     todo = [stage for stage in stages if stage.command in commands]
     _require_earlier(study, [stage for stage in stages if stage.command not in commands], todo)
-    check_inputs(study, store)
+    check_store(store)
+    if all(stage.name != "world" for stage in todo):  # else the data files are made first, and checked then
+        check_inputs(study)
     if "eval" in commands:
         check_engine_and_judges(study)
     with locked(study.folder):
@@ -126,7 +128,7 @@ def _world(work: Work) -> None:
     if work.study.recipe.world is None:
         raise ValueError("the recipe has no world")
     make_world(work.study.folder / "world", work.study.recipe.world, work.reporter)
-    check_inputs(work.study, work.store)
+    check_inputs(work.study)
 
 
 def _base(work: Work) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from mergescope.ground.errors import MergescopeError
 from mergescope.lock import holder, locked
+from tests.mergescope.conftest import holding
 
 HOLD = (
     "import sys, time; from pathlib import Path; from mergescope.lock import locked\n"
@@ -19,13 +18,10 @@ HOLD = (
 
 
 def test_a_second_process_is_refused_and_a_killed_one_frees_the_study(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "in\n"
+    with holding(HOLD, tmp_path) as process:
         with pytest.raises(MergescopeError, match=f"being run by process {process.pid}"), locked(tmp_path):
             pass
         assert holder(tmp_path) == f"process {process.pid}"
-        process.kill()
     assert holder(tmp_path) is None
     with locked(tmp_path):
         assert (tmp_path / "lock").read_text(encoding="utf-8") == f"process {os.getpid()}"

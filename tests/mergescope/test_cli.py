@@ -1,0 +1,142 @@
+"""The command line: quick to start, documented, and honest about what it cannot do."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer.main
+from packaging.requirements import Requirement
+
+from mergescope import cli as front
+from mergescope.doctor import Finding, examine, show
+from tests.mergescope.conftest import ROOT, cli
+
+COMMANDS = {"init", "doctor", "run", "train", "merge", "eval", "dashboard", "status", "export", "verify"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "trl",
+    "mergekit",
+    "streamlit",
+    "pydantic",
+    "duckdb",
+    "numpy",
+    "pandas",
+    "openai",
+    "rich",
+}
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    (tmp_path / "probe.py").write_text(
+        "import atexit, sys\n"
+        "atexit.register(lambda: print('modules', *{m.partition('.')[0] for m in sys.modules}, file=sys.stderr))\n"
+        "from mergescope.cli import main\n"
+        "sys.argv = ['mergescope', '--help']\n"
+        "main()\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run([sys.executable, "probe.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.rpartition("modules ")[2].split())
+    assert "typer" in loaded
+    assert not loaded & HEAVY
+    assert set(done.stdout.split()) >= COMMANDS
+
+
+def _command(name: str) -> typer.core.TyperCommand:
+    group = typer.main.get_command(front.app)
+    return group.commands[name]  # type: ignore[attr-defined, no-any-return]
+
+
+def test_there_is_one_command_per_stage() -> None:
+    assert set(typer.main.get_command(front.app).commands) == COMMANDS  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_and_option_explains_itself(name: str) -> None:
+    command = _command(name)
+    assert command.help
+    for parameter in command.params:
+        assert getattr(parameter, "help", None), f"{name} {parameter.name}"
+
+
+def test_the_readme_names_every_command() -> None:
+    assert set(re.findall(r"^\| `mergescope (\w+)", README, re.M)) == COMMANDS
+
+
+@pytest.mark.parametrize("line", re.findall(r"mergescope \w+[^`\n|]*", README))
+def test_commands_in_the_readme_can_be_typed(line: str) -> None:
+    _, name, *arguments = shlex.split(line)
+    context = _command(name).make_context(name, arguments)  # raises what the user would be told
+    assert not context.args
+
+
+@pytest.mark.parametrize("target", ["demo", "demo-run", "test", "test-deep", "check"])
+def test_the_makefile_has_what_the_documents_name(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+
+
+def test_paths_in_the_readme_exist() -> None:
+    for path in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / path).exists(), path
+    tree = README.partition("## The map")[2].partition("Imports go")[0]
+    assert "studies/" in tree
+    parent = ""
+    for indent, name in re.findall(r"^( {4,})([\w./]+/) ", tree, re.M):
+        parent = name if len(indent) == 4 else parent
+        assert (ROOT / (name if len(indent) == 4 else parent + name)).is_dir(), name
+
+
+def test_version_pins_cover_what_the_project_needs() -> None:
+    pins = {}
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            name, _, version = line.partition("==")
+            pins[name.lower().replace("_", "-")] = version
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for text in [*project["dependencies"], *project["optional-dependencies"]["test"]]:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(pins[requirement.name.lower().replace("_", "-")]), text
+
+
+def test_doctor_looks_at_everything_that_can_fail() -> None:
+    names = {finding.name for finding in examine()}
+    assert {
+        "python",
+        "torch",
+        "mergekit",
+        "vllm",
+        "cpu",
+        "C++ compiler",
+        "memory",
+        "disk",
+        "API keys",
+        "chromium",
+    } <= names
+
+
+def test_doctor_names_keys_and_never_shows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "canary")
+    (keys,) = [finding for finding in examine() if finding.name == "API keys"]
+    assert "OPENAI_API_KEY" in keys.text
+    assert "canary" not in keys.text
+
+
+def test_doctor_fails_only_for_what_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert show([Finding("a", "ok", "x"), Finding("b", "note", "y")]) == 0
+    assert show([Finding("a", "missing", "x")]) == 1
+    assert "Missing: a." in capsys.readouterr().out
+
+
+def test_unknown_commands_and_options_are_refused(tmp_path: Path) -> None:
+    done = cli("fly", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "fly" in done.stderr
+    assert done.stdout == ""

@@ -1,0 +1,132 @@
+"""A whole study of three tiny models through the command line, from recipe to results."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mergescope.ground.files import read_json
+from tests.mergescope.conftest import PROMPTS, cli, prompt_lines, write_lines
+from tests.mergescope.recipes import changed, own_models, written
+from tests.mergescope.results import count, rows, stage_hashes
+
+ASKED = sum(map(len, PROMPTS.values()))
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study that ran once, without touching the network."""
+    folder = tmp_path_factory.mktemp("a study")
+    for role in ("base", "safe", "useful"):
+        shutil.copytree(tiny_models / role, folder / role)
+    write_lines(folder / "prompts.jsonl", prompt_lines())
+    written(folder, own_models())
+    done = cli("run", "recipe.yaml", cwd=folder, NETWORK_LOG=str(folder / "network"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    return folder
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    """A copy of that folder, to change."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def test_every_checkpoint_answered_and_was_judged(finished: Path) -> None:
+    store = finished / "results.duckdb"
+    kinds = sorted(row[1] for row in rows(store)["checkpoint"])
+    assert kinds == ["base", "merge", "merge", "merge", "model-safe", "model-useful"]
+    assert count(store, "answer") == 6 * ASKED
+    assert count(store, "estimate") > 0
+    assert not (finished / "network").exists()
+
+
+def test_progress_ends_as_done(finished: Path) -> None:
+    progress = read_json(finished / "tiny" / "progress.json")
+    assert progress["state"] == "done"
+    assert progress["stage"] == "sweep"
+
+
+def test_a_second_run_does_nothing_again(copied: Path) -> None:
+    before, stages = rows(copied / "results.duckdb"), stage_hashes(copied / "tiny")
+    made = {p: p.stat().st_mtime_ns for p in (copied / "tiny" / "masks").rglob("*")}
+    done = cli("run", "recipe.yaml", cwd=copied)
+    assert done.returncode == 0, done.stderr
+    assert "[masks] was done already" in done.stderr
+    assert rows(copied / "results.duckdb") == before
+    assert stage_hashes(copied / "tiny") == stages
+    assert {p: p.stat().st_mtime_ns for p in (copied / "tiny" / "masks").rglob("*")} == made
+
+
+def test_another_ratio_and_another_prompt_cost_only_themselves(copied: Path) -> None:
+    store = copied / "results.duckdb"
+    before = rows(store)
+    written(copied, changed(own_models(), "merge.ratios", [0, 0.25, 0.5, 1]))
+    extra = {"key": "new", "kind": "benign", "prompt": "名所は？", "category": ["benign"]}
+    write_lines(copied / "prompts.jsonl", [*prompt_lines(), extra])
+    done = cli("run", "recipe.yaml", cwd=copied)
+    assert done.returncode == 0, done.stderr
+    after = rows(store)
+    assert len(after["answer"]) == len(before["answer"]) + ASKED + 7
+    assert set(before["answer"]) <= set(after["answer"])
+    assert len({row[0] for row in after["study_checkpoint"]}) == 1
+    assert len(after["study_checkpoint"]) == 7
+
+
+def test_speed_settings_repeat_no_work(copied: Path) -> None:
+    before = rows(copied / "results.duckdb")
+    written(copied, changed(own_models(), "eval.engine.batch_size", 3))
+    assert cli("run", "recipe.yaml", cwd=copied).returncode == 0
+    assert rows(copied / "results.duckdb")["answer"] == before["answer"]
+
+
+def test_status_tells_stages_and_counts(finished: Path) -> None:
+    done = cli("status", "recipe.yaml", cwd=finished)
+    assert done.returncode == 0, done.stderr
+    assert "masks    made" in done.stdout
+    assert f"6 checkpoints, {ASKED} prompts, {6 * ASKED} answers" in done.stdout
+
+
+def test_export_writes_the_config_of_the_point_with_its_evidence(copied: Path) -> None:
+    done = cli("export", "recipe.yaml", "--ratio", "0.5", "--out", "bundle", cwd=copied)
+    assert done.returncode == 0, done.stderr
+    config = yaml.safe_load((copied / "bundle" / "mergekit.yaml").read_text(encoding="utf-8"))
+    assert config["merge_method"] == "dare_ties"
+    manifest = read_json(copied / "bundle" / "manifest.json")
+    merges = {row[0] for row in rows(copied / "results.duckdb")["checkpoint"]}
+    assert manifest["merge_id"] in merges
+    assert "select" in next(iter(manifest["evidence"]["metrics"].values()))
+    for path in (copied / "bundle").iterdir():
+        assert str(copied) not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.deep
+def test_an_exported_bundle_verifies_until_its_inputs_change(copied: Path) -> None:
+    cli("export", "recipe.yaml", "--ratio", "0.4", "--out", "bundle", "--materialize", cwd=copied)
+    assert (copied / "bundle" / "checkpoint" / "model.safetensors").is_file()
+    done = cli("verify", "bundle", "--inputs", ".", cwd=copied)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "tensors are equal in every bit" in done.stdout
+    shutil.copyfile(copied / "base" / "model.safetensors", copied / "safe" / "model.safetensors")
+    done = cli("verify", "bundle", "--inputs", ".", cwd=copied)
+    assert done.returncode == 1
+    assert "inputs/safe holds other weights" in done.stdout
+
+
+def test_the_models_may_move_without_new_work(copied: Path) -> None:
+    (copied / "elsewhere").mkdir()
+    shutil.move(copied / "base", copied / "elsewhere" / "base")
+    os.utime(copied / "elsewhere" / "base" / "model.safetensors", (time.time(), time.time()))
+    before = rows(copied / "results.duckdb")
+    written(copied, changed(own_models(), "models.base", "./elsewhere/base"))
+    done = cli("run", "recipe.yaml", cwd=copied)
+    assert done.returncode == 0, done.stderr
+    assert "[masks] was done already" in done.stderr
+    assert rows(copied / "results.duckdb")["answer"] == before["answer"]
