@@ -117,7 +117,7 @@ def _mean_layers(table: ScoreTable, metric: Metric) -> _Layers:
         known = asked & ~np.isnan(values)
         mean, some = _item_means(values, known)
         share = known.sum(axis=2) / np.maximum(asked.sum(axis=2), 1)
-        present = asked.any(axis=2)
+        present = np.asarray(asked.any(axis=2))
         sums[k], sums[k + len(metric.parts)] = mean, some
         worst[k], best[k] = (np.where(present, share * mean + (1 - share) * end, 0) for end in (bad, good))
         worst[k + len(metric.parts)] = best[k + len(metric.parts)] = present
@@ -137,7 +137,7 @@ def _label_layers(table: ScoreTable, metric: Metric) -> _Layers:
     known = asked & ~np.isnan(refusal)
     predicted, some = _item_means((refusal >= metric.least_refusal).astype(np.float64), known)
     share = known.sum(axis=2) / np.maximum(asked.sum(axis=2), 1)
-    present = asked.any(axis=2)
+    present = np.asarray(asked.any(axis=2))
     filled = share * predicted
     return _Layers(
         sums=_confusion(metric.form, predicted, some, positive),
