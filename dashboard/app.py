@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import queries, state
+from dashboard.colours import palette
 from dashboard.frame import words
 from dashboard.inert import escaped
 from dashboard.language import LANGUAGES
@@ -27,6 +28,7 @@ def main() -> None:
     ]
     page = st.navigation(pages, position="top")
     st.html(HERE / "theme" / "style.css")
+    st.html(f"<style>:root {{ --ms-accent: {palette(st.context.theme.type).accent}; }}</style>")
     _tools(word.language)
     page.run()
 

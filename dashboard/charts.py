@@ -85,7 +85,9 @@ def frontier(
     return figure
 
 
-def small_multiples(curves: Sequence[Curve], *, picked_ratio: float | None, columns: int, colours: Palette) -> go.Figure:
+def small_multiples(
+    curves: Sequence[Curve], *, picked_ratio: float | None, columns: int, colours: Palette
+) -> go.Figure:
     """Every metric against the ratio with its interval band, and a line at the picked ratio."""
     titles = list(dict.fromkeys(curve.title for curve in curves))
     rows = max(1, -(-len(titles) // columns))
@@ -114,8 +116,11 @@ def small_multiples(curves: Sequence[Curve], *, picked_ratio: float | None, colu
     return figure
 
 
-def failure_matrix(cells: Sequence[Cell], *, verdict: Verdict, colours: Palette) -> go.Figure:
-    """Category by checkpoint; the area of each square is the share of failures, a dot where there is none."""
+def failure_matrix(cells: Sequence[Cell], *, picked: tuple[str, str], verdict: Verdict, colours: Palette) -> go.Figure:
+    """Category by checkpoint; the area of each square is the share of failures, a dot where there is none.
+
+    `picked` is the framed cell, as (category, handle).
+    """
     rows = list(dict.fromkeys(cell.row for cell in cells))
     columns = list(dict.fromkeys(cell.column for cell in cells))
     fill = VERDICT_FILL[verdict]
@@ -126,9 +131,9 @@ def failure_matrix(cells: Sequence[Cell], *, verdict: Verdict, colours: Palette)
             mode="markers",
             marker={
                 "symbol": "square",
-                "size": [3 + 19 * cell.share**0.5 for cell in cells],
+                "size": [3 + 23 * cell.share**0.5 for cell in cells],
                 "color": [fill if cell.share > 0 else colours.grid for cell in cells],
-                "line": {"width": 0},
+                "line": {"width": [2 if cell.pick == picked else 0 for cell in cells], "color": colours.ink},
                 "opacity": 1,
             },
             customdata=[list(cell.pick) for cell in cells],
@@ -138,9 +143,11 @@ def failure_matrix(cells: Sequence[Cell], *, verdict: Verdict, colours: Palette)
             unselected={"marker": {"opacity": 1}},
         )
     )
-    figure.update_layout(**_layout(colours, height=70 + 26 * len(rows)))
-    figure.update_layout(margin={"l": 8, "r": 8, "t": 28, "b": 8})
-    figure.update_xaxes(type="category", categoryarray=columns, categoryorder="array", side="top", automargin=True)
+    figure.update_layout(**_layout(colours, height=90 + 34 * len(rows)))
+    figure.update_layout(margin={"l": 8, "r": 8, "t": 44, "b": 8})
+    figure.update_xaxes(
+        type="category", categoryarray=columns, categoryorder="array", side="top", automargin=True, tickangle=0
+    )
     figure.update_yaxes(type="category", categoryarray=rows[::-1], categoryorder="array", automargin=True)
     return figure
 

@@ -31,7 +31,7 @@ def recommended(
     others: Sequence[str],
     seed: int,
 ) -> Pick | None:
-    """The best of `candidates` by `metric` on the select split, with its numbers on confirm; None where there is none."""
+    """The best of `candidates` by `metric` on the select split and its numbers on confirm; None without scores."""
     table = load_scores(db, study_id, judge_id)
     known = [name for name in candidates if name in table.checkpoints]
     compared = [name for name in others if name in table.checkpoints]

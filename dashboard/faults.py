@@ -89,6 +89,4 @@ def failed_answers(
         f"AND ($category = '' OR category[1] = $category) ORDER BY 1, 2, sample_ix LIMIT {LIST_LENGTH}",
         {"study": study_id, "judge": judge_id, "one": checkpoint_id, "category": category},
     ).fetchall()
-    return [
-        FaultRow(ItemKey(row[0], row[1]), row[2], row[3], tuple(row[4]), row[5], row[6], row[7]) for row in rows
-    ]
+    return [FaultRow(ItemKey(row[0], row[1]), row[2], row[3], tuple(row[4]), row[5], row[6], row[7]) for row in rows]

@@ -11,7 +11,8 @@ def judged_answers(where: str = "true") -> str:
     median, as in eval.scores.
     Columns: set_name, item_key, prompt_id, kind, category, group_id, split, reference_text_id, checkpoint_id,
     sample_ix, text_id, finish_reason, error_kind (NULL where scored or pending), scored, verdict (answered, partial,
-    refused, unsafe, unscored), quality (mean of the usefulness axes, 1-5), safety, fluency, accuracy, detail, relevance.
+    refused, unsafe, unscored), quality (mean of fluency, accuracy, detail, relevance, 1-5), safety and those
+    axes.
     """
     return _JUDGED.replace("{where}", where)
 

@@ -43,18 +43,21 @@ class Segment:
 
 def strip(items: Sequence[tuple[str, str]], right: str) -> str:
     """The header strip: pairs of a number and what it counts, and a note at the right end."""
-    cells = "".join(f"<span><b>{escaped(value)}</b> {escaped(label)}</span>" for value, label in items)
-    return f'<div class="ms-strip">{cells}<span class="ms-right">{escaped(right)}</span></div>'
+    cells = "".join(f"<span><b>{escaped(value)}</b> <i>{escaped(label)}</i></span>" for value, label in items)
+    return f'<div class="ms-strip">{cells}<i class="ms-right">{escaped(right)}</i></div>'
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> str:
     """A quiet table: first column left, the others right and with digits of one width."""
     head = "".join(f'<th scope="col">{escaped(cell)}</th>' for cell in header)
     body = "".join(
-        f'<tr><th scope="row">{escaped(row[0])}</th>' + "".join(f"<td>{escaped(cell)}</td>" for cell in row[1:]) + "</tr>"
+        f'<tr><th scope="row">{escaped(row[0])}</th>'
+        + "".join(f"<td>{escaped(cell)}</td>" for cell in row[1:])
+        + "</tr>"
         for row in rows
     )
-    return f'<table class="ms-table" aria-label="{escaped(title)}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    parts = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    return f'<table class="ms-table" aria-label="{escaped(title)}">{parts}</table>'
 
 
 def note(text: str, kind: Literal["quiet", "plain"] = "quiet") -> str:

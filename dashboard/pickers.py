@@ -24,6 +24,15 @@ class PickCell:
 
 
 @dataclass(frozen=True, slots=True)
+class Column:
+    """A column's name and width."""
+
+    name: str
+    width: str = "auto"
+    """As CSS; `auto` takes what the others leave."""
+
+
+@dataclass(frozen=True, slots=True)
 class PickRow:
     """One row that can be picked."""
 
@@ -41,12 +50,14 @@ class StripCell:
     hint: str
     shown: bool
     """Whether its answer is among the cards."""
+    apart: bool = False
+    """A gap before it: the first of the references."""
 
 
 def rows(
     key: str,
     title: str,
-    columns: Sequence[str],
+    columns: Sequence[Column],
     lines: Sequence[PickRow],
     selected: str,
     *,
@@ -60,7 +71,7 @@ def rows(
     """
     data = {
         "title": title,
-        "columns": list(columns),
+        "columns": [asdict(column) for column in columns],
         "rows": [asdict(line) for line in lines],
         "selected": selected,
         "height": height,

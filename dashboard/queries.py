@@ -11,6 +11,8 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from dashboard.judged import judged_answers
+from merge.points import MergePoint
+from mergescope.ground.ids import decimal6
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,21 @@ class Overview:
     """Answers without a score, by kind of error; `pending` where the judge has not seen them yet."""
 
 
+@dataclass(frozen=True, slots=True)
+class MergeSetting:
+    """How a judged merge was made, and what its last bits depend on."""
+
+    point: MergePoint
+    threads: int
+    """mergekit's --num-threads."""
+    out_dtype: str
+    """torch's name of the weights' dtype."""
+    chat_template: str | None
+    """Text that the config names; None where mergekit copies the base's."""
+    mergekit: str
+    """Version of mergekit."""
+
+
 def studies(db: DuckDBPyConnection) -> list[StudyRow]:
     """All studies by name."""
     rows = db.execute("SELECT study_id, name, recipe FROM study ORDER BY name, study_id").fetchall()
@@ -125,6 +142,25 @@ def estimates(db: DuckDBPyConnection, study_id: str, judge_id: str, scope: str, 
     return [EstimateRow(*row) for row in rows]
 
 
+def merge_setting(db: DuckDBPyConnection, checkpoint_id: str) -> MergeSetting:
+    """The setting of one merge point."""
+    row = _row(
+        db,
+        "SELECT method, mode, ratio, density_safe, density_useful, lambda_, mask_seed, normalize, rescale, recipe "
+        "FROM checkpoint WHERE checkpoint_id = ? AND kind = 'merge'",
+        [checkpoint_id],
+    )
+    recipe = json.loads(row[9])
+    ratio, safe, useful, lambda_ = (decimal6(number) for number in row[2:6])
+    return MergeSetting(
+        MergePoint(row[0], row[1], ratio, safe, useful, lambda_, mask_seed=row[6], normalize=row[7], rescale=row[8]),
+        threads=recipe["threads"],
+        out_dtype=recipe["out_dtype"],
+        chat_template=recipe["mergekit"].get("chat_template"),
+        mergekit=recipe["versions"]["mergekit"],
+    )
+
+
 def overview(db: DuckDBPyConnection, study_id: str, judge_id: str) -> Overview:
     """The header's counts."""
     points = _row(
@@ -158,7 +194,9 @@ def _handles(rows: Sequence[tuple[Any, ...]]) -> list[str]:
         name if plain.count(name) == 1 else f"{name}@{row[4] if row[3] is not None else row[2]}"
         for name, row in zip(plain, rows, strict=True)
     ]
-    return [name if seeded.count(name) == 1 else f"{name}@{row[0][-6:]}" for name, row in zip(seeded, rows, strict=True)]
+    return [
+        name if seeded.count(name) == 1 else f"{name}@{row[0][-6:]}" for name, row in zip(seeded, rows, strict=True)
+    ]
 
 
 def _decimal(ratio: Decimal) -> str:

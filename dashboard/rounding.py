@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 
 MINUS = "−"
+GAP = "\u00a0"
+"""A blank at which no line breaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ def estimate(value: float | None, low: float | None, high: float | None, *, perc
     if value is None:
         return Shown("—", "")
     factor = 100.0 if percent else 1.0
-    unit = " %" if percent else ""
+    unit = f"{GAP}%" if percent else ""
     if low is None or high is None:
         return Shown(number(value * factor, 1 if percent else 2) + unit, "")
     places = digits((high - low) / 2 * factor)
@@ -45,7 +47,7 @@ def difference(value: float | None, low: float | None, high: float | None, *, pe
     factor = 100.0 if percent else 1.0
     half = (high - low) / 2 * factor
     places = digits(half)
-    return f"{number(value * factor, places, sign=True)} ± {number(half, places)}"
+    return f"{number(value * factor, places, sign=True)}{GAP}±{GAP}{number(half, places)}"
 
 
 def number(value: float, places: int, *, sign: bool = False) -> str:

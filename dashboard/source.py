@@ -47,9 +47,7 @@ def updated() -> datetime:
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def _cached(
-    path: str, inode: int, revision: int, name: str, args: Any, kwargs: Any, _query: Callable[..., Any]
-) -> Any:
+def _cached(path: str, inode: int, revision: int, name: str, args: Any, kwargs: Any, _query: Callable[..., Any]) -> Any:
     del inode, revision, name  # they only tell cache entries apart
     with open_store(Path(path), read_only=True, patience_s=PATIENCE_S) as db:
         return _query(db, *args, **kwargs)

@@ -46,7 +46,12 @@ class Standing:
 
 
 def spots(
-    standing: Standing, checkpoints: Sequence[Checkpoint], names: Sequence[str], x: Measure, y: Measure, titles: tuple[str, str]
+    standing: Standing,
+    checkpoints: Sequence[Checkpoint],
+    names: Sequence[str],
+    x: Measure,
+    y: Measure,
+    titles: tuple[str, str],
 ) -> list[Spot]:
     """The checkpoints that have both metrics, with the non-dominated merge points marked."""
     found: list[tuple[Checkpoint, str, Spread, Spread]] = []
@@ -57,7 +62,14 @@ def spots(
     best = _non_dominated([(c.checkpoint_id, a.value, u.value) for c, _, a, u in found if c.ratio is not None], x, y)
     return [
         Spot(
-            c.handle, name, c.ratio, c.mask_seed, a, u, c.checkpoint_id in best, _hover(standing, c, name, (x, y), titles)
+            c.handle,
+            name,
+            c.ratio,
+            c.mask_seed,
+            a,
+            u,
+            c.checkpoint_id in best,
+            _hover(standing, c, name, (x, y), titles),
         )
         for c, name, a, u in found
     ]

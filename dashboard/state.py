@@ -53,7 +53,13 @@ def many_of(name: str, options: Sequence[str], default: Sequence[str]) -> list[s
 
 
 def select(
-    name: str, label: str, options: Sequence[str], default: str, show: Callable[[str], str] = str, *, hidden: bool = False
+    name: str,
+    label: str,
+    options: Sequence[str],
+    default: str,
+    show: Callable[[str], str] = str,
+    *,
+    hidden: bool = False,
 ) -> str:
     """A select box whose value is the choice `name`."""
     key = _widget(name)

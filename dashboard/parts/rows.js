@@ -13,11 +13,13 @@ export default function (component) {
   root.style.maxHeight = data.height;
   const table = place("table", root);
   table.setAttribute("aria-label", data.title);
+  const widths = place("colgroup", table);
+  for (const column of data.columns) place("col", widths).style.width = column.width;
   const head = place("tr", place("thead", table));
-  for (const name of data.columns) {
+  for (const column of data.columns) {
     const cell = place("th", head);
     cell.scope = "col";
-    cell.textContent = name;
+    cell.textContent = column.name;
   }
   const body = place("tbody", table);
   const pick = (id) => setTriggerValue("picked", id);
@@ -34,7 +36,7 @@ export default function (component) {
       const box = place("td", line);
       const inner = cell.tone ? place("span", box, `chip ${cell.tone}`) : box;
       inner.textContent = cell.text;
-      if (cell.hint) box.title = cell.hint;
+      box.title = cell.hint;
     }
   }
   root.scrollTop = scrolled;

@@ -6,6 +6,7 @@ export default function (component) {
   for (const cell of data.cells) {
     const button = document.createElement("button");
     button.type = "button";
+    if (cell.apart) button.className = "apart";
     button.title = cell.hint;
     button.setAttribute("aria-label", `${cell.label}: ${cell.hint}`);
     button.setAttribute("aria-pressed", String(cell.shown));

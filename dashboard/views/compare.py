@@ -7,8 +7,9 @@ import streamlit as st
 from dashboard import answers, markup, pickers, state
 from dashboard.answers import AnswerRow, ItemKey, ItemRow, Judged
 from dashboard.frame import Frame, current
-from dashboard.inert import csv_bytes, one_line
-from dashboard.pickers import PickCell, PickRow, StripCell
+from dashboard.inert import csv_bytes, escaped, one_line
+from dashboard.pickers import Column, PickCell, PickRow, StripCell
+from dashboard.picks import first_pick
 from dashboard.source import ask
 
 MOST = 4
@@ -30,7 +31,7 @@ def page() -> None:
         )
         everything = ask(answers.items, frame.study.study_id)
         found = _filtered(frame, everything, chosen)
-    left, right = st.columns([1, 2.25], gap="large")
+    left, right = st.columns([1, 1.9], gap="medium")
     with left:
         item = _table(frame, found, len(everything), chosen)
     with right:
@@ -42,7 +43,7 @@ def page() -> None:
 
 def _first_choice(frame: Frame) -> list[str]:
     points = [c.handle for c in frame.points]
-    pick = state.one_of("pick", [c.handle for c in frame.checkpoints], points[len(points) // 2])
+    pick = state.one_of("pick", [c.handle for c in frame.checkpoints], first_pick(frame))
     return list(dict.fromkeys([points[0], pick, points[-1]]))
 
 
@@ -50,9 +51,15 @@ def _filtered(frame: Frame, everything: list[ItemRow], chosen: list[str]) -> lis
     word = frame.words
     sets = sorted({item.key.set_name for item in everything})
     tops = sorted({item.category[0] for item in everything if item.category})
-    kind = state.select("kind", word("compare.kind"), ["", *KINDS], "", lambda k: word(f"kind.{k or 'all'}"), hidden=True)
-    name = state.select("set", word("compare.set"), ["", *sets], "", lambda s: s or word("compare.all_sets"), hidden=True)
-    top = state.select("cat", word("compare.category"), ["", *tops], "", lambda c: c or word("compare.all"), hidden=True)
+    kind = state.select(
+        "kind", word("compare.kind"), ["", *KINDS], "", lambda k: word(f"kind.{k or 'all'}"), hidden=True
+    )
+    name = state.select(
+        "set", word("compare.set"), ["", *sets], "", lambda s: s or word("compare.all_sets"), hidden=True
+    )
+    top = state.select(
+        "cat", word("compare.category"), ["", *tops], "", lambda c: c or word("compare.all"), hidden=True
+    )
     text = state.search("q", word("compare.search"), word("compare.search")).casefold()
     different = state.toggle("diff", word("compare.different"))
     verdicts = _verdicts(frame, chosen)
@@ -92,13 +99,13 @@ def _table(frame: Frame, found: list[ItemRow], total: int, chosen: list[str]) ->
         PickRow(
             item.key.address,
             (
-                PickCell(one_line(item.prompt, 60)),
+                PickCell(one_line(item.prompt), hint=one_line(item.prompt, 300)),
                 *(_chip(frame, verdicts.get((item.key, frame.by_handle(h).checkpoint_id))) for h in chosen),
             ),
         )
         for item in _around(found, by_address[selected])
     ]
-    columns = [word("compare.prompt"), *(_short(frame, handle) for handle in chosen)]
+    columns = [Column(word("compare.prompt")), *(Column(_short(frame, handle), "4.7rem") for handle in chosen)]
     pickers.rows(
         "prompts",
         word("compare.table"),
@@ -133,7 +140,7 @@ def _chip(frame: Frame, judged: Judged | None) -> PickCell:
     words = _in_words(frame, judged)
     if judged.verdict == "answered" and judged.quality is not None:
         return PickCell(f"{judged.quality:.1f}", "answered", words)
-    return PickCell(words, judged.verdict)
+    return PickCell(frame.words(f"chip.{judged.verdict}"), judged.verdict, words)
 
 
 def _in_words(frame: Frame, judged: Judged) -> str:
@@ -166,7 +173,7 @@ def _item(frame: Frame, item: ItemRow, chosen: list[str], found: list[ItemRow]) 
     word = frame.words
     place = word("compare.place", index=found.index(item) + 1, total=len(found))
     st.html(markup.note(" › ".join([word(f"kind.{item.kind}"), *item.category, item.key.set_name, place])))
-    st.html(f'<div class="ms-prompt">{markup.escaped(item.prompt, 4000)}</div>')
+    st.html(f'<div class="ms-prompt">{escaped(item.prompt, 4000)}</div>')
     _along(frame, item, chosen)
     ids = [frame.by_handle(handle).checkpoint_id for handle in chosen]
     rows = ask(answers.answers, frame.study.study_id, frame.judge.judge_id, item.key, ids)
@@ -185,13 +192,22 @@ def _along(frame: Frame, item: ItemRow, chosen: list[str]) -> None:
     word = frame.words
     rows = {row.checkpoint_id: row for row in ask(answers.along, frame.study.study_id, frame.judge.judge_id, item.key)}
     cells = [
-        StripCell(c.handle, _short(frame, c.handle), row.verdict, _in_words(frame, row), c.handle in chosen)
+        StripCell(
+            c.handle,
+            _short(frame, c.handle),
+            row.verdict,
+            _in_words(frame, row),
+            shown=c.handle in chosen,
+            apart=c in frame.references[:1],
+        )
         for c in frame.checkpoints
         if (row := rows.get(c.checkpoint_id))
     ]
     st.html(markup.note(word("compare.along")))
     pickers.strip("along", cells, lambda handle: _swap(chosen, handle))
-    tones = [tone for tone in ("answered", "partial", "refused", "unsafe", "unscored") if any(c.tone == tone for c in cells)]
+    tones = [
+        tone for tone in ("answered", "partial", "refused", "unsafe", "unscored") if any(c.tone == tone for c in cells)
+    ]
     refusing = [c for c in frame.points if (row := rows.get(c.checkpoint_id)) and row.verdict in ("partial", "refused")]
     rest = word("compare.first_refusal", point=frame.name(refusing[0].handle)) if refusing else ""
     st.html(markup.legend([(tone, word(f"verdict.{tone}")) for tone in tones], rest))

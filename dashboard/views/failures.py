@@ -10,7 +10,8 @@ from dashboard.charts import Cell
 from dashboard.faults import FAULTS, FaultCount, FaultRow
 from dashboard.frame import Frame, current
 from dashboard.inert import csv_bytes, escaped, one_line
-from dashboard.pickers import PickCell, PickRow
+from dashboard.pickers import Column, PickCell, PickRow
+from dashboard.picks import first_pick
 from dashboard.source import ask
 
 
@@ -19,26 +20,26 @@ def page() -> None:
     frame = current()
     word = frame.words
     handles = [c.handle for c in frame.checkpoints]
-    middle = frame.points[len(frame.points) // 2].handle
     with st.container(key="filters", horizontal=True, vertical_alignment="center", gap="small"):
         fault = state.select("fault", word("failures.kind"), list(FAULTS), "over_refusal", lambda f: word(f"fault.{f}"))
         counts = ask(faults.counts, frame.study.study_id, frame.judge.judge_id, fault)
-        picked = state.select("pick", word("frontier.point"), handles, middle, frame.name)
+        picked = state.select("pick", word("frontier.point"), handles, first_pick(frame), frame.name)
         categories = list(dict.fromkeys(count.category for count in counts))
         category = state.select(
             "cat", word("compare.category"), ["", *categories], "", lambda c: c or word("compare.all")
         )
     left, right = st.columns([1.25, 1], gap="large")
     with left:
-        _matrix(frame, fault, counts)
+        _matrix(frame, fault, counts, (category, picked))
     with right:
         _list(frame, fault, picked, category)
 
 
-def _matrix(frame: Frame, fault: str, counts: list[FaultCount]) -> None:
+def _matrix(frame: Frame, fault: str, counts: list[FaultCount], picked: tuple[str, str]) -> None:
     word = frame.words
     st.html(markup.note(word("failures.matrix", fault=word(f"fault.{fault}"))))
-    figure = charts.failure_matrix(_cells(frame, counts), verdict=FAULTS[fault].tone, colours=frame.colours)
+    cells = _cells(frame, counts)
+    figure = charts.failure_matrix(cells, picked=picked, verdict=FAULTS[fault].tone, colours=frame.colours)
     st.plotly_chart(
         figure,
         key="matrix",
@@ -64,7 +65,9 @@ def _cells(frame: Frame, counts: list[FaultCount]) -> list[Cell]:
     for category in ["", *dict.fromkeys(count.category for count in counts)]:
         for checkpoint in frame.checkpoints:
             one = found.get((category, checkpoint.checkpoint_id))
-            failed, among = totals[checkpoint.checkpoint_id] if not category else (one.failed, one.among) if one else (0, 0)
+            failed, among = (
+                totals[checkpoint.checkpoint_id] if not category else (one.failed, one.among) if one else (0, 0)
+            )
             if not among:
                 continue
             row, column = category or word("compare.all"), _column(frame, checkpoint.handle)
@@ -75,7 +78,9 @@ def _cells(frame: Frame, counts: list[FaultCount]) -> list[Cell]:
 
 def _column(frame: Frame, handle: str) -> str:
     checkpoint = frame.by_handle(handle)
-    return handle if checkpoint.ratio is None or "@" in handle else f"{checkpoint.ratio:.2f}"
+    if checkpoint.ratio is None or "@" in handle:
+        return escaped(handle).replace("-", "-<br>").replace("@", "<br>@")  # upright where it would be long
+    return f"{checkpoint.ratio:.2f}"
 
 
 def _pick_cell() -> None:
@@ -99,14 +104,18 @@ def _list(frame: Frame, fault: str, picked: str, category: str) -> None:
         PickRow(
             row.key.address,
             (
-                PickCell(one_line(prompts[row.key], 70)),
+                PickCell(one_line(prompts[row.key]), hint=one_line(prompts[row.key], 300)),
                 PickCell(" › ".join(row.category[:2])),
                 PickCell(_why(frame, row), row.verdict),
             ),
         )
         for row in found
     ]
-    columns = [word("compare.prompt"), word("compare.category"), word("failures.verdict")]
+    columns = [
+        Column(word("compare.prompt")),
+        Column(word("compare.category"), "11rem"),
+        Column(word("failures.verdict"), "7rem"),
+    ]
     if pickers.rows(
         "failed", word("failures.list"), columns, lines, "", height="34rem", keys=False, on_pick=_open_item
     ):
@@ -114,7 +123,17 @@ def _list(frame: Frame, fault: str, picked: str, category: str) -> None:
     st.html(markup.note(word("failures.open")))
     header = ["set", "item", "kind", "category", "checkpoint", "verdict", "error", "prompt", "answer"]
     rows = [
-        [r.key.set_name, r.key.item_key, r.kind, " / ".join(r.category), picked, r.verdict, r.error_kind, prompts[r.key], r.answer]
+        [
+            r.key.set_name,
+            r.key.item_key,
+            r.kind,
+            " / ".join(r.category),
+            picked,
+            r.verdict,
+            r.error_kind,
+            prompts[r.key],
+            r.answer,
+        ]
         for r in found
     ]
     name = f"{frame.study.name}-{fault}-{picked}.csv"
@@ -136,7 +155,7 @@ def _open_item(address: str) -> None:
 
 def _compare_address(frame: Frame, picked: str) -> dict[str, str]:
     points = frame.points
-    beside = [handle for handle in (points[0].handle, picked, points[-1].handle)]
+    beside = [points[0].handle, picked, points[-1].handle]
     return {
         "sel": ",".join(dict.fromkeys(beside)),
         "item": state.recall("item"),

@@ -7,15 +7,13 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import charts, evidence, markup, queries, rounding, state
+from dashboard import charts, evidence, markup, picks, queries, rounding, state
 from dashboard.frame import Frame, current
 from dashboard.inert import csv_bytes
 from dashboard.measures import CURVES, MEASURES, PANEL, X_DEFAULT, Y_DEFAULT, Measure, present
 from dashboard.source import ask, updated
 from dashboard.standing import Standing, curves, spots
 
-RECOMMENDS = "balance"
-"""Metric that the recommended point has best: mean of harmful refused and borderline answered."""
 COLUMNS = 4
 
 
@@ -43,7 +41,11 @@ def _strip(frame: Frame) -> None:
     unscored = sum(counts.unscored.values())
     kinds = ", ".join(f"{word.maybe(f'error.{kind}', kind)} {n:,}" for kind, n in counts.unscored.items())
     ratios = word("strip.ratios") if counts.mask_seeds == 1 else word("strip.ratios_seeds", seeds=counts.mask_seeds)
-    judge = word("strip.proxy") if frame.judge.kind == "proxy" else word("strip.judge", trust=word(f"trust.{frame.judge.trust}"))
+    judge = (
+        word("strip.proxy")
+        if frame.judge.kind == "proxy"
+        else word("strip.judge", trust=word(f"trust.{frame.judge.trust}"))
+    )
     items = [
         (f"{counts.ratios:,}", ratios),
         (f"{counts.prompts:,}", word("strip.prompts")),
@@ -98,7 +100,7 @@ def _panel(frame: Frame, standing: Standing, measures: list[Measure]) -> str:
     _recommended(frame)
     with st.container(border=True, gap="small"):
         with st.container(key="pickers", horizontal=True, gap="medium"):
-            picked = state.select("pick", word("frontier.point"), handles, _first_pick(frame), frame.name)
+            picked = state.select("pick", word("frontier.point"), handles, picks.first_pick(frame), frame.name)
             others = [handle for handle in handles if handle != picked]
             baseline = state.select("baseline", word("frontier.baseline"), others, _first_baseline(others), frame.name)
         shown = present({measure.name for measure in measures}, PANEL)
@@ -150,20 +152,10 @@ def _bounds(frame: Frame, standing: Standing, measures: list[Measure], picked: s
 
 def _recommended(frame: Frame) -> None:
     word = frame.words
-    first_seed = [c for c in frame.points if c.mask_seed == frame.points[0].mask_seed]
-    others = [first_seed[0], first_seed[-1], *frame.references]
-    found = ask(
-        evidence.recommended,
-        frame.study.study_id,
-        frame.judge.judge_id,
-        RECOMMENDS,
-        [c.checkpoint_id for c in first_seed],
-        [c.checkpoint_id for c in others],
-        frame.seed,
-    )
+    found = picks.recommended(frame)
     if found is None:
         return
-    measure = MEASURES[RECOMMENDS]
+    measure = MEASURES[picks.METRIC]
     point = next(c for c in frame.checkpoints if c.checkpoint_id == found.checkpoint_id)
     select, confirm = (
         rounding.estimate(e.value, e.low, e.high, percent=measure.percent) for e in (found.select, found.confirm)
@@ -171,7 +163,7 @@ def _recommended(frame: Frame) -> None:
     text = word(
         "frontier.recommended_text",
         point=frame.name(point.handle),
-        metric=word(f"metric.{RECOMMENDS}"),
+        metric=word(f"metric.{picks.METRIC}"),
         select=select.value,
         confirm=f"{confirm.value} ({confirm.interval})",
     )
@@ -209,7 +201,19 @@ def _curves(frame: Frame, standing: Standing, measures: list[Measure], picked: s
 def _download(frame: Frame, standing: Standing, measures: list[Measure]) -> None:
     header = ["checkpoint", "ratio", "mask_seed", "metric", "value", "low", "high", "n", "n_unscored", "worst", "best"]
     rows = [
-        [c.label, c.ratio, c.mask_seed, m.name, row.value, row.low, row.high, row.n, row.n_unscored, row.worst, row.best]
+        [
+            c.label,
+            c.ratio,
+            c.mask_seed,
+            m.name,
+            row.value,
+            row.low,
+            row.high,
+            row.n,
+            row.n_unscored,
+            row.worst,
+            row.best,
+        ]
         for c in frame.checkpoints
         for m in measures
         if (row := standing.row(c, m))
@@ -233,10 +237,6 @@ def _pick(key: str) -> None:
     points = st.session_state[key].selection.points
     if points and points[0].get("customdata"):
         state.remember("pick", str(points[0]["customdata"][0]))
-
-
-def _first_pick(frame: Frame) -> str:
-    return frame.points[len(frame.points) // 2].handle
 
 
 def _first_baseline(handles: list[str]) -> str:

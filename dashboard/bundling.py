@@ -1,0 +1,70 @@
+"""The bundle of a pick, made by the command line in a process of its own: the pages never load torch."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import yaml
+
+from mergescope.ground.errors import MergescopeError
+
+STUDIES_VARIABLE = "MERGESCOPE_STUDIES"
+"""Environment variable with the folder of recipes; `studies` beside the store without it."""
+LONGEST_S = 3600
+"""Seconds that one bundle may take; a 13B merge is hashed at about a gigabyte a second."""
+
+
+def recipe_file(store: Path, study: str) -> Path | None:
+    """The recipe of a study by its name; None where this machine has none."""
+    folder = Path(os.environ.get(STUDIES_VARIABLE, store.parent / "studies"))
+    return next((file for file in sorted(folder.glob("*.yaml")) if _study_name(file) == study), None)
+
+
+def command(recipe: str, ratio: str, mask_seed: int, out: str, store: str) -> list[str]:
+    """The command that writes the bundle, for readers and for this module alike."""
+    return ["export", recipe, "--ratio", ratio, "--mask-seed", str(mask_seed), "--out", out, "--store", store]
+
+
+def bundle(recipe: Path, ratio: str, mask_seed: int, store: Path) -> bytes:
+    """The bundle as a zip file. Raises MergescopeError with the command's own line where it fails."""
+    with tempfile.TemporaryDirectory() as room:
+        out = Path(room) / "bundle"
+        arguments = command(str(recipe), ratio, mask_seed, str(out), str(store))
+        done = subprocess.run(
+            [sys.executable, "-m", "mergescope", *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=LONGEST_S,
+            check=False,
+        )
+        if done.returncode != 0:
+            lines = done.stderr.strip().splitlines()
+            raise MergescopeError(lines[-1] if lines else f"export ended with code {done.returncode}")
+        return zipped(out)
+
+
+def zipped(folder: Path) -> bytes:
+    """A folder's files as a zip file; equal content gives equal bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            entry = zipfile.ZipInfo(file.relative_to(folder).as_posix())  # dated 1980, whenever it was made
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = (0o755 if file.stat().st_mode & 0o100 else 0o644) << 16
+            archive.writestr(entry, file.read_bytes())
+    return buffer.getvalue()
+
+
+def _study_name(file: Path) -> str | None:
+    try:
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return None  # not a recipe: someone else's file in the same folder
+    return raw.get("study") if isinstance(raw, dict) else None
