@@ -42,9 +42,11 @@ ALIGNMENT = 64
 class RefusedError(Exception):
     """An input that no merge can use; the parent process shows it to the user."""
 
-    def __init__(self, what: str, role: str, value: str | None = None) -> None:
+    def __init__(self, what: str, model: str) -> None:
         super().__init__(what)
-        self.what, self.role, self.value = what, role, value
+        self.what = what
+        self.model = model
+        """The model's name in the config; empty where no single model is at fault."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,14 @@ class MaskMethod(GroupMergeMethod):  # type: ignore[misc]  # mergekit is untyped
     def merge_group(self, group: TensorGroup, /, **parameters: Any) -> torch.Tensor:
         """Record the group's masks and scales; the base is returned for its shape alone."""
         base = group.base.tensor
-        _refuse_unless_finite(base, group.metadata.name, str(group.base.id))
+        if not group.non_base:
+            _refuse_unless_finite(base, group.metadata.name, str(group.base.id))
         terms = {}
         for entry in group.non_base:
             density = parameters["density"][entry.id]
             mask, scale = drawn(entry.tensor - base, density, rescale=parameters["rescale"])
             if scale is None:
+                _refuse_unless_finite(base, group.metadata.name, str(group.base.id))
                 _refuse_unless_finite(entry.tensor, group.metadata.name, str(entry.id))
                 raise RefusedError(f"tensor {group.metadata.name} overflows float32 when summed", str(entry.id))
             terms[str(entry.id)] = {"scale": scale, "plane": None if mask is None else self._append(mask)}
@@ -90,7 +94,8 @@ def drawn(delta: torch.Tensor, density: float, *, rescale: bool) -> tuple[torch.
     delta: float32. Returns the bool mask in delta's shape, None where density >= 1 draws nothing; and k, None
     where the task vector is not finite.
     """
-    before = delta.abs().sum()
+    magnitudes = delta.abs()
+    before = magnitudes.sum()
     if not bool(torch.isfinite(before)):
         return None, None
     if density >= 1:
@@ -98,7 +103,7 @@ def drawn(delta: torch.Tensor, density: float, *, rescale: bool) -> tuple[torch.
     mask = _bernoulli(delta, density)
     if not rescale:
         return mask, 1.0
-    after = (delta * mask).abs().sum()
+    after = magnitudes.mul_(mask).sum()  # |m d| = m |d|: mergekit's summands, in its order
     scale = 1.0 if before < TINY or after < TINY else float(before / after)
     return mask, scale
 
@@ -111,8 +116,7 @@ def _bernoulli(delta: torch.Tensor, density: float) -> torch.Tensor:
 
 
 def _refuse_unless_finite(tensor: torch.Tensor, name: str, model: str) -> None:
-    # A sum of absolute values is finite only if each is, and needs no second tensor of bools.
-    if not bool(torch.isfinite(tensor.abs().sum())) and not bool(torch.isfinite(tensor).all()):
+    if not bool(torch.isfinite(tensor).all()):
         raise RefusedError(f"tensor {name} holds NaN or infinity", model)
 
 
@@ -181,7 +185,7 @@ def main(job_file: str, out: str) -> int:
     try:
         index = draw(job, Path(out))
     except RefusedError as refusal:
-        print(json.dumps({"refused": refusal.what, "model": refusal.role}), flush=True)
+        print(json.dumps({"refused": refusal.what, "model": refusal.model}), flush=True)
         return 3
     (Path(out) / INDEX).write_text(json.dumps(index, allow_nan=False), encoding="utf-8")
     return 0
