@@ -1,0 +1,48 @@
+"""A store of invented results, and the pages started on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.serve import STORE_VARIABLE
+from eval.store import open_store
+from tests.eval.synthetic_store import make_synthetic_store
+
+APP = Path(__file__).parents[2] / "dashboard" / "app.py"
+Pages = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """5 ratios, 3 references, 36 prompts, with the settings that a real sweep records for each merge."""
+    path = tmp_path_factory.mktemp("results") / "results.duckdb"
+    make_synthetic_store(path, ratios=5, prompts=36)
+    recipe = {"threads": 2, "out_dtype": "bfloat16", "mergekit": {}, "versions": {"mergekit": "0.1.5"}}
+    with open_store(path, read_only=False) as db:
+        db.execute("UPDATE checkpoint SET recipe = ? WHERE kind = 'merge'", [json.dumps(recipe)])
+    return path
+
+
+@pytest.fixture
+def pages(store: Path, monkeypatch: pytest.MonkeyPatch) -> Pages:
+    """Starts the pages at the entry point, on `store` or another one: pages("compare", sel="0,1")."""
+
+    def start(name: str = "frontier", at: Path = store, **address: str) -> AppTest:
+        monkeypatch.setenv(STORE_VARIABLE, str(at))
+        test = AppTest.from_file(str(APP), default_timeout=30)
+        if name != "frontier":
+            test.switch_page(f"views/{name}.py")
+        test.query_params.update({"lang": "en", **address})
+        return test.run()
+
+    return start
+
+
+def html(test: AppTest) -> str:
+    """All HTML of a page."""
+    return "\n".join(str(element.proto.body) for element in test.get("html"))
