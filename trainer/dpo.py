@@ -124,6 +124,7 @@ def _arguments(section: DpoSection, scratch: Path, seed: int) -> Any:
         report_to=[],
         disable_tqdm=True,
         dataloader_num_workers=0,
+        dataloader_pin_memory=torch.cuda.is_available(),
     )
 
 
