@@ -10,9 +10,10 @@ from typing import Literal
 
 import torch
 
+from merge.converted import converted
 from merge.identity import weights_hash
 from merge.kernel import CompiledBlend, TermTensors, blend_eager, compiler_works, factors_of
-from merge.masks import PLANES, Masks, TensorRecord, Term, mask_setting, open_masks
+from merge.masks import PLANES, Masks, Source, TensorRecord, Term, mask_setting, open_masks
 from merge.planes import mapped, plane_bytes
 from merge.points import MergePoint, Role
 from merge.sources import MappedCheckpoint, Models, stored_dtype
@@ -99,8 +100,10 @@ class Blender:
         plane = None if term.plane is None else self._planes[term.plane : term.plane + plane_bytes(count)]
         return TermTensors(self._source(term.role, term.source), plane, term.scale, float(point.weight(term.role)))
 
-    def _source(self, role: Role, name: str) -> torch.Tensor:
-        return self._sources[role].tensor(name).reshape(-1)
+    def _source(self, role: Role, source: Source) -> torch.Tensor:
+        checkpoint = self._sources[role]
+        tensor = converted(checkpoint, source.name) if source.converted else checkpoint.tensor(source.name)
+        return tensor.reshape(-1)
 
     def _check_point(self, point: MergePoint) -> None:
         if point.normalize or canonical_json(mask_setting(point)) != canonical_json(self.masks.setting):

@@ -20,8 +20,8 @@ import yaml
 from mergekit import merge_methods
 from mergekit.architecture import get_architecture_info
 from mergekit.config import MergeConfiguration
-from mergekit.graph import Executor
-from mergekit.io.tasks import LoaderCache, SaveTensor
+from mergekit.graph import Executor, Task
+from mergekit.io.tasks import LoaderCache, LoadTensor, SaveTensor, TensorWriterTask
 from mergekit.merge_methods.base import GroupMergeMethod, MergeMethodSpec, TensorGroup
 from mergekit.merge_methods.registry import register
 from mergekit.merge_methods.task_adapter import ExecuteMergeMethodTask
@@ -120,6 +120,25 @@ def _refuse_unless_finite(tensor: torch.Tensor, name: str, model: str) -> None:
         raise RefusedError(f"tensor {name} holds NaN or infinity", model)
 
 
+class DiscardingWriter:
+    """Takes what mergekit would write to disk, and drops it."""
+
+    def save_tensor(self, name: str, tensor: torch.Tensor, clone: bool = False) -> None:
+        """Nothing is kept: our method has taken what it wants."""
+
+    def finalize(self) -> None:
+        """Nothing was written, nothing is left to finish."""
+
+
+class DiscardingWriterTask(TensorWriterTask):  # type: ignore[misc]  # mergekit is untyped
+    """Stands in for mergekit's writer. The rest of the graph stays as it is, for the order in which mergekit runs
+    tasks of equal priority (fused experts) depends on every task's place in it."""
+
+    def execute(self, **_inputs: object) -> DiscardingWriter:
+        """A writer that writes nothing."""
+        return DiscardingWriter()
+
+
 def draw(job: dict[str, Any], out: Path) -> dict[str, Any]:
     """Run mergekit's own plan with `MaskMethod` in the method's place; returns the index of what was drawn."""
     options = MergeOptions(random_seed=job["seed"], num_threads=job["threads"], device="cpu", quiet=True)
@@ -128,29 +147,36 @@ def draw(job: dict[str, Any], out: Path) -> dict[str, Any]:
     with (out / PLANES).open("wb") as planes:
         method = MaskMethod(planes=planes)
         register(method)
-        tasks = _planned(job["config"], options)
-        print(json.dumps({"total": len(tasks)}), flush=True)
-        executor = Executor([task.tensor_task for task in tasks], math_device="cpu", storage_device="cpu")
-        order = [_told(task.output_weight.name) for task, _ in executor.run(quiet=True)]
-    by_name = {task.tensor_name: task for task in tasks}
-    return {"tensors": list(_index(method.records, [by_name[name] for name in order]))}
+        targets = _planned(job["config"], options)
+        saves = [task for task in targets if isinstance(task, SaveTensor)]
+        sources = {task.tensor_name: _sources(task.tensor_task) for task in saves}
+        print(json.dumps({"total": len(saves)}), flush=True)
+        ran = (task for task, _ in Executor(targets, math_device="cpu", storage_device="cpu").run(quiet=True))
+        order = [_told(task) for task in ran if isinstance(task, SaveTensor)]
+    return {"tensors": list(_index(method.records, order, sources))}
 
 
-def _told(name: str) -> str:
-    print(json.dumps({"done": name}), flush=True)
-    return name
+def _told(task: SaveTensor) -> SaveTensor:
+    print(json.dumps({"done": task.tensor_name}), flush=True)
+    return task
 
 
-def _planned(config_text: str, options: MergeOptions) -> list[SaveTensor]:
+def _planned(config_text: str, options: MergeOptions) -> list[Task]:
+    """mergekit's tasks for writing the merge, in its order, with a writer that writes nothing."""
     config = MergeConfiguration.model_validate(yaml.safe_load(config_text))
     config.merge_method = METHOD
     architecture = get_architecture_info(config, options)
     LoaderCache().setup(options=options)
     planner = MergePlanner(config, architecture, options, config.base_model.config())
-    return [task for task in planner.plan_to_disk(out_path="unused") if isinstance(task, SaveTensor)]
+    *saves, finalize = planner.plan_to_disk(out_path="unused")
+    writer = DiscardingWriterTask(**saves[0].writer_task.model_dump())
+    saves = [save.model_copy(update={"writer_task": writer}) for save in saves]
+    return [*saves, finalize.model_copy(update={"writer_task": writer, "tensor_save_tasks": tuple(saves)})]
 
 
-def _index(records: dict[str, dict[str, Any]], tasks: list[SaveTensor]) -> Iterator[dict[str, Any]]:
+def _index(
+    records: dict[str, dict[str, Any]], tasks: list[SaveTensor], sources: dict[str, dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
     for task in tasks:
         if task.tensor_name not in records:
             raise RefusedError(
@@ -159,24 +185,35 @@ def _index(records: dict[str, dict[str, Any]], tasks: list[SaveTensor]) -> Itera
         yield {
             "name": task.tensor_name,
             "dtype": task.tensor_task.output_weight.force_dtype,
-            "sources": _sources(task.tensor_task),
+            "sources": sources[task.tensor_name],
             **records[task.tensor_name],
         }
 
 
-def _sources(task: ExecuteMergeMethodTask) -> dict[str, str]:
-    """By model: the stored tensor that the output is made of. Raises RefusedError where it spans many."""
+def _sources(task: ExecuteMergeMethodTask) -> dict[str, dict[str, Any]]:
+    """By model: the stored tensor that the output is made of, or the output's own name where mergekit converts.
+
+    Raises RefusedError where mergekit cannot find or make a tensor that the architecture needs.
+    """
     found = {}
     for load in task.gather_tensors.arguments().values():
         name = load._resolve_name(LoaderCache().get(load.model))
-        if name is None and not load.optional:
-            raise RefusedError(
-                f"tensor {load.tensor} is made of several stored ones (fused experts): not merged in memory yet",
-                str(load.model),
-            )
         if name is not None:
-            found[str(load.model)] = name
+            found[str(load.model)] = {"name": name, "converted": False}
+        elif _converts(load):
+            found[str(load.model)] = {"name": load.tensor, "converted": True}
     return found
+
+
+def _converts(load: LoadTensor) -> bool:
+    """Whether mergekit makes this tensor from others, as it fuses the experts of a mixture."""
+    try:
+        return load.execute() is not None
+    except RuntimeError:
+        architecture = load.model.config().architectures[0]
+        raise RefusedError(
+            f"mergekit cannot merge {architecture}: it wants a tensor {load.tensor}", str(load.model)
+        ) from None
 
 
 def main(job_file: str, out: str) -> int:

@@ -21,7 +21,7 @@ from mergescope.ground.files import fresh_folder, is_done, read_json, read_manif
 from mergescope.ground.ids import file_hash, full_hash
 from mergescope.ground.progress import Reporter
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder's layout."""
 PLANES = "planes.bin"
 INDEX = "index.json"
@@ -32,12 +32,22 @@ REFUSED = 3
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Where one model's values of an output tensor come from."""
+
+    name: str
+    """Name of the stored tensor; another than the output's where weights are tied or renamed."""
+    converted: bool
+    """True where mergekit makes the tensor `name` from several stored ones (fused experts)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Term:
     """One model's part in one tensor."""
 
     role: Role
-    source: str
-    """Name of the stored tensor; another than the output's where weights are tied or renamed."""
+    source: Source
+    """The fine-tune's values."""
     scale: float
     """k = |d|_1 / |m d|_1, a float32 value; 1 where nothing is rescaled."""
     plane: int | None
@@ -51,8 +61,8 @@ class TensorRecord:
     name: str
     """Name in the merged checkpoint."""
     shape: tuple[int, ...]
-    base_source: str
-    """Name of the base's stored tensor."""
+    base_source: Source
+    """The base's values."""
     dtype: str | None
     """Dtype that the architecture wants whatever the checkpoint's; None leaves it to the checkpoint."""
     terms: tuple[Term, ...]
@@ -155,7 +165,7 @@ def open_masks(folder: Path) -> Masks:
 
 
 def _record(entry: dict[str, Any], base_role: Role) -> TensorRecord:
-    sources = entry["sources"]
+    sources = {model: Source(**source) for model, source in entry["sources"].items()}
     terms = tuple(
         Term(role=ROLES[model], source=sources[model], scale=term["scale"], plane=term["plane"])
         for model, term in entry["terms"].items()

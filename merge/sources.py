@@ -214,6 +214,7 @@ class MappedCheckpoint:
     def __init__(self, folder: Path) -> None:
         from safetensors import safe_open
 
+        self.folder = folder
         self._stored = stored_tensors(folder)
         self._files = {file: safe_open(file, framework="pt") for file in weight_files(folder)}
 
@@ -222,6 +223,7 @@ class MappedCheckpoint:
         loaded: torch.Tensor = self._files[self._stored[name].file].get_tensor(name)  # type: ignore[no-untyped-call]
         return loaded
 
-    def stored(self, name: str) -> StoredTensor:
-        """What the header says of one tensor; KeyError where there is none."""
-        return self._stored[name]
+    @property
+    def names(self) -> list[str]:
+        """Names of all stored tensors."""
+        return list(self._stored)

@@ -25,7 +25,11 @@ FAMILIES = {
     "mistral": "MistralConfig",
     "phi3": "Phi3Config",
     "olmo2": "Olmo2Config",
+    "mixtral": "MixtralConfig",
+    "qwen3_moe": "Qwen3MoeConfig",
+    "gpt_neox": "GPTNeoXConfig",
 }
+EXPERTS = {"num_local_experts": 4, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48}
 SMALL = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
 OF_THE_DEMO = {"hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 4, "num_attention_heads": 4}
 
@@ -70,6 +74,7 @@ def build_models(folder: Path, *, family: str = "llama", tied: bool = False, dty
     generator = torch.Generator().manual_seed(3)
     config = getattr(transformers, FAMILIES[family])(
         **(OF_THE_DEMO if family == "demo" else SMALL),
+        **(EXPERTS if family in ("mixtral", "qwen3_moe") else {}),
         vocab_size=1000,
         num_key_value_heads=2,
         max_position_embeddings=64,

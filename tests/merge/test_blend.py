@@ -14,6 +14,7 @@ from merge.blend import Blender
 from merge.identity import kernel_level
 from merge.masks import masks_for
 from merge.points import MergePoint
+from mergescope.ground.errors import CheckpointError
 from tests.merge.conftest import World, a_point
 
 INTEGERS = {torch.float32: torch.int32, torch.bfloat16: torch.int16, torch.float16: torch.int16}
@@ -61,7 +62,7 @@ MATRIX = [
 ]
 OTHERS = [
     pytest.param({"family": family, "dtype": "bfloat16"}, {"ratio": "0.4", "useful": "0.3"}, id=family)
-    for family in ("qwen2", "qwen3", "gemma2", "gemma3", "mistral", "phi3", "olmo2")
+    for family in ("qwen2", "qwen3", "gemma2", "gemma3", "mistral", "phi3", "olmo2", "mixtral", "qwen3_moe")
 ]
 
 
@@ -116,3 +117,9 @@ def test_two_threads_equal_stock(shared_masks: Path, worlds: Callable[..., World
     world, point = worlds(**DEMO), a_point("0.6")
     ours = blended(shared_masks, world, point, threads=2)
     assert_same_bits(ours, stock(world, point, threads=2, level=kernel_level()))
+
+
+@pytest.mark.deep
+def test_what_mergekit_refuses_is_refused_by_name(tmp_path: Path, worlds: Callable[..., World]) -> None:
+    with pytest.raises(CheckpointError, match="mergekit cannot merge GPTNeoXForCausalLM"):
+        masks_for(tmp_path, a_point(), worlds("gpt_neox").models, threads=1)
