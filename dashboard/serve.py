@@ -81,12 +81,12 @@ def _options(port: int) -> list[str]:
         "server.headless": "true",
         "server.showEmailPrompt": "false",
         "server.fileWatcherType": "none",
-        "server.allowedHosts": "localhost,127.0.0.1",
         "browser.gatherUsageStats": "false",
         "client.showErrorDetails": "none",
         "runner.magicEnabled": "false",
     }
-    return [part for name, value in values.items() for part in (f"--{name}", value)]
+    hosts = [("server.allowedHosts", host) for host in ("localhost", HOST)]  # against DNS rebinding
+    return [part for name, value in [*values.items(), *hosts] for part in (f"--{name}", value)]
 
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], address: str) -> None:

@@ -46,3 +46,31 @@ def pages(store: Path, monkeypatch: pytest.MonkeyPatch) -> Pages:
 def html(test: AppTest) -> str:
     """All HTML of a page."""
     return "\n".join(str(element.proto.body) for element in test.get("html"))
+
+
+HOSTILE = (
+    "<script>document.title='owned'</script>",
+    "<img src=x onerror=\"document.title='owned'\">",
+    "[click](javascript:alert(1)) ![x](http://203.0.113.1/x.png)",
+    "\u202egnp.exe\u200b \x1b[31mred",
+    '=HYPERLINK("http://203.0.113.1")',
+    "</article></div><style>body{display:none}</style>",
+    "$\\href{javascript:alert(1)}{x}$ :material/delete: :red[x]",
+)
+
+
+def with_hostile_text(store: Path, folder: Path) -> Path:
+    """A copy of `store` in which every text that somebody else wrote is hostile."""
+    path = folder / "hostile.duckdb"
+    path.write_bytes(store.read_bytes())
+    text = "\n".join(HOSTILE)
+    with open_store(path, read_only=False) as db:
+        db.execute("UPDATE text SET body = ?", [text])
+        db.execute("UPDATE score SET reason = ?", [text])
+        db.execute("UPDATE judgement SET error_kind = ? WHERE error_kind IS NOT NULL", [text])
+        db.execute("UPDATE answer SET error_kind = ? WHERE error_kind IS NOT NULL", [text])
+        db.execute("UPDATE prompt SET messages = ?", [json.dumps([{"role": "user", "content": text}])])
+        db.execute("UPDATE study SET name = ?", [text])
+        db.execute("UPDATE judge SET name = ?", [text])
+        db.execute("UPDATE set_item SET category = [?, ?]", [text, text])
+    return path

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.serve import STORE_VARIABLE
 from eval.store import open_store
-from tests.dashboard.conftest import APP, Pages, html
+from tests.dashboard.conftest import APP, Pages, html, with_hostile_text
 
 NAMES = ("frontier", "compare", "failures", "export")
 
@@ -192,30 +192,8 @@ def test_a_study_without_estimates(pages: Pages, tmp_path: Path, store: Path) ->
         assert not pages(name, at=path).exception
 
 
-HOSTILE = (
-    "<script>document.title='owned'</script>",
-    "<img src=x onerror=\"document.title='owned'\">",
-    "[click](javascript:alert(1)) ![x](http://203.0.113.1/x.png)",
-    "\u202egnp.exe\u200b \x1b[31mred",
-    '=HYPERLINK("http://203.0.113.1")',
-    "</article></div><style>body{display:none}</style>",
-    "$\\href{javascript:alert(1)}{x}$ :material/delete: :red[x]",
-)
-
-
 def test_hostile_text_is_inert_on_every_page(pages: Pages, tmp_path: Path, store: Path) -> None:
-    path = tmp_path / "hostile.duckdb"
-    path.write_bytes(store.read_bytes())
-    text = "\n".join(HOSTILE)
-    with open_store(path, read_only=False) as db:
-        db.execute("UPDATE text SET body = ?", [text])
-        db.execute("UPDATE score SET reason = ?", [text])
-        db.execute("UPDATE judgement SET error_kind = ? WHERE error_kind IS NOT NULL", [text])
-        db.execute("UPDATE answer SET error_kind = ? WHERE error_kind IS NOT NULL", [text])
-        db.execute("UPDATE prompt SET messages = ?", [json.dumps([{"role": "user", "content": text}])])
-        db.execute("UPDATE study SET name = ?", [text])
-        db.execute("UPDATE judge SET name = ?", [text])
-        db.execute("UPDATE set_item SET category = [?, ?]", [text, text])
+    path = with_hostile_text(store, tmp_path)
     for name in NAMES:
         page = pages(name, at=path)
         assert not page.exception

@@ -1,0 +1,145 @@
+"""The whole journey in a real browser: pick a point, compare, download the config, merge by it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webdriver import WebDriver
+
+from benchmarks.browser import CHROMEDRIVER, CHROMIUM, browser, foreign_requests, served, settled
+from merge.points import Role
+from tests.dashboard.conftest import with_hostile_text
+from tests.merge.conftest import build_models
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or CHROMEDRIVER is None, reason="no Chromium: apt-get install chromium chromium-driver"
+)
+DEMO = Path(__file__).parents[2] / "studies" / "demo"
+ROLES: dict[Role, str] = {"base": "base", "safe": "model-safe", "useful": "model-useful"}
+
+
+@pytest.fixture(scope="module")
+def address(store: Path) -> Iterator[str]:
+    with served(store) as found:
+        yield found
+
+
+def test_the_journey_from_the_frontier_to_a_merge(address: str, tmp_path: Path) -> None:
+    with browser(downloads=tmp_path) as driver:
+        driver.get(f"{address}/?lang=en&pick=0.5")
+        settled(driver, ".js-plotly-plot .scatterlayer .point")
+        _click_point(driver, "0.75")
+        _until(driver, lambda: "pick=0.75" in driver.current_url)
+        settled(driver, '.ms-table[aria-label="r 0.75"]')
+
+        driver.find_element(By.CSS_SELECTOR, '.stPageLink a[href*="compare"]').click()
+        settled(driver, ".ms-card")
+        titles = _texts(driver, ".ms-card header b")
+        assert titles == ["r 0.75", "model-useful"]
+        before = _texts(driver, ".ms-prompt")
+        driver.find_element(By.TAG_NAME, "body").send_keys("j")
+        _until(driver, lambda: _texts(driver, ".ms-prompt") != before)
+        shared = driver.current_url
+
+        driver.find_element(By.CSS_SELECTOR, '[data-testid="stTopNavLink"][href*="export"]').click()
+        settled(driver, ".st-key-download_yaml button")
+        driver.find_element(By.CSS_SELECTOR, ".st-key-download_yaml button").click()
+        file = tmp_path / "mergekit.yaml"
+        _until(driver, file.exists)
+        assert foreign_requests(driver) == []
+    _opens_the_same(shared, titles)
+    _merges(file, tmp_path)
+
+
+def test_a_blurred_answer_is_revealed_by_keyboard(address: str) -> None:
+    with browser() as driver:
+        driver.get(f"{address}/compare?lang=en&kind=harmful&sel=0,1")
+        settled(driver, ".ms-reveal input")
+        answer = driver.find_element(By.CSS_SELECTOR, ".ms-card:has(.ms-reveal) .ms-answer")
+        assert "blur" in answer.value_of_css_property("filter")
+        driver.find_element(By.CSS_SELECTOR, ".ms-reveal input").send_keys(Keys.SPACE)
+        _until(driver, lambda: answer.value_of_css_property("filter") == "none")
+
+
+def test_hostile_text_does_nothing(store: Path, tmp_path: Path) -> None:
+    with served(with_hostile_text(store, tmp_path)) as address, browser() as driver:
+        for page, ready in (("compare", ".ms-card"), ("failures", ".stPlotlyChart"), ("export", ".ms-table")):
+            driver.get(f"{address}/{page}")
+            settled(driver, ready)
+            assert "owned" not in driver.title
+            assert (
+                driver.execute_script("return document.querySelectorAll('img[src=x], a[href^=javascript]').length") == 0
+            )
+        assert foreign_requests(driver) == []
+
+
+def _click_point(driver: WebDriver, handle: str) -> None:
+    """Click a marker of the frontier chart by its place on the screen."""
+    x, y = driver.execute_script(
+        """
+        const plot = document.querySelector('.js-plotly-plot');
+        const trace = plot.data.findIndex((t) => (t.customdata || []).some((c) => c[0] === arguments[0]));
+        const point = plot.data[trace].customdata.findIndex((c) => c[0] === arguments[0]);
+        const box = plot.getBoundingClientRect(), layout = plot._fullLayout;
+        return [box.x + layout.xaxis._offset + layout.xaxis.l2p(plot.data[trace].x[point]),
+                box.y + layout.yaxis._offset + layout.yaxis.l2p(plot.data[trace].y[point])];
+        """,
+        handle,
+    )
+    for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+        event = {"type": kind, "x": x, "y": y, "button": "none" if kind == "mouseMoved" else "left", "clickCount": 1}
+        driver.execute_cdp_cmd("Input.dispatchMouseEvent", event)
+        time.sleep(0.2)  # plotly finds the point under the pointer between two frames
+
+
+def _texts(driver: WebDriver, selector: str) -> list[str]:
+    """In one step: the page may replace its elements at any moment."""
+    script = "return [...document.querySelectorAll(arguments[0])].map((e) => e.textContent)"
+    found: list[str] = driver.execute_script(script, selector)
+    return found
+
+
+def _until(driver: WebDriver, true: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{driver.current_url}: {driver.find_element(By.TAG_NAME, 'body').text[:2000]}")
+        time.sleep(0.1)
+
+
+def _opens_the_same(shared: str, titles: list[str]) -> None:
+    """A shared address shows the same answers in another browser."""
+    with browser() as driver:
+        driver.get(shared)
+        settled(driver, ".ms-card")
+        assert _texts(driver, ".ms-card header b") == titles
+
+
+def _merges(config: Path, room: Path) -> None:
+    """Stock mergekit takes the config as it was downloaded."""
+    assert yaml.safe_load(config.read_text(encoding="utf-8"))["models"][0]["parameters"]["weight"] == 0.75
+    inputs = room / "inputs"
+    inputs.mkdir()
+    if all((DEMO / folder / "manifest.json").exists() for folder in ROLES.values()):
+        for role, folder in ROLES.items():
+            (inputs / role).symlink_to(DEMO / folder)
+    else:
+        build_models(inputs)
+    stock = str(Path(sys.executable).with_name("mergekit-yaml"))
+    done = subprocess.run(
+        [stock, config.name, "merged", "--random-seed", "1", "--num-threads", "1"],
+        cwd=room,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert list((room / "merged").glob("*.safetensors"))
