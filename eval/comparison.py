@@ -80,7 +80,7 @@ def pick(table: ScoreTable, metric: Metric, candidates: Sequence[str], others: S
 def _both(table: ScoreTable, a: str, b: str) -> ScoreTable:
     rows = [table.checkpoints.index(a), table.checkpoints.index(b)]
     axes = {axis: values[rows] for axis, values in table.axes.items()}
-    return replace(table, checkpoints=(a, b), asked=table.asked[rows], axes=axes)
+    return replace(table, checkpoints=(a, b), failed=table.failed[rows], axes=axes)
 
 
 def _pairwise(pair: ScoreTable) -> ScoreTable:

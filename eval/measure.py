@@ -85,7 +85,7 @@ def collect(table: ScoreTable, metric: Metric) -> Sums:
         unscored=layers.unscored.sum(axis=1),
         worst=layers.worst @ weight,
         best=layers.best @ weight,
-        repeats=table.asked.shape[2],
+        repeats=table.failed.shape[2],
     )
 
 
@@ -113,8 +113,8 @@ def _mean_layers(table: ScoreTable, metric: Metric) -> _Layers:
     for k, part in enumerate(metric.parts):
         own = table.items.kind == part.kind
         values = part.units(table)
-        asked = table.asked & own[:, None]
-        known = asked & ~np.isnan(values)
+        known = ~np.isnan(values) & own[:, None]
+        asked = known | (table.failed & own[:, None])
         mean, some = _item_means(values, known)
         share = known.sum(axis=2) / np.maximum(asked.sum(axis=2), 1)
         present = np.asarray(asked.any(axis=2))
@@ -133,8 +133,8 @@ def _label_layers(table: ScoreTable, metric: Metric) -> _Layers:
     own = reference >= 0
     positive = np.asarray(reference >= metric.least_refusal)
     refusal = table.axes["refusal"]
-    asked = table.asked & own[:, None]
-    known = asked & ~np.isnan(refusal)
+    known = ~np.isnan(refusal) & own[:, None]
+    asked = known | (table.failed & own[:, None])
     predicted, some = _item_means((refusal >= metric.least_refusal).astype(np.float64), known)
     share = known.sum(axis=2) / np.maximum(asked.sum(axis=2), 1)
     present = np.asarray(asked.any(axis=2))

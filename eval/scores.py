@@ -44,15 +44,15 @@ class ScoreTable:
     checkpoints: tuple[str, ...]
     """Ids, C of them."""
     items: Items
-    asked: NDArray[np.bool_]
-    """(C, I, S): True where an answer was judged or failed; False where it is still to be done."""
+    failed: NDArray[np.bool_]
+    """(C, I, S): True where an answer or its judgement ended in an error; False where scored or still to be done."""
     axes: dict[str, NDArray[np.float64]]
-    """(C, I, S) per axis, NaN where unscored, not asked or not applicable. Repeats count by their median."""
+    """(C, I, S) per axis, NaN where failed, still to be done, or not applicable. Repeats count by their median."""
 
     def where(self, mask: NDArray[np.bool_]) -> ScoreTable:
         """The same for the items that `mask` (I,) keeps."""
         axes = {axis: values[:, mask] for axis, values in self.axes.items()}
-        return ScoreTable(self.checkpoints, self.items.where(mask), self.asked[:, mask], axes)
+        return ScoreTable(self.checkpoints, self.items.where(mask), self.failed[:, mask], axes)
 
 
 def load_scores(connection: duckdb.DuckDBPyConnection, study_id: str, judge_id: str) -> ScoreTable:
@@ -71,13 +71,13 @@ def load_scores(connection: duckdb.DuckDBPyConnection, study_id: str, judge_id: 
         np.array([column[key] for key in zip(units["set_id"], units["item_key"], strict=True)], dtype=np.int64),
         units["sample_ix"].astype(np.int64),
     )
-    asked = np.zeros(shape, dtype=bool)
-    asked[place] = True
+    failed = np.zeros(shape, dtype=bool)
+    failed[place] = units["failed"]
     axes = {}
     for axis in AXES:
         axes[axis] = np.full(shape, np.nan)
         axes[axis][place] = np.ma.filled(units[axis].astype(np.float64), np.nan)
-    return ScoreTable(tuple(str(c) for c in checkpoints), _items(items), asked, axes)
+    return ScoreTable(tuple(str(c) for c in checkpoints), _items(items), failed, axes)
 
 
 def _items(frame: Any) -> Items:
@@ -113,10 +113,11 @@ WITH told AS (  -- one row per judgement, its axes side by side
 ), judged AS (  -- one row per distinct text that the judge saw: the median over repeats
   SELECT j.prompt_id, j.kind, j.text_id, j.reference_text_id,
     {", ".join(f"median({axis}) AS {axis}" for axis in _VALUED)},
-    quantile_disc(refusal, 0.5) AS refusal
+    quantile_disc(refusal, 0.5) AS refusal, bool_and(j.error_kind IS NOT NULL) AS failed
   FROM judgement j LEFT JOIN told USING (judgement_id) WHERE j.judge_id = $2 GROUP BY ALL
 )
-SELECT a.checkpoint_id, i.set_id, i.item_key, a.sample_ix, {", ".join(f"judged.{axis}" for axis in AXES)}
+SELECT a.checkpoint_id, i.set_id, i.item_key, a.sample_ix,
+  a.error_kind IS NOT NULL OR coalesce(judged.failed, false) AS failed, {", ".join(f"judged.{axis}" for axis in AXES)}
 FROM study_set JOIN set_item i USING (set_id)
 JOIN answer a USING (prompt_id)
 SEMI JOIN (FROM study_checkpoint WHERE study_id = $1) c ON c.checkpoint_id = a.checkpoint_id

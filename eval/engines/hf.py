@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from jinja2 import TemplateError
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from eval.engine import Answer, Request, Sampling
+from eval.engines.roomy_cache import roomy_cache
 from mergescope.ground.errors import CheckpointError, MergescopeError
 
 PROBE = 1024
@@ -81,7 +82,7 @@ class TransformersEngine:
         for name, probe in probes.values():
             _check_probe((name, places[name].flatten()[:PROBE]), probe)
 
-    @torch.inference_mode()
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
         """Answers in the order of the requests; a batch that does not fit into memory is halved.
 
@@ -90,7 +91,9 @@ class TransformersEngine:
         """
         encoded = [self._encode(request) for request in requests]
         answers = [Answer("", "length", 0, "too_long")] * len(requests)
-        fits = [i for i, ids in enumerate(encoded) if not self._context or len(ids) + sampling.max_tokens <= self._context]
+        fits = [
+            i for i, ids in enumerate(encoded) if not self._context or len(ids) + sampling.max_tokens <= self._context
+        ]
         fits.sort(key=lambda i: len(encoded[i]))
         for start in range(0, len(fits), self._chunk):
             batch = fits[start : start + self._chunk]
@@ -141,7 +144,7 @@ class TransformersEngine:
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         rows = list(range(len(batch)))
         given: list[list[int]] = [[] for _ in batch]
-        cache = DynamicCache(config=self._model.config)
+        cache = roomy_cache(self._model.config)
         for _ in range(sampling.max_tokens):
             logits = self._model(
                 ids, attention_mask=mask, position_ids=positions, past_key_values=cache, logits_to_keep=1
