@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from eval.engine import open_engine, sampling_of
+from eval.config import EngineSection
+from eval.engine import Engine, open_engine, sampling_of
 from eval.judge import open_judge
 from eval.rows import StudyRow
 from eval.sweep import CheckpointJob, run_eval
@@ -46,11 +48,19 @@ def sweep(study: Study, store: Path, reporter: Reporter) -> None:
         jobs,
         prompt_sets(study),
         # model-safe carries the chat template that both fine-tunes learnt; a raw base has none
-        functools.partial(open_engine, recipe.eval.engine, models.safe),
+        functools.partial(_quiet_engine, recipe.eval.engine, models.safe),
         [open_judge(judge, study.folder / JOURNAL) for judge in recipe.eval.judges],
         sampling_of(recipe.eval.sampling, recipe.eval.engine, chat_template(models.safe), recipe.seed),
         reporter,
     )
+
+
+def _quiet_engine(section: EngineSection, folder: Path) -> Engine:
+    """The recipe's engine, without transformers' own bar beside ours."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    return open_engine(section, folder)
 
 
 def study_row(study: Study) -> StudyRow:
@@ -93,6 +103,8 @@ def merge_job(point: MergePoint, models: Models, blender: Blender) -> Checkpoint
     """One merge as a checkpoint; its weights are blended when they are asked for."""
     inputs = input_ids(point, models)
     threads, level, dtype = blender.masks.threads, blender.masks.kernel_level, blender.out_dtype
+    template = exported_template(point, models)
+    config = mergekit_config(point, INPUTS["base"], INPUTS["safe"], INPUTS["useful"], dtype, template)
     return CheckpointJob(
         checkpoint_id=merge_id(point, inputs, threads=threads, level=level, out_dtype=dtype),
         kind="merge",
@@ -105,9 +117,7 @@ def merge_job(point: MergePoint, models: Models, blender: Blender) -> Checkpoint
             "kernel_level": level,
             "out_dtype": dtype,
             "versions": {name: importlib.metadata.version(name) for name in ("mergekit", "torch", "transformers")},
-            "mergekit": mergekit_config(
-                point, INPUTS["base"], INPUTS["safe"], INPUTS["useful"], dtype, exported_template(point, models)
-            ),
+            "mergekit": json.loads(canonical_json(config)),  # decimals become texts that keep their digits
         },
         weights=functools.partial(blender.blend, point),
     )
