@@ -1,0 +1,106 @@
+"""vLLM as the engine: one in-process engine for the whole sweep, weights swapped in place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eval.engine import Answer, Request, Sampling
+from mergescope.ground.errors import CheckpointError, MergescopeError
+
+if TYPE_CHECKING:
+    import torch
+
+CHUNK = 1024
+"""Requests handed over at once; vLLM batches them by itself."""
+
+
+class VllmEngine:
+    """Answers through vLLM's own scheduler; near ties may fall otherwise than in another batch or another run."""
+
+    def __init__(self, folder: Path, dtype: str, tensor_parallel: int, max_model_len: int | None) -> None:
+        """Start the engine on `folder`. Raises MergescopeError where the extra `vllm` is not installed."""
+        # in-process: an iterator of tensors cannot be sent to another process
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        os.environ.setdefault("DO_NOT_TRACK", "1")
+        try:
+            from vllm import LLM
+        except ImportError:
+            raise MergescopeError(
+                "the vllm engine is not installed", where="eval.engine.kind", cure="pip install 'mergescope[vllm]'"
+            ) from None
+        if tensor_parallel > 1:
+            raise MergescopeError(
+                "weights cannot be swapped over several GPUs yet",
+                where="eval.engine.tensor_parallel",
+                value=tensor_parallel,
+                cure="set it to 1",
+            )
+        self._folder = folder
+        self._llm: Any = LLM(
+            model=str(folder),
+            dtype=dtype,
+            max_model_len=max_model_len,
+            seed=0,
+            enable_prefix_caching=False,  # cached prefixes would outlive the weights that made them
+            disable_log_stats=True,
+        )
+        self._tokenizer: Any = self._llm.get_tokenizer()
+        if self._tokenizer.chat_template is None:
+            raise CheckpointError("the tokenizer has no chat template", where=folder, cure="add chat_template.jinja")
+        self._context = int(self._llm.llm_engine.model_config.max_model_len)
+
+    @property
+    def chunk(self) -> int:
+        """Enough to keep the scheduler busy."""
+        return CHUNK
+
+    def load(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Stream all weights in under their names in the checkpoint, and check that they changed what is computed.
+
+        Raises CheckpointError where nothing was streamed.
+        """
+        names: list[str] = []
+
+        def noted() -> Iterable[tuple[str, torch.Tensor]]:
+            for name, tensor in weights:
+                names.append(name)
+                yield name, tensor
+
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": noted()})
+        self._llm.reset_prefix_cache()
+        if not names:
+            raise CheckpointError("no tensor was streamed", where=self._folder)
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
+        """Answers in the order of the requests."""
+        from vllm import SamplingParams
+
+        encoded = [self._encode(request) for request in requests]
+        fits = [i for i, ids in enumerate(encoded) if len(ids) + sampling.max_tokens <= self._context]
+        settings = [
+            SamplingParams(temperature=sampling.temperature, max_tokens=sampling.max_tokens, seed=requests[i].seed)
+            for i in fits
+        ]
+        prompts = [{"prompt_token_ids": encoded[i]} for i in fits]
+        outputs = self._llm.generate(prompts, settings, use_tqdm=False) if fits else []
+        answers = [Answer("", "length", 0, "too_long")] * len(requests)
+        for i, output in zip(fits, outputs, strict=True):
+            text = output.outputs[0]
+            cut = text.finish_reason == "length"
+            answers[i] = Answer(text.text, "length" if cut else "stop", len(text.token_ids))
+        return answers
+
+    def close(self) -> None:
+        """Shut the engine down."""
+        del self._llm
+
+    def _encode(self, request: Request) -> list[int]:
+        text = self._tokenizer.apply_chat_template(
+            [dict(m) for m in request.messages], add_generation_prompt=True, tokenize=False
+        )
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
