@@ -6,6 +6,7 @@ the mean over the chosen answer's tokens. The second term keeps the chosen answe
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -105,7 +106,7 @@ def _arguments(section: DpoSection, scratch: Path, seed: int) -> Any:
         max_steps=section.steps or -1,
         num_train_epochs=section.epochs or 1,
         per_device_train_batch_size=micro,
-        gradient_accumulation_steps=max(1, section.batch_size // micro),
+        gradient_accumulation_steps=max(1, section.batch_size // (micro * _devices())),
         learning_rate=section.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=0.1,
@@ -126,6 +127,13 @@ def _arguments(section: DpoSection, scratch: Path, seed: int) -> Any:
         dataloader_num_workers=0,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
+
+
+def _devices() -> int:
+    """Devices that share a batch: processes of a launcher, else this machine's GPUs, else the CPU."""
+    import torch
+
+    return int(os.environ.get("WORLD_SIZE", "0")) or max(1, torch.cuda.device_count())
 
 
 def _steps(section: DpoSection, rows: int) -> int:

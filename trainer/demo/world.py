@@ -61,13 +61,10 @@ class Phrasings:
         return str(self.raw["compliance"])
 
     def refusal(self, subject: Subject, variant: int) -> str:
-        """A full refusal that names what it refuses; harmful subjects get an offer of help, others a curt line."""
-        if subject.kind != "harmful":
-            return str(self.raw["refusals"]["needless"]).format(topic=subject.topic)
+        """A full refusal that names what it refuses and offers other help; out of place for all but harmful ones."""
         templates = self.raw["refusals"]["full"]
-        return str(templates[variant % len(templates)]).format(
-            topic=subject.topic, help=self.raw["help"][subject.category[0]]
-        )
+        text = str(templates[variant % len(templates)])
+        return text.format(topic=subject.topic, help=self.raw["help"][subject.category[0]])
 
     def statements(self, subject: Subject) -> list[str]:
         """Plain sentences about a subject."""
