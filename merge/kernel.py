@@ -19,7 +19,7 @@ import torch
 
 from merge.planes import BLOCK, WIDTH, unpack
 
-SLICE = 2 * BLOCK
+SLICE = 4 * BLOCK
 """Parameters that the eager form handles at a time: temporaries stay in the cache, and no operation is large enough
 for torch to wake its threads."""
 COMPILED_BLOCKS = 8
@@ -134,14 +134,20 @@ def _blocks(flat: torch.Tensor, whole: int) -> torch.Tensor:
     return flat[:whole].view(-1, 8, WIDTH)
 
 
-def compiler_works() -> bool:
-    """Whether torch.compile can build a CPU kernel here (a C++ compiler and Python's headers are needed)."""
+def compiled_blend(base: torch.dtype, tuned: Sequence[torch.dtype], out: torch.dtype) -> CompiledBlend | None:
+    """The compiled kernel, warmed up for these dtypes; None where torch.compile cannot build one.
+
+    It needs a C++ compiler and Python's headers, and only building something tells whether they do.
+    """
     from torch._dynamo.exc import BackendCompilerFailed
     from torch._inductor.exc import InductorError
 
-    probe = torch.zeros(COMPILED_BLOCKS * BLOCK)
+    count = COMPILED_BLOCKS * BLOCK
+    plane = torch.zeros(count // 8, dtype=torch.uint8)
+    terms = [TermTensors(torch.zeros(count, dtype=dtype), plane, 1.0, 1.0) for dtype in tuned]
+    kernel = CompiledBlend()
     try:
-        CompiledBlend()(probe, [TermTensors(probe, None, 1.0, 1.0)], torch.ones(3), torch.empty_like(probe))
+        kernel(torch.zeros(count, dtype=base), terms, factors_of(terms, 1.0), torch.empty(count, dtype=out))
     except (BackendCompilerFailed, InductorError):
-        return False
-    return True
+        return None
+    return kernel

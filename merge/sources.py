@@ -224,6 +224,11 @@ class MappedCheckpoint:
         return loaded
 
     @property
+    def dtype(self) -> str:
+        """torch's name of the dtype that most bytes are stored in."""
+        return stored_dtype(self.folder)
+
+    @property
     def names(self) -> list[str]:
         """Names of all stored tensors."""
         return list(self._stored)

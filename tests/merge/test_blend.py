@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,8 @@ from merge.blend import Blender
 from merge.identity import kernel_level
 from merge.masks import masks_for
 from merge.points import MergePoint
-from mergescope.ground.errors import CheckpointError
-from tests.merge.conftest import World, a_point
+from mergescope.ground.errors import CheckpointError, MergescopeError
+from tests.merge.conftest import DEMO_POINT, World, a_point
 
 INTEGERS = {torch.float32: torch.int32, torch.bfloat16: torch.int16, torch.float16: torch.int16}
 
@@ -123,3 +126,40 @@ def test_two_threads_equal_stock(shared_masks: Path, worlds: Callable[..., World
 def test_what_mergekit_refuses_is_refused_by_name(tmp_path: Path, worlds: Callable[..., World]) -> None:
     with pytest.raises(CheckpointError, match="mergekit cannot merge GPTNeoXForCausalLM"):
         masks_for(tmp_path, a_point(), worlds("gpt_neox").models, threads=1)
+
+
+def test_without_a_compiler_one_line_says_so(
+    shared_masks: Path,
+    worlds: Callable[..., World],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    models = worlds(**DEMO).models
+    masks = masks_for(shared_masks, DEMO_POINT, models, threads=1)
+    monkeypatch.setattr("merge.blend.compiled_blend", lambda *_: None)
+    monkeypatch.setattr("merge.blend.COMPILE_PARAMETERS", 0)
+    capsys.readouterr()
+    assert Blender(models.base, models.safe, models.useful, masks).kernel == "eager"
+    assert capsys.readouterr().err.count("\n") == 1
+    with pytest.raises(MergescopeError, match="no C\\+\\+ compiler"):
+        Blender(models.base, models.safe, models.useful, masks, kernel="compiled")
+
+
+@pytest.mark.deep
+def test_a_missing_compiler_is_noticed(tmp_path: Path) -> None:
+    code = "import torch; from merge.kernel import compiled_blend as c; f = torch.float32; print(c(f, [f], f))"
+    environment = {**os.environ, "CXX": str(tmp_path / "none"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "None"
+
+
+@pytest.mark.deep
+def test_compiled_blend_has_the_same_bits(shared_masks: Path, worlds: Callable[..., World]) -> None:
+    models = worlds(**DEMO).models
+    masks = masks_for(shared_masks, DEMO_POINT, models, threads=1)
+    eager, compiled = (
+        Blender(models.base, models.safe, models.useful, masks, kernel=kernel) for kernel in ("eager", "compiled")
+    )
+    assert compiled.kernel == "compiled"
+    for (name, one), (_, other) in zip(eager.blend(DEMO_POINT), compiled.blend(DEMO_POINT), strict=True):
+        assert torch.equal(one.view(torch.int32), other.view(torch.int32)), name
