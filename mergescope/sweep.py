@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Literal
 from eval.config import EngineSection
 from eval.engine import Engine, open_engine, sampling_of
 from eval.judge import open_judge
+from eval.records import CheckpointJob
 from eval.rows import StudyRow
-from eval.sweep import CheckpointJob, run_eval
+from eval.sweep import run_eval
 from merge.blend import Blender
 from merge.bundle import exported_template
 from merge.identity import chat_template, checkpoint_id, input_ids, merge_id, weights_hash
