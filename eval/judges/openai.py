@@ -107,9 +107,7 @@ class OpenAIScorer:
                 async with gate:
                     return await self._judged(client, question)
 
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(question)) for question in batch]
-        return [task.result() for task in tasks]
+            return list(await asyncio.gather(*(one(question) for question in batch)))
 
     async def _judged(self, client: AsyncOpenAI, question: Question) -> Judgement:
         received = self._journal.responses(question.judgement_id)

@@ -1,0 +1,165 @@
+"""The embedded engine: batching changes nothing, swaps are whole or refused, long prompts are marked."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from eval.config import EngineSection, SamplingSection
+from eval.engine import Request, Sampling, sampling_of
+from eval.engines.hf import TransformersEngine
+from mergescope.ground.errors import CheckpointError, MergescopeError
+
+GREEDY = Sampling(0.0, 24, 1, 0, {})
+WARM = Sampling(1.0, 24, 1, 0, {})
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_llama: Path) -> TransformersEngine:
+    return TransformersEngine(tiny_llama, "float32", "cpu", 8)
+
+
+@pytest.fixture
+def weights(tiny_llama: Path) -> dict[str, torch.Tensor]:
+    return load_file(tiny_llama / "model.safetensors")
+
+
+@pytest.fixture(autouse=True)
+def _original_weights(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> Iterator[None]:
+    yield
+    engine.load(weights.items())
+
+
+def requests(count: int = 20) -> list[Request]:
+    return [
+        Request(({"role": "user", "content": "abcあいう!?"[: 1 + i % 9] * (1 + i % 3)},), 1000 + i)
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, WARM])
+def test_an_answer_does_not_depend_on_its_batch(engine: TransformersEngine, sampling: Sampling) -> None:
+    together = engine.generate(requests(), sampling)
+    assert [engine.generate([one], sampling)[0] for one in requests()] == together
+    assert engine.generate(requests()[::-1], sampling)[::-1] == together
+    assert len({answer.text for answer in together}) > 5  # the model tells prompts apart
+
+
+def test_greedy_answers_are_those_of_transformers(engine: TransformersEngine, tiny_llama: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model: Any = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
+    tokenizer: Any = AutoTokenizer.from_pretrained(tiny_llama)
+    for request, answer in zip(requests(6), engine.generate(requests(6), GREEDY), strict=True):
+        text = f"<|user|>{request.messages[0]['content']}<|assistant|>"
+        ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        whole = model.generate(ids, do_sample=False, max_new_tokens=24, pad_token_id=0)[0, ids.shape[1] :]
+        assert answer.text == tokenizer.decode(whole, skip_special_tokens=True)
+        assert answer.tokens == len(whole)
+        assert answer.finish_reason == ("stop" if whole[-1] == 2 else "length")
+
+
+def test_the_seed_makes_the_sample(engine: TransformersEngine) -> None:
+    one, two = (Request(({"role": "user", "content": "abc"},), seed) for seed in (1, 2))
+    first = engine.generate([one, two, one], WARM)
+    assert first[0] == first[2] != first[1]
+
+
+def test_swapping_there_and_back(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> None:
+    before = engine.generate(requests(), GREEDY)
+    engine.load((name, tensor * 0.5) for name, tensor in weights.items())
+    other = engine.generate(requests(), GREEDY)
+    engine.load(weights.items())
+    assert other != before == engine.generate(requests(), GREEDY)
+
+
+def test_a_tensor_left_out_is_detected(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> None:
+    left_out = "model.layers.1.input_layernorm.weight"
+    with pytest.raises(CheckpointError, match=f"left unswapped.*{left_out}"):
+        engine.load((name, tensor) for name, tensor in weights.items() if name != left_out)
+
+
+def test_unknown_and_misshapen_tensors(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> None:
+    with pytest.raises(CheckpointError, match=r"no such tensor.*model\.extra"):
+        engine.load({"model.extra": torch.zeros(1)}.items())
+    with pytest.raises(CheckpointError, match=r"model\.norm\.weight has shape \(3,\), the model's is \(32,\)"):
+        engine.load({"model.norm.weight": torch.zeros(3)}.items())
+
+
+def test_tied_tensors_must_agree(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> None:
+    embedding = weights["model.embed_tokens.weight"]
+    engine.load([*weights.items(), ("lm_head.weight", embedding)])
+    with pytest.raises(CheckpointError, match="tied tensors differ"):
+        engine.load([*weights.items(), ("lm_head.weight", embedding + 1)])
+
+
+def test_a_prompt_beyond_the_context_is_marked(engine: TransformersEngine) -> None:
+    long, short = (Request(({"role": "user", "content": "a" * n},), 0) for n in (60, 5))
+    answers = engine.generate([long, short], GREEDY)  # 64 positions, 24 of them for the answer
+    assert [answer.error_kind for answer in answers] == ["too_long", None]
+    assert answers[0].text == ""
+
+
+def test_a_batch_too_big_is_halved(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = engine.generate(requests(), GREEDY)
+    decode, sizes = engine._decode, []
+
+    def cramped(batch: list[list[int]], seeds: list[int], sampling: Sampling) -> Any:
+        sizes.append(len(batch))
+        if len(batch) > 2:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        return decode(batch, seeds, sampling)
+
+    monkeypatch.setattr(engine, "_decode", cramped)
+    assert engine.generate(requests(), GREEDY) == expected
+    assert sizes[:4] == [8, 4, 2, 2]
+
+
+def test_a_single_prompt_too_big_is_a_clear_line(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(engine, "_decode", full)
+    with pytest.raises(MergescopeError, match="out of memory with a single prompt"):
+        engine.generate(requests(3), GREEDY)
+
+
+def test_other_runtime_errors_are_bugs(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(engine, "_decode", broken)
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        engine.generate(requests(3), GREEDY)
+
+
+def test_a_missing_chat_template_is_named(tiny_llama: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(tiny_llama, bare)
+    (bare / "chat_template.jinja").unlink()
+    with pytest.raises(CheckpointError, match="no chat template"):
+        TransformersEngine(bare, "float32", "cpu", 8)
+    with pytest.raises(CheckpointError, match="no chat template"):
+        sampling_of(SamplingSection(), EngineSection(), None, 0)
+
+
+def test_an_empty_folder_is_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
+        TransformersEngine(tmp_path, "float32", "cpu", 8)
+
+
+def test_device_and_batch_are_no_part_of_an_answer_but_the_rest_is() -> None:
+    def name(temperature: str = "0", seed: int = 1, **engine: Any) -> str:
+        section = SamplingSection(temperature=temperature)  # type: ignore[arg-type]
+        return sampling_of(section, EngineSection(**engine), "template", seed).sampling_id
+
+    assert name() == name(device="cpu") == name(batch_size=3)
+    assert name() == name(seed=2)  # greedy: no draw, no seed
+    assert name("0.5") != name("0.5", seed=2)
+    assert name() != name(dtype="float32")
