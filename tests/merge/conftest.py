@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from merge.bundle import BundleInputs, write_bundle
+from merge.masks import masks_for
 from merge.mergekit_yaml import INPUTS, mergekit_config, to_yaml
 from merge.points import MergePoint, Mode
 from merge.sources import Models
@@ -56,6 +58,7 @@ def a_point(
 
 DEMO_POINT = a_point("0.3", safe="0.5", useful="0.3")
 """The point that most tests share, so that its masks are drawn once."""
+EVIDENCE = {"rule": "safety_low >= 4.5", "points": [{"ratio": "0.3", "safety": 4.6}]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +142,19 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 def shared_masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One study folder for all tests, so that masks of one setting are drawn once."""
     return tmp_path_factory.mktemp("study")
+
+
+@pytest.fixture
+def demo_world(worlds: Callable[..., World]) -> World:
+    return worlds("demo", tied=True)
+
+
+@pytest.fixture
+def inputs(shared_masks: Path, demo_world: World) -> BundleInputs:
+    return BundleInputs(demo_world.models, masks_for(shared_masks, DEMO_POINT, demo_world.models, threads=1))
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, inputs: BundleInputs) -> Path:
+    write_bundle(tmp_path / "bundle", DEMO_POINT, inputs, EVIDENCE)
+    return tmp_path / "bundle"

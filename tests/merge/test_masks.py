@@ -19,23 +19,18 @@ from tests.merge.conftest import DEMO_POINT, World, a_point
 
 
 @pytest.fixture
-def world(worlds: Callable[..., World]) -> World:
-    return worlds("demo", tied=True)
-
-
-@pytest.fixture
-def masks(shared_masks: Path, world: World) -> Path:
-    return masks_for(shared_masks, DEMO_POINT, world.models, threads=1)
+def masks(shared_masks: Path, demo_world: World) -> Path:
+    return masks_for(shared_masks, DEMO_POINT, demo_world.models, threads=1)
 
 
 def blender(world: World, masks: Path) -> Blender:
     return Blender(world.models.base, world.models.safe, world.models.useful, masks)
 
 
-def test_drawn_once(shared_masks: Path, world: World, masks: Path) -> None:
+def test_drawn_once(shared_masks: Path, demo_world: World, masks: Path) -> None:
     before = (masks / PLANES).stat()
     other_ratio = replace(DEMO_POINT, ratio=Decimal("0.9"), lambda_=Decimal(2))
-    assert masks_for(shared_masks, other_ratio, world.models, threads=1) == masks
+    assert masks_for(shared_masks, other_ratio, demo_world.models, threads=1) == masks
     assert (masks / PLANES).stat() == before
 
 
@@ -62,31 +57,31 @@ def test_two_bits_a_parameter_and_densities_as_asked(masks: Path) -> None:
         assert term.scale == pytest.approx(1 / density, rel=0.05)
 
 
-def test_a_point_of_other_masks_is_refused(world: World, masks: Path) -> None:
+def test_a_point_of_other_masks_is_refused(demo_world: World, masks: Path) -> None:
     for other in (replace(DEMO_POINT, mask_seed=99), replace(DEMO_POINT, normalize=True)):
         with pytest.raises(MergescopeError, match="other masks"):
-            next(blender(world, masks).blend(other))
+            next(blender(demo_world, masks).blend(other))
 
 
-def test_changed_weights_are_noticed(world: World, masks: Path, tmp_path: Path) -> None:
-    shutil.copytree(world.models.safe, tmp_path / "safe")
+def test_changed_weights_are_noticed(demo_world: World, masks: Path, tmp_path: Path) -> None:
+    shutil.copytree(demo_world.models.safe, tmp_path / "safe")
     file = tmp_path / "safe" / "model.safetensors"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
     with pytest.raises(CheckpointError, match="changed since"):
-        Blender(world.models.base, tmp_path / "safe", world.models.useful, masks)
+        Blender(demo_world.models.base, tmp_path / "safe", demo_world.models.useful, masks)
 
 
-def test_unfinished_masks_are_no_masks(world: World, masks: Path, tmp_path: Path) -> None:
+def test_unfinished_masks_are_no_masks(demo_world: World, masks: Path, tmp_path: Path) -> None:
     shutil.copytree(masks, tmp_path / "masks")
     (tmp_path / "masks" / MANIFEST).unlink()
     with pytest.raises(CheckpointError, match="no finished masks"):
-        blender(world, tmp_path / "masks")
+        blender(demo_world, tmp_path / "masks")
 
 
-def test_many_ratios_at_once_are_the_same_ratios(world: World, masks: Path) -> None:
-    opened = blender(world, masks)
+def test_many_ratios_at_once_are_the_same_ratios(demo_world: World, masks: Path) -> None:
+    opened = blender(demo_world, masks)
     points = [replace(DEMO_POINT, ratio=Decimal(ratio)) for ratio in ("0", "0.25", "1")]
     singly = [dict(opened.blend(point)) for point in points]
     for name, tensors in opened.blend_many(points):
@@ -104,9 +99,9 @@ def test_drawing_again_gives_the_same_bytes(worlds: Callable[..., World], tmp_pa
 
 
 @pytest.mark.deep
-def test_paths_that_mergekit_would_misread(world: World, tmp_path: Path) -> None:
+def test_paths_that_mergekit_would_misread(demo_world: World, tmp_path: Path) -> None:
     odd = tmp_path / "a+b@c d"
-    shutil.copytree(world.models.base.parent, odd)
-    models = type(world.models)(odd / "base", odd / "safe", odd / "useful")
+    shutil.copytree(demo_world.models.base.parent, odd)
+    models = type(demo_world.models)(odd / "base", odd / "safe", odd / "useful")
     masks = masks_for(tmp_path / "study+1", a_point(), models, threads=1)
     assert list(Blender(models.base, models.safe, models.useful, masks).blend(a_point()))

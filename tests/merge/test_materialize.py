@@ -1,0 +1,59 @@
+"""Writing a merge to disk: the manifest's very bytes, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from merge.blend import Blender
+from merge.bundle import BundleInputs
+from merge.materialize import _write_shards, materialize
+from merge.sources import MappedCheckpoint
+from merge.tensor_bytes import tensor_sha256
+from mergescope.ground.errors import MergescopeError
+from tests.merge.conftest import DEMO_POINT, World
+
+
+def test_materialized_checkpoint_loads_and_has_the_manifest_s_bytes(
+    bundle: Path, demo_world: World, inputs: BundleInputs, tmp_path: Path
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    models = replace(demo_world.models, safe=tmp_path / "safe")
+    shutil.copytree(demo_world.models.safe, models.safe)
+    (models.safe / "chat_template.jinja").write_text("{{ messages }}")
+    materialize(DEMO_POINT, Blender(models.base, models.safe, models.useful, inputs.masks), models, tmp_path / "out")
+    wanted = json.loads((bundle / "manifest.json").read_text())["tensors"]
+    assert {n: tensor_sha256(t) for n, t in load_file(tmp_path / "out" / "model.safetensors").items()} == {
+        name: entry["sha256"] for name, entry in wanted.items()
+    }
+    assert (tmp_path / "out" / "chat_template.jinja").read_text() == "{{ messages }}"
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert str(model.dtype) == "torch.float32"
+
+
+def test_shards_hold_the_same_tensors(demo_world: World, inputs: BundleInputs, tmp_path: Path) -> None:
+    models = demo_world.models
+    tensors = dict(Blender(models.base, models.safe, models.useful, inputs.masks).blend(DEMO_POINT))
+    _write_shards(tensors.items(), tmp_path, limit=200_000)
+    assert len(list(tmp_path.glob("model-*-of-*.safetensors"))) > 2
+    written = MappedCheckpoint(tmp_path)
+    for name, tensor in tensors.items():
+        assert written.tensor(name).equal(tensor)
+
+
+def test_a_full_disk_leaves_nothing(
+    demo_world: World, inputs: BundleInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = demo_world.models
+    blender = Blender(models.base, models.safe, models.useful, inputs.masks)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(MergescopeError, match="are free"):
+        materialize(DEMO_POINT, blender, models, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
