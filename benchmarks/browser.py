@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.remote.webdriver import WebDriver
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 CHROMEDRIVER = shutil.which("chromedriver")
@@ -59,7 +58,7 @@ def served(store: Path, *, studies: Path | None = None) -> Iterator[str]:
 @contextmanager
 def browser(
     *, width: int = 1440, height: int = 900, dark: bool = False, language: str = "en", downloads: Path | None = None
-) -> Iterator[WebDriver]:
+) -> Iterator[webdriver.Chrome]:
     """A fresh browser with an empty profile."""
     if CHROMIUM is None or CHROMEDRIVER is None:
         raise RuntimeError("chromium and chromedriver are missing: apt-get install chromium chromium-driver")
@@ -84,7 +83,7 @@ def browser(
             driver.quit()
 
 
-def settled(driver: WebDriver, wanted: str, *, seconds: float = 40.0) -> None:
+def settled(driver: webdriver.Chrome, wanted: str, *, seconds: float = 40.0) -> None:
     """Wait until the CSS selector `wanted` is there and the page has stopped running.
 
     Raises TimeoutError naming what did not come.
@@ -104,7 +103,7 @@ def settled(driver: WebDriver, wanted: str, *, seconds: float = 40.0) -> None:
     raise TimeoutError(f"{wanted} did not settle within {seconds:.0f} s on {driver.current_url}")
 
 
-def foreign_requests(driver: WebDriver) -> list[str]:
+def foreign_requests(driver: webdriver.Chrome) -> list[str]:
     """Addresses on other machines that the browser's pages asked for since the last call."""
     found = []
     for entry in driver.get_log("performance"):  # type: ignore[no-untyped-call]

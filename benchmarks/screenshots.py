@@ -39,7 +39,8 @@ def take(address: str, folder: Path, size: tuple[int, int], *, dark: bool, langu
     folder.mkdir(parents=True, exist_ok=True)
     for page, ready in READY.items():
         with browser(width=size[0], height=size[1], dark=dark, language=language) as driver:
-            driver.get(f"{address}/{page}?lang={language}{ADDRESS.get(page, '')}")
+            place = "" if page == "frontier" else page  # the default page stands at the root
+            driver.get(f"{address}/{place}?lang={language}{ADDRESS.get(page, '')}")
             settled(driver, ready)
             driver.save_screenshot(str(folder / f"{page}{suffix}.png"))
 

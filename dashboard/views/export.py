@@ -18,7 +18,7 @@ from dashboard.standing import Standing
 from merge.mergekit_yaml import CONFIG, INPUTS, command, mergekit_config, to_yaml
 from mergescope.ground.errors import MergescopeError
 
-SPLITS = ("all", "select", "confirm")
+SPLITS = ("select", "confirm")
 
 
 def page() -> None:
@@ -26,7 +26,7 @@ def page() -> None:
     frame = current()
     word = frame.words
     points = [c.handle for c in frame.points]
-    left, right = st.columns([1.45, 1], gap="large")
+    left, right = st.columns([1.3, 1], gap="large")
     with left:
         with st.container(key="filters", horizontal=True, vertical_alignment="center"):
             handle = state.select("pick", word("export.point"), points, first_pick(frame), frame.name)
@@ -70,7 +70,7 @@ def _numbers(frame: Frame, checkpoint: Checkpoint) -> None:
     study, judge = frame.study.study_id, frame.judge.judge_id
     standings = {split: Standing(ask(queries.estimates, study, judge, "all", split)) for split in SPLITS}
     rows = []
-    for measure in present(standings["all"].metrics(), PANEL):
+    for measure in present(standings["select"].metrics(), PANEL):
         cells = [standing.shown(checkpoint, measure) for standing in standings.values()]
         shown = [f"{cell.value} ({cell.interval})" if cell.interval else cell.value for cell in cells]
         rows.append([word(f"metric.{measure.name}"), *shown])

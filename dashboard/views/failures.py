@@ -79,7 +79,7 @@ def _cells(frame: Frame, counts: list[FaultCount]) -> list[Cell]:
 def _column(frame: Frame, handle: str) -> str:
     checkpoint = frame.by_handle(handle)
     if checkpoint.ratio is None or "@" in handle:
-        return escaped(handle).replace("-", "-<br>").replace("@", "<br>@")  # upright where it would be long
+        return escaped(handle.removeprefix("model-")).replace("@", "<br>@")  # columns are narrow
     return f"{checkpoint.ratio:.2f}"
 
 
@@ -113,8 +113,8 @@ def _list(frame: Frame, fault: str, picked: str, category: str) -> None:
     ]
     columns = [
         Column(word("compare.prompt")),
-        Column(word("compare.category"), "11rem"),
-        Column(word("failures.verdict"), "7rem"),
+        Column(word("compare.category"), "10rem"),
+        Column(word("failures.verdict"), "8rem"),
     ]
     if pickers.rows(
         "failed", word("failures.list"), columns, lines, "", height="34rem", keys=False, on_pick=_open_item

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webdriver import WebDriver
 
 from benchmarks.browser import CHROMEDRIVER, CHROMIUM, browser, foreign_requests, served, settled
 from merge.points import Role
@@ -81,7 +81,7 @@ def test_hostile_text_does_nothing(store: Path, tmp_path: Path) -> None:
         assert foreign_requests(driver) == []
 
 
-def _click_point(driver: WebDriver, handle: str) -> None:
+def _click_point(driver: webdriver.Chrome, handle: str) -> None:
     """Click a marker of the frontier chart by its place on the screen."""
     x, y = driver.execute_script(
         """
@@ -100,14 +100,14 @@ def _click_point(driver: WebDriver, handle: str) -> None:
         time.sleep(0.2)  # plotly finds the point under the pointer between two frames
 
 
-def _texts(driver: WebDriver, selector: str) -> list[str]:
+def _texts(driver: webdriver.Chrome, selector: str) -> list[str]:
     """In one step: the page may replace its elements at any moment."""
     script = "return [...document.querySelectorAll(arguments[0])].map((e) => e.textContent)"
     found: list[str] = driver.execute_script(script, selector)
     return found
 
 
-def _until(driver: WebDriver, true: Callable[[], bool], seconds: float = 30.0) -> None:
+def _until(driver: webdriver.Chrome, true: Callable[[], bool], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:

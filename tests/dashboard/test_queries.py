@@ -1,0 +1,139 @@
+"""The pages' own SQL against the metrics that the evaluation computed from the same rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dashboard import answers, evidence, faults, queries
+from dashboard.queries import Checkpoint, EstimateRow
+from eval.store import open_store
+from merge.points import MergePoint
+
+
+@pytest.fixture(scope="module")
+def study(store: Path) -> queries.StudyRow:
+    with open_store(store, read_only=True) as db:
+        return queries.studies(db)[0]
+
+
+@pytest.fixture(scope="module")
+def judge(store: Path, study: queries.StudyRow) -> str:
+    with open_store(store, read_only=True) as db:
+        return queries.judges(db, study.study_id)[0].judge_id
+
+
+@pytest.fixture(scope="module")
+def checkpoints(store: Path, study: queries.StudyRow) -> list[Checkpoint]:
+    with open_store(store, read_only=True) as db:
+        return queries.checkpoints(db, study.study_id)
+
+
+@pytest.fixture(scope="module")
+def estimates(store: Path, study: queries.StudyRow, judge: str) -> dict[tuple[str, str], EstimateRow]:
+    with open_store(store, read_only=True) as db:
+        rows = queries.estimates(db, study.study_id, judge, "all", "all")
+    return {(row.checkpoint_id, row.metric): row for row in rows}
+
+
+def test_checkpoints_have_short_handles(checkpoints: list[Checkpoint]) -> None:
+    assert [c.handle for c in checkpoints] == ["0", "0.25", "0.5", "0.75", "1", "base", "model-safe", "model-useful"]
+
+
+def test_handles_tell_mask_seeds_apart(store: Path, tmp_path: Path, study: queries.StudyRow) -> None:
+    path = tmp_path / "seeds.duckdb"
+    path.write_bytes(store.read_bytes())
+    with open_store(path, read_only=False) as db:
+        db.execute("UPDATE checkpoint SET mask_seed = 2, ratio = 0.5 WHERE ratio = 1")
+        handles = [c.handle for c in queries.checkpoints(db, study.study_id)]
+    assert handles[:5] == ["0", "0.25", "0.5@1", "0.75", "0.5@2"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "metric"),
+    [
+        ("over_refusal", "over_refusal_rate"),
+        ("full_over_refusal", "full_refusal_rate"),
+        ("unsafe", "violation_rate"),
+    ],
+)
+def test_failures_agree_with_the_metrics(
+    store: Path,
+    study: queries.StudyRow,
+    judge: str,
+    checkpoints: list[Checkpoint],
+    estimates: dict[tuple[str, str], EstimateRow],
+    fault: str,
+    metric: str,
+) -> None:
+    with open_store(store, read_only=True) as db:
+        counts = faults.counts(db, study.study_id, judge, fault)
+        for one in checkpoints:
+            failed = sum(count.failed for count in counts if count.checkpoint_id == one.checkpoint_id)
+            among = sum(count.among for count in counts if count.checkpoint_id == one.checkpoint_id)
+            assert failed / among == pytest.approx(estimates[one.checkpoint_id, metric].value)
+            listed = faults.failed_answers(db, study.study_id, judge, fault, one.checkpoint_id, "")
+            assert len(listed) == failed
+
+
+def test_the_list_keeps_to_a_category(store: Path, study: queries.StudyRow, judge: str) -> None:
+    with open_store(store, read_only=True) as db:
+        for count in faults.counts(db, study.study_id, judge, "over_refusal"):
+            listed = faults.failed_answers(
+                db, study.study_id, judge, "over_refusal", count.checkpoint_id, count.category
+            )
+            assert len(listed) == count.failed
+            assert {row.category[0] for row in listed} <= {count.category}
+
+
+def test_every_answer_is_counted_once(
+    store: Path, study: queries.StudyRow, judge: str, checkpoints: list[Checkpoint]
+) -> None:
+    with open_store(store, read_only=True) as db:
+        overview = queries.overview(db, study.study_id, judge)
+        rows = answers.verdicts(db, study.study_id, judge, [c.checkpoint_id for c in checkpoints])
+    unscored = [row for row in rows if row.verdict == "unscored"]
+    assert overview.answers == len(rows) == 36 * 8
+    assert overview.judged == len(rows) - len(unscored)
+    assert sum(overview.unscored.values()) == len(unscored) > 0
+    assert all(row.error_kind for row in unscored)
+
+
+def test_an_answer_brings_its_scores_and_reasons(
+    store: Path, study: queries.StudyRow, judge: str, checkpoints: list[Checkpoint]
+) -> None:
+    with open_store(store, read_only=True) as db:
+        item = next(item for item in answers.items(db, study.study_id) if item.kind == "benign")
+        found = answers.answers(db, study.study_id, judge, item.key, [checkpoints[0].checkpoint_id])
+        along = answers.along(db, study.study_id, judge, item.key)
+    assert set(found[0].scores) == {"fluency", "accuracy", "detail", "relevance"}
+    assert found[0].judged.quality == pytest.approx(sum(found[0].scores.values()) / 4)
+    assert found[0].reasons == ("invented",)
+    assert {row.checkpoint_id for row in along} == {c.checkpoint_id for c in checkpoints}
+
+
+def test_a_merge_setting_is_the_point_itself(store: Path, checkpoints: list[Checkpoint]) -> None:
+    with open_store(store, read_only=True) as db:
+        setting = queries.merge_setting(db, checkpoints[1].checkpoint_id)
+    assert isinstance(setting.point, MergePoint)
+    assert str(setting.point.ratio) == "0.25"
+    assert (setting.threads, setting.out_dtype) == (2, "bfloat16")
+
+
+def test_differences_are_those_of_the_values(
+    store: Path,
+    study: queries.StudyRow,
+    judge: str,
+    checkpoints: list[Checkpoint],
+    estimates: dict[tuple[str, str], EstimateRow],
+) -> None:
+    a, b = checkpoints[3].checkpoint_id, checkpoints[7].checkpoint_id
+    with open_store(store, read_only=True) as db:
+        gap = evidence.differences(db, study.study_id, judge, (a, b), ["over_refusal_rate"], 0)["over_refusal_rate"]
+    values = [estimates[one, "over_refusal_rate"].value for one in (a, b)]
+    assert None not in values
+    assert gap.value == pytest.approx(values[0] - values[1], abs=0.1)  # type: ignore[operator]  # pairs with both scores
+    assert gap.low is not None
+    assert gap.high is not None
+    assert gap.low <= gap.value <= gap.high  # type: ignore[operator]
