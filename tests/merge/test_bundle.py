@@ -8,6 +8,7 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 from decimal import Decimal
@@ -69,7 +70,7 @@ def test_zip_is_the_folder_and_always_the_same(bundle: Path, inputs: BundleInput
 @pytest.mark.deep
 def test_the_script_rebuilds_the_checkpoint(bundle: Path, demo_world: World, inputs: BundleInputs) -> None:
     (bundle / "inputs").symlink_to(demo_world.models.base.parent)
-    environment = {"PATH": f"{Path(shutil.which('mergekit-yaml') or '').parent}:/usr/bin:/bin", "HOME": str(bundle)}
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(bundle)}
     subprocess.run(["sh", str(bundle / "reproduce.sh")], check=True, env=environment, capture_output=True)
     blender = Blender(demo_world.models.base, demo_world.models.safe, demo_world.models.useful, inputs.masks)
     assert_same_bits(dict(blender.blend(DEMO_POINT)), bundle / "merged")

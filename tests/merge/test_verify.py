@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -52,7 +53,8 @@ def test_verify_tells_a_scale_from_a_mask(bundle: Path, demo_world: World) -> No
     def nudge(manifest: dict[str, Any]) -> None:
         name = "model.layers.0.mlp.up_proj.weight"
         manifest["tensors"][name]["sha256"] = "0" * 64
-        manifest["masks"]["scales"][name]["safe"] *= 1 + 1.2e-7
+        scales = manifest["masks"]["scales"][name]
+        scales["safe"] = float(np.nextafter(np.float32(scales["safe"]), np.float32(9)))
 
     change_manifest(bundle, nudge)
     report = verify(bundle, demo_world.models.base.parent)
