@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 import streamlit as st
 
@@ -64,14 +65,14 @@ def current() -> Frame:
     try:
         found = ask(queries.studies) if store_path().exists() else []
         if not found:
-            _notice(word("empty.title"), word("empty.text", store=escaped(str(store_path().name))), "make demo-run")
+            _notice(word, "empty", word("empty.text", store=store_path().name), "make demo-run\nmergescope run RECIPE")
         study = _study(found)
         judges = ask(queries.judges, study.study_id)
         checkpoints = ask(queries.checkpoints, study.study_id)
     except StoreError as error:
-        _notice(word("unreadable.title"), escaped(error.line()), "mergescope doctor")
+        _notice(word, "unreadable", error.line(), "")
     if not judges or not any(c.ratio is not None for c in checkpoints):
-        _notice(word("unmerged.title"), word("unmerged.text", study=escaped(study.name)), "mergescope run RECIPE")
+        _notice(word, "unmerged", word("unmerged.text", study=study.name), "mergescope run RECIPE")
     return Frame(word, palette(st.context.theme.type), study, judges[0], checkpoints)
 
 
@@ -80,8 +81,12 @@ def _study(found: list[StudyRow]) -> StudyRow:
     return found[names.index(state.one_of("study", names, names[0]))]
 
 
-def _notice(title: str, text: str, command: str) -> None:
-    st.html(f'<div class="ms-notice"><h2>{escaped(title)}</h2><p>{text}</p><pre>{escaped(command)}</pre></div>')
+def _notice(word: Words, problem: str, text: str, command: str) -> NoReturn:
+    """Say what is missing and what to run, offer another try, and end this run of the page."""
+    run = f"<pre>{escaped(command)}</pre>" if command else ""
+    st.html(f'<div class="ms-notice"><h2>{escaped(word(f"{problem}.title"))}</h2><p>{escaped(text)}</p>{run}</div>')
+    with st.container(horizontal_alignment="center"):
+        st.button(word("empty.again"), key="again")
     st.stop()
 
 

@@ -34,18 +34,17 @@ answered AS (
     AND sampling_id IN (SELECT sampling_id FROM study_sampling WHERE study_id = $study)
     AND {{where}}
 ),
+shown AS (FROM judgement WHERE judge_id = $judge AND text_id IN (SELECT text_id FROM answered)),
 told AS (
   SELECT judgement_id, {", ".join(f"max(value) FILTER (axis = '{axis}') AS {axis}" for axis in _AXES)},
     max({_CODE}) FILTER (axis IN ('refusal', 'compliance')) AS refusal
-  FROM score GROUP BY judgement_id
+  FROM score WHERE judgement_id IN (SELECT judgement_id FROM shown) GROUP BY judgement_id
 ),
 judgements AS (
-  SELECT judgement.prompt_id, judgement.kind, judgement.text_id, judgement.reference_text_id,
-    max(judgement.error_kind) AS judge_error, count(told.judgement_id) > 0 AS scored,
+  SELECT shown.prompt_id, shown.kind, shown.text_id, shown.reference_text_id,
+    max(shown.error_kind) AS judge_error, count(told.judgement_id) > 0 AS scored,
     {", ".join(f"median({axis}) AS {axis}" for axis in _AXES)}, quantile_disc(refusal, 0.5) AS refusal
-  FROM judgement LEFT JOIN told USING (judgement_id)
-  WHERE judge_id = $judge AND text_id IN (SELECT text_id FROM answered)
-  GROUP BY ALL
+  FROM shown LEFT JOIN told USING (judgement_id) GROUP BY ALL
 ),
 judged AS (
   SELECT answered.* EXCLUDE (answer_error), coalesce(scored, false) AS scored,

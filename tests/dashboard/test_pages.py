@@ -183,6 +183,22 @@ def test_a_study_without_merges(pages: Pages, tmp_path: Path, store: Path) -> No
         assert "mergescope run" in html(page)
 
 
+def test_several_mask_seeds_and_studies(pages: Pages, tmp_path: Path, store: Path) -> None:
+    path = tmp_path / "seeds.duckdb"
+    path.write_bytes(store.read_bytes())
+    with open_store(path, read_only=False) as db:
+        db.execute("UPDATE checkpoint SET mask_seed = 2, ratio = 0.5 WHERE ratio = 0.75")
+        db.execute("INSERT INTO study SELECT 'y1_other', 'another', recipe, recipe_hash FROM study")
+        for table in ("study_checkpoint", "study_set", "study_judge", "study_sampling"):
+            db.execute(f"INSERT INTO {table} SELECT 'y1_other', * EXCLUDE (study_id) FROM {table}")
+    for name in NAMES:
+        page = pages(name, at=path, study="synthetic")
+        assert not page.exception
+        assert page.selectbox(key="choice_study").options == ["another", "synthetic"]
+        assert not pages(name, at=path, study="another").exception  # no estimates of its own
+    assert "r 0.75 · 2" in pages(at=path, study="synthetic").selectbox(key="choice_pick").options
+
+
 def test_a_study_without_estimates(pages: Pages, tmp_path: Path, store: Path) -> None:
     path = tmp_path / "unmeasured.duckdb"
     path.write_bytes(store.read_bytes())
