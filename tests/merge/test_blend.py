@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from merge.blend import Blender
 from merge.identity import kernel_level
 from merge.masks import masks_for
-from merge.points import MergePoint
+from merge.materialize import _write_shards
+from merge.points import MergePoint, Role
+from merge.sources import Models
 from mergescope.ground.errors import CheckpointError, MergescopeError
-from tests.merge.conftest import DEMO_POINT, World, a_point
+from tests.merge.conftest import DEMO_POINT, World, a_point, build_models
 
 INTEGERS = {torch.float32: torch.int32, torch.bfloat16: torch.int16, torch.float16: torch.int16}
 
@@ -41,6 +43,7 @@ def blended(tmp_path: Path, world: World, point: MergePoint, threads: int = 1) -
     return dict(Blender(models.base, models.safe, models.useful, masks).blend(point))
 
 
+ROLES: tuple[Role, ...] = ("base", "safe", "useful")
 DEMO = {"family": "demo", "tied": True}
 QUICK = [
     pytest.param(DEMO, {"ratio": "0", "safe": "0.5", "useful": "0.3"}, id="demo-0"),
@@ -113,6 +116,42 @@ def test_architectures_equal_stock(
     setting: dict[str, Any],
 ) -> None:
     check(shared_masks, worlds, stock, kind, setting)
+
+
+def sharded(models: Models) -> None:
+    """Every model in several files."""
+    for role in ROLES:
+        tensors = load_file(models.folder(role) / "model.safetensors")
+        (models.folder(role) / "model.safetensors").unlink()
+        _write_shards(tensors.items(), models.folder(role), limit=100_000)
+
+
+def mixed(models: Models) -> None:
+    """model-safe in bfloat16, model-useful half and half, the base in float32."""
+    for role, every in (("safe", 1), ("useful", 2)):
+        file = models.folder(role) / "model.safetensors"
+        tensors = load_file(file)
+        narrow = {n: t.bfloat16() if i % every == 0 else t for i, (n, t) in enumerate(tensors.items())}
+        save_file(narrow, file, metadata={"format": "pt"})
+
+
+def one_stored_head(models: Models) -> None:
+    """Tied weights, and model-useful's file holds the head all the same."""
+    file = models.useful / "model.safetensors"
+    tensors = load_file(file)
+    save_file(
+        {**tensors, "lm_head.weight": tensors["model.embed_tokens.weight"].clone()}, file, metadata={"format": "pt"}
+    )
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("store", [sharded, mixed, one_stored_head])
+def test_however_the_inputs_are_stored(
+    tmp_path: Path, stock: Callable[..., Path], store: Callable[[Models], None]
+) -> None:
+    world, point = build_models(tmp_path, tied=store is one_stored_head), a_point("0.35", useful="0.4")
+    store(world.models)
+    assert_same_bits(blended(tmp_path, world, point), stock(world, point, level=kernel_level()))
 
 
 @pytest.mark.deep
