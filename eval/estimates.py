@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import astuple
 from pathlib import Path
 
 import duckdb
@@ -71,4 +70,4 @@ def splits(items: Items) -> Iterator[tuple[str, Mask]]:
 
 
 def _row(key: tuple[str, str, str, str, str, str], estimate: Estimate) -> EstimateRow:
-    return EstimateRow(*key, *astuple(estimate))
+    return EstimateRow(*key, *(getattr(estimate, name) for name in Estimate.__slots__))

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
-from scipy.stats import t as student
+from scipy.special import ndtr, ndtri, stdtrit
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
@@ -91,7 +90,7 @@ def wilson(p: Floats, n: Floats, dof: Floats) -> Interval:
 
     0 of 60: [0, 0.062] with dof 59. n = 0 gives [0, 1].
     """
-    z2 = student.ppf(0.5 + CONFIDENCE / 2, np.maximum(dof, 1.0)) ** 2
+    z2 = stdtrit(np.maximum(dof, 1.0), 0.5 + CONFIDENCE / 2) ** 2
     n = np.maximum(n, 1e-9)
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = np.sqrt(z2 * (np.clip(p * (1 - p), 0, None) / n + z2 / (4 * n * n))) / (1 + z2 / n)

@@ -161,7 +161,7 @@ class OpenAIScorer:
         self._heard = True
         if error.status_code in (408, 409, 429) or error.status_code >= 500:
             return None
-        if "content_filter" in str(error) or "content_policy" in str(error):
+        if any(word in f"{error.code} {error.body}" for word in ("content_filter", "content_policy")):
             return "filter"
         if error.status_code in (401, 403):
             raise self._fatal("refuses the key", error, f"check {self._section.api_key_env}") from None
