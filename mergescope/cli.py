@@ -21,9 +21,7 @@ app = typer.Typer(
 )
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="Recipe of the study, such as studies/demo.yaml.")]
-Store = Annotated[
-    Path, typer.Option("--store", envvar="MERGESCOPE_STORE", help="Results file.", show_default="results.duckdb")
-]
+Store = Annotated[Path, typer.Option("--store", envvar="MERGESCOPE_STORE", help="Results file.")]
 RESULTS = Path("results.duckdb")
 
 

@@ -82,6 +82,8 @@ def do(study: Study, store: Path, commands: Sequence[str]) -> None:
         work = Work(study, store, Reporter(sys.stderr, study.folder / PROGRESS))
         for stage in todo:
             _do_one(stage, work)
+        if "eval" in commands:
+            work.reporter.say(f"results are in {store}; look at them with: mergescope dashboard")
 
 
 def _do_one(stage: Stage, work: Work) -> None:
