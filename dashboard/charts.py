@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import plotly.graph_objects as go
@@ -46,6 +46,8 @@ class Curve:
     handles: tuple[str, ...]
     ratios: tuple[float, ...]
     spreads: tuple[Spread, ...]
+    least_span: float
+    """The axis shows at least this much, so that noise does not fill the chart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def frontier(
         figure.add_trace(_bars(spot, _tone(spot, colours)))
     figure.add_trace(_markers(points, picked, colours))
     figure.add_trace(_reference_markers(references, picked, colours))
-    for spot in _labelled(points, references, picked):
+    for spot in _labelled(points, _merged_where_close(references, spots), picked):
         _add_label(figure, spot, spots, bold=spot.handle == picked, colours=colours)
     figure.update_layout(**_layout(colours, height=450), xaxis_title=x_title, yaxis_title=y_title)
     return figure
@@ -100,6 +102,7 @@ def small_multiples(
         place = {"row": index // columns + 1, "col": index % columns + 1}
         if curve.title not in banded:
             figure.add_trace(_band(curve, colours), **place)
+            figure.update_yaxes(range=_range([c for c in curves if c.title == curve.title]), **place)
             banded.add(curve.title)
         figure.add_trace(_curve(curve, colours), **place)
     if picked_ratio is not None:
@@ -250,6 +253,24 @@ def _labelled(points: Sequence[Spot], references: Sequence[Spot], picked: str) -
     return [*references, *marked]
 
 
+def _merged_where_close(references: Sequence[Spot], spots: Sequence[Spot]) -> list[Spot]:
+    """References with one label for those that lie on each other (within 3 % of the chart)."""
+    wide = max(s.x.value for s in spots) - min(s.x.value for s in spots)
+    high = max(s.y.value for s in spots) - min(s.y.value for s in spots)
+    merged: list[Spot] = []
+    for spot in references:
+        near = [
+            i
+            for i, other in enumerate(merged)
+            if abs(other.x.value - spot.x.value) <= 0.03 * wide and abs(other.y.value - spot.y.value) <= 0.03 * high
+        ]
+        if near:
+            merged[near[0]] = replace(merged[near[0]], label=f"{merged[near[0]].label}, {spot.label}")
+        else:
+            merged.append(spot)
+    return merged
+
+
 def _add_label(figure: go.Figure, spot: Spot, spots: Sequence[Spot], *, bold: bool, colours: Palette) -> None:
     """Beside the marker, towards the middle of the chart; references above, merge points below."""
     right_half = spot.x.value > (min(s.x.value for s in spots) + max(s.x.value for s in spots)) / 2
@@ -263,6 +284,13 @@ def _add_label(figure: go.Figure, spot: Spot, spots: Sequence[Spot], *, bold: bo
         yshift=13 if spot.ratio is None else -13,
         font={"size": 12, "color": colours.ink if bold or spot.ratio is not None else colours.muted},
     )
+
+
+def _range(curves: Sequence[Curve]) -> list[float]:
+    low = min(spread.low for curve in curves for spread in curve.spreads)
+    high = max(spread.high for curve in curves for spread in curve.spreads)
+    margin = max(0.06 * (high - low), (curves[0].least_span - (high - low)) / 2)
+    return [low - margin, high + margin]
 
 
 def _band(curve: Curve, colours: Palette) -> go.Scatter:

@@ -67,13 +67,18 @@ class Measure:
     percent: bool
     """A share shown in per cent; otherwise a score (1-5) or an F1 (0-1) shown as it is."""
     higher_is_better: bool
+    least_span: float
+    """Least height of its small chart, in the unit shown."""
 
 
+_SPANS = {"mean": 0.8, "f1": 0.2}
+"""Of scores from 1 to 5 and of F1; 20 points of per cent for the shares."""
 MEASURES = {
     name: Measure(
         name,
         percent=METRICS[name].form in ("rate", "mean of rates", "precision", "recall"),
         higher_is_better=METRICS[name].higher_is_better,
+        least_span=_SPANS.get(METRICS[name].form, 20.0),
     )
     for name in ORDER
 }

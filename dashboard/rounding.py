@@ -20,10 +20,10 @@ class Shown:
 
 
 def digits(half_width: float | None, fallback: int = 2) -> int:
-    """Digits after the point so that the half width keeps one significant digit: .06 -> 2, 2.5 -> 0, at most 3."""
+    """Digits after the point so that the half width keeps one significant digit: .06 -> 2, 2.5 -> 0, at most 2."""
     if half_width is None or not half_width > 0:
         return fallback
-    return min(3, max(0, -math.floor(math.log10(half_width))))
+    return min(2, max(0, -math.floor(math.log10(half_width))))
 
 
 def estimate(value: float | None, low: float | None, high: float | None, *, percent: bool) -> Shown:

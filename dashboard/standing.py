@@ -86,7 +86,7 @@ def curves(standing: Standing, points: Sequence[Checkpoint], measure: Measure, t
         ]
         if rows:
             handles, ratios, spreads = zip(*sorted(rows, key=lambda row: row[1]), strict=True)
-            found.append(Curve(title, seed, handles, ratios, spreads))
+            found.append(Curve(title, seed, handles, ratios, spreads, least_span=measure.least_span))
     return found
 
 

@@ -65,6 +65,13 @@ def test_ends_references_and_the_pick_are_labelled() -> None:
     assert labels == {"r 0", "r 1", "<b>r 0.5</b>", "r model-safe", "r model-useful"}
 
 
+def test_references_on_each_other_share_a_label() -> None:
+    figure = frontier(
+        [*SPOTS, _spot("base", None, 96.5, 18.5)], x_title="", y_title="", picked="0", mixing="mix", colours=LIGHT
+    )
+    assert "r model-useful, r base" in {annotation.text for annotation in figure.layout.annotations}
+
+
 def test_a_click_tells_which_point() -> None:
     merged, references = _traces(_figure(), mode="markers")
     assert [list(row) for row in merged.customdata] == [["1"], ["0"], ["0.5"]]
@@ -73,12 +80,13 @@ def test_a_click_tells_which_point() -> None:
 
 def test_small_multiples_share_the_line_of_the_pick() -> None:
     spreads = (Spread(1, 0, 2), Spread(2, 1, 3))
-    curves = [Curve(title, 1, ("0", "1"), (0.0, 1.0), spreads) for title in ("a", "b", "c", "d", "e")]
+    curves = [Curve(title, 1, ("0", "1"), (0.0, 1.0), spreads, least_span=8) for title in ("a", "b", "c", "d", "e")]
     figure = small_multiples(curves, picked_ratio=0.4, columns=4, colours=LIGHT)
     assert [annotation.text for annotation in figure.layout.annotations] == ["a", "b", "c", "d", "e"]
     assert [shape.x0 for shape in figure.layout.shapes] == [0.4] * 5
     bands = _traces(figure, fill="toself")
     assert [list(band.y) for band in bands] == [[2, 3, 1, 0]] * 5
+    assert list(figure.layout.yaxis3.range) == [-2.5, 5.5]
 
 
 def test_squares_grow_with_the_share() -> None:

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from dashboard.colours import VERDICT_FILL
+from dashboard.faults import FAULTS
 from dashboard.language import LANGUAGES, Words, catalogue, preferred
 from dashboard.measures import MEASURES
+from eval.metrics import METRICS
 
 SOURCES = sorted((Path(__file__).parents[2] / "dashboard").rglob("*.py"))
 
@@ -32,8 +35,25 @@ def test_every_key_in_the_code_is_in_the_catalogue() -> None:
     assert used - set(catalogue("en")) == set()
 
 
-def test_every_metric_has_a_name() -> None:
-    assert {f"metric.{name}" for name in MEASURES} <= set(catalogue("en"))
+def test_every_name_that_the_store_may_hold_has_words() -> None:
+    kinds = ("harmful", "borderline", "benign", "all")
+    names = {
+        "metric": MEASURES,
+        "fault": FAULTS,
+        "kind": kinds,
+        "verdict": VERDICT_FILL,
+        "chip": VERDICT_FILL,
+        "trust": ("trusted", "not trusted", "not calibrated"),
+        "axis_name": ("safety", "fluency", "accuracy", "detail", "relevance"),
+        "page": ("frontier", "compare", "failures", "export"),
+        "frontier": ("compare", "failures", "export"),
+        "export": ("select", "confirm"),
+    }
+    assert {f"{family}.{name}" for family, some in names.items() for name in some} <= set(catalogue("en"))
+
+
+def test_every_metric_of_the_evaluation_is_shown() -> None:
+    assert set(MEASURES) == set(METRICS)
 
 
 def test_no_string_is_left_untranslated() -> None:

@@ -4,7 +4,7 @@ from dashboard.rounding import Shown, difference, digits, estimate, number
 
 
 @pytest.mark.parametrize(
-    ("half", "places"), [(0.06, 2), (0.5, 1), (2.5, 0), (25.0, 0), (0.0004, 3), (0.0, 2), (None, 2)]
+    ("half", "places"), [(0.06, 2), (0.5, 1), (2.5, 0), (25.0, 0), (0.0004, 2), (0.0, 2), (None, 2)]
 )
 def test_one_digit_of_the_half_width_is_kept(half: float | None, places: int) -> None:
     assert digits(half) == places
