@@ -70,11 +70,12 @@ def test_a_blurred_answer_is_revealed_by_keyboard(address: str) -> None:
 
 
 def test_hostile_text_does_nothing(store: Path, tmp_path: Path) -> None:
-    with served(with_hostile_text(store, tmp_path)) as address, browser() as driver:
+    with served(with_hostile_text(store, tmp_path)) as address, browser(language="ja") as driver:
         for page, ready in (("compare", ".ms-card"), ("failures", ".stPlotlyChart"), ("export", ".ms-table")):
             driver.get(f"{address}/{page}")
             settled(driver, ready)
             assert "owned" not in driver.title
+            assert "フロンティア" in _texts(driver, '[data-testid="stTopNavLink"]')[0]  # the browser's language
             assert (
                 driver.execute_script("return document.querySelectorAll('img[src=x], a[href^=javascript]').length") == 0
             )

@@ -164,6 +164,18 @@ def test_the_store_is_newer(pages: Pages, tmp_path: Path) -> None:
     assert "made by a newer version" in html(page)
 
 
+def test_the_store_is_held(pages: Pages, tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "held.duckdb"
+    path.write_bytes(store.read_bytes())
+    monkeypatch.setattr("dashboard.source.PATIENCE_S", 0.1)
+    with open_store(path, read_only=False):
+        page = pages(at=path)
+        assert not page.exception
+        assert "held by another process" in html(page)
+    page.button(key="again").click().run()
+    assert len(page.get("plotly_chart")) == 2
+
+
 def test_the_store_is_something_else(pages: Pages, tmp_path: Path) -> None:
     path = tmp_path / "foreign.duckdb"
     duckdb.connect(str(path)).execute("CREATE TABLE t (a INTEGER)").close()
