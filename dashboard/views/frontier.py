@@ -7,7 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import charts, evidence, markup, picks, queries, rounding, state
+from dashboard import answers, charts, evidence, markup, picks, queries, rounding, state
+from dashboard.answers import ItemKey
 from dashboard.frame import Frame, current
 from dashboard.inert import csv_bytes
 from dashboard.measures import CURVES, MEASURES, PANEL, X_DEFAULT, Y_DEFAULT, Measure, present
@@ -105,9 +106,10 @@ def _panel(frame: Frame, standing: Standing, measures: list[Measure]) -> str:
             baseline = state.select("baseline", word("frontier.baseline"), others, _first_baseline(others), frame.name)
         shown = present({measure.name for measure in measures}, PANEL)
         st.html(_numbers(frame, standing, shown, picked, baseline) + _bounds(frame, standing, shown, picked))
+        _flips(frame, picked, baseline)
         with st.container(horizontal=True, gap="small"):
-            chosen = {"sel": ",".join([picked, baseline]), "pick": picked, "lang": word.language}
             for name in ("compare", "failures", "export"):
+                chosen = {"sel": f"{picked},{baseline}", "pick": picked}
                 st.page_link(f"views/{name}.py", label=word(f"frontier.{name}"), query_params=_address(frame, chosen))
     return picked
 
@@ -179,8 +181,32 @@ def _recommended(frame: Frame) -> None:
         st.html(markup.note(f"{text} {gaps}.", "plain"))
 
 
+def _flips(frame: Frame, picked: str, baseline: str) -> None:
+    """How many prompts of each kind get another verdict than at the baseline, each count a link to them."""
+    word = frame.words
+    pair = sorted(frame.by_handle(handle).checkpoint_id for handle in (picked, baseline))
+    found: dict[ItemKey, set[str]] = {}
+    for row in ask(answers.verdicts, frame.study.study_id, frame.judge.judge_id, pair):
+        found.setdefault(row.key, set()).add(row.verdict)
+    kinds = [i.kind for i in ask(answers.items, frame.study.study_id) if len(found.get(i.key, set())) > 1]
+    with st.container(key="flips", horizontal=True, gap="small", vertical_alignment="center"):
+        st.html(markup.note(word("frontier.flips")))
+        for kind in ("harmful", "borderline", "benign"):
+            chosen = {
+                "sel": f"{picked},{baseline}",
+                "kind": kind,
+                "diff": "1",
+                "set": "",
+                "cat": "",
+                "q": "",
+                "item": "",
+            }
+            label = f"{kinds.count(kind)} {word(f'kind.{kind}')}"
+            st.page_link("views/compare.py", label=label, query_params=_address(frame, chosen))
+
+
 def _address(frame: Frame, chosen: dict[str, str]) -> dict[str, str]:
-    return {**chosen, "study": frame.study.name}
+    return {**chosen, "study": frame.study.name, "lang": frame.words.language}
 
 
 def _curves(frame: Frame, standing: Standing, measures: list[Measure], picked: str) -> None:

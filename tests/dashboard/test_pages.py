@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import duckdb
 import pytest
@@ -90,6 +91,15 @@ def test_compare_shows_the_chosen_checkpoints(pages: Pages) -> None:
     page = pages("compare", sel="0,1")
     assert html(page).count('class="ms-card"') == 2
     assert page.multiselect(key="choice_sel").value == ["0", "1"]
+
+
+def test_each_count_of_other_verdicts_leads_to_its_prompts(pages: Pages) -> None:
+    links = [link.proto for link in pages(pick="1", baseline="0").get("page_link")][:3]
+    for kind, link in zip(("harmful", "borderline", "benign"), links, strict=True):
+        count = int(link.label.split()[0])
+        address = dict(parse_qsl(link.query_string, keep_blank_values=True))
+        assert (address["kind"], address["sel"]) == (kind, "1,0")
+        assert f">{count} of 36 prompts<" in html(pages("compare", **address))
 
 
 def test_compare_filters(pages: Pages) -> None:
