@@ -83,7 +83,7 @@ def frontier(
     figure.add_trace(_reference_markers(references, picked, colours))
     for spot in _labelled(points, _merged_where_close(references, spots), picked):
         _add_label(figure, spot, spots, bold=spot.handle == picked, colours=colours)
-    figure.update_layout(**_layout(colours, height=450), xaxis_title=x_title, yaxis_title=y_title)
+    figure.update_layout(**_layout(colours, height=510), xaxis_title=x_title, yaxis_title=y_title)
     return figure
 
 
