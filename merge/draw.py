@@ -28,11 +28,10 @@ from mergekit.merge_methods.task_adapter import ExecuteMergeMethodTask
 from mergekit.options import MergeOptions
 from mergekit.plan import MergePlanner
 
+from merge.masks import INDEX, PLANES, REFUSED
 from merge.planes import pack
 
 METHOD = "mergescope_dare_masks"
-PLANES = "planes.bin"
-INDEX = "index.json"
 TINY = 1e-7
 """Below this L1 norm mergekit leaves a task vector unscaled."""
 ALIGNMENT = 64
@@ -217,13 +216,13 @@ def _converts(load: LoadTensor) -> bool:
 
 
 def main(job_file: str, out: str) -> int:
-    """Exit code 0, or 3 with the refusal as a JSON line."""
+    """Exit code 0, or REFUSED with the refusal as a JSON line."""
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     try:
         index = draw(job, Path(out))
     except RefusedError as refusal:
         print(json.dumps({"refused": refusal.what, "model": refusal.model}), flush=True)
-        return 3
+        return REFUSED
     (Path(out) / INDEX).write_text(json.dumps(index, allow_nan=False), encoding="utf-8")
     return 0
 
