@@ -54,8 +54,6 @@ class EngineSection(BaseModel):
     """auto, cpu, cuda or cuda:N; does not count as part of an answer's identity."""
     batch_size: int = Field(default=64, ge=1)
     """Prompts answered at once by the transformers engine; does not count as part of an answer's identity."""
-    tensor_parallel: int = Field(default=1, ge=1)
-    """GPUs that share one model (vllm); does not count as part of an answer's identity."""
     max_model_len: int | None = Field(default=None, ge=16)
     """Longest prompt and answer together, in tokens (vllm); None takes the model's own limit."""
 

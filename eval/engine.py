@@ -118,7 +118,7 @@ def open_engine(section: EngineSection, folder: Path) -> Engine:
         case "vllm":
             from eval.engines.vllm import VllmEngine
 
-            return VllmEngine(folder, section.dtype, section.tensor_parallel, section.max_model_len)
+            return VllmEngine(folder, section.dtype, section.max_model_len)
 
 
 def _plain(setting: Mapping[str, object]) -> dict[str, object]:

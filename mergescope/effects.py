@@ -25,7 +25,6 @@ NO_EFFECT = frozenset(
         "eval.sets.path",
         "eval.engine.device",  # how fast
         "eval.engine.batch_size",
-        "eval.engine.tensor_parallel",
         "eval.judges.api_key_env",  # who pays
         "eval.judges.concurrency",
         "eval.judges.timeout_s",

@@ -1,4 +1,4 @@
-"""vLLM as the engine: one in-process engine for the whole sweep, weights swapped in place."""
+"""vLLM as the engine: one in-process engine on one device for the whole sweep, weights swapped in place."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHUNK = 1024
 class VllmEngine:
     """Answers through vLLM's own scheduler; near ties may fall otherwise than in another batch or another run."""
 
-    def __init__(self, folder: Path, dtype: str, tensor_parallel: int, max_model_len: int | None) -> None:
+    def __init__(self, folder: Path, dtype: str, max_model_len: int | None) -> None:
         """Start the engine on `folder`. Raises MergescopeError where the extra `vllm` is not installed."""
         # in-process: an iterator of tensors cannot be sent to another process
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
@@ -32,13 +32,6 @@ class VllmEngine:
             raise MergescopeError(
                 "the vllm engine is not installed", where="eval.engine.kind", cure="pip install 'mergescope[vllm]'"
             ) from None
-        if tensor_parallel > 1:
-            raise MergescopeError(
-                "weights cannot be swapped over several GPUs yet",
-                where="eval.engine.tensor_parallel",
-                value=tensor_parallel,
-                cure="set it to 1",
-            )
         self._folder = folder
         self._llm: Any = LLM(
             model=str(folder),
