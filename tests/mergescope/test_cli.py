@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import shlex
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -31,6 +31,8 @@ HEAVY = {
     "openai",
     "rich",
 }
+OF_CUDA = ("nvidia-", "cuda-", "triton")
+"""What torch's CUDA build brings along; its own metadata pins it."""
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -94,16 +96,28 @@ def test_paths_in_the_readme_exist() -> None:
         assert (ROOT / (name if len(indent) == 4 else parent + name)).is_dir(), name
 
 
-def test_version_pins_cover_what_the_project_needs() -> None:
-    pins = {}
-    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
-        if line and not line.startswith("#"):
-            name, _, version = line.partition("==")
-            pins[name.lower().replace("_", "-")] = version
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for text in [*project["dependencies"], *project["optional-dependencies"]["test"]]:
-        requirement = Requirement(text)
-        assert requirement.specifier.contains(pins[requirement.name.lower().replace("_", "-")]), text
+def _name(text: str) -> str:
+    return re.sub(r"[-_.]+", "-", text).lower()
+
+
+def _stands_on(name: str, extras: frozenset[str], seen: set[tuple[str, frozenset[str]]]) -> None:
+    """Gather in `seen` all that a package needs, directly or not."""
+    if (name, extras) in seen:
+        return
+    seen.add((name, extras))
+    for text in importlib.metadata.requires(name) or []:
+        need = Requirement(text)
+        if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in {"", *extras}):
+            _stands_on(_name(need.name), frozenset(need.extras), seen)
+
+
+def test_every_package_is_pinned_and_no_other() -> None:
+    seen: set[tuple[str, frozenset[str]]] = set()
+    _stands_on("mergescope", frozenset({"test"}), seen)
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {_name(line.partition("==")[0]) for line in lines if not line.startswith("#")}
+    needed = {name for name, _ in seen if not name.startswith(OF_CUDA)} - {"mergescope"}
+    assert pinned == needed | {"setuptools"}
 
 
 def test_doctor_looks_at_everything_that_can_fail() -> None:
