@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -105,14 +105,6 @@ def _change(flat: torch.Tensor, role: str, generator: torch.Generator) -> None: 
     # model-safe is saved before model-useful is made from it: their task vectors overlap and differ.
     flat.add_(step.to(flat.dtype))
     flat[::10] = 0.0 if role == "safe" else -0.0
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Hashes of these models are remembered in a folder of the run, not in the user's."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="session")
