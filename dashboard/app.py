@@ -11,7 +11,7 @@ from dashboard.colours import palette
 from dashboard.frame import words
 from dashboard.inert import escaped
 from dashboard.language import LANGUAGES
-from dashboard.source import ask, store_path
+from dashboard.source import ask, look, store_path
 from mergescope.ground.errors import StoreError
 
 PAGES = ("frontier", "compare", "failures", "export")
@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 def main() -> None:
     """Header, navigation and the chosen page."""
     st.set_page_config(page_title="Mergescope", layout="wide", initial_sidebar_state="collapsed")
+    look()
     word = words()
     pages = [
         st.Page(HERE / "views" / f"{name}.py", title=word(f"page.{name}"), url_path=name, default=name == PAGES[0])

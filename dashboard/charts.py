@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from dashboard.colours import VERDICT_FILL, Palette, Verdict, ratio_colour
 
@@ -72,51 +71,43 @@ def frontier(
     """
     points = [spot for spot in spots if spot.ratio is not None]
     references = [spot for spot in spots if spot.ratio is None]
-    figure = go.Figure()
-    _add_mixing_line(figure, references, mixing, colours)
+    traces = _mixing_line(references, mixing, colours)
     for seed in dict.fromkeys(spot.mask_seed for spot in points):
         chain = sorted((s for s in points if s.mask_seed == seed), key=lambda s: s.ratio or 0.0)
-        figure.add_trace(_line([s.x.value for s in chain], [s.y.value for s in chain], colours.muted, 1, opacity=0.5))
-    for spot in spots:
-        figure.add_trace(_bars(spot, _tone(spot, colours)))
-    figure.add_trace(_markers(points, picked, colours))
-    figure.add_trace(_reference_markers(references, picked, colours))
-    for spot in _labelled(points, _merged_where_close(references, spots), picked):
-        _add_label(figure, spot, spots, bold=spot.handle == picked, colours=colours)
-    figure.update_layout(**_layout(colours, height=510), xaxis_title=x_title, yaxis_title=y_title)
-    return figure
+        traces.append(_line([s.x.value for s in chain], [s.y.value for s in chain], colours.muted, 1, opacity=0.5))
+    traces += [_bars(spot, _tone(spot, colours)) for spot in spots]
+    traces += [_markers(points, picked, colours), _reference_markers(references, picked, colours)]
+    labels = [
+        _label(spot, spots, bold=spot.handle == picked, colours=colours)
+        for spot in _labelled(points, _merged_where_close(references, spots), picked)
+    ]
+    layout = _layout(colours, height=510)
+    layout["xaxis"] = {**layout["xaxis"], "title": {**layout["xaxis"]["title"], "text": x_title}}
+    layout["yaxis"] = {**layout["yaxis"], "title": {**layout["yaxis"]["title"], "text": y_title}}
+    return go.Figure(data=traces, layout={**layout, "annotations": labels})
 
 
 def small_multiples(
     curves: Sequence[Curve], *, picked_ratio: float | None, columns: int, colours: Palette
 ) -> go.Figure:
     """Every metric against the ratio with its interval band, and a line at the picked ratio."""
-    titles = list(dict.fromkeys(curve.title for curve in curves))
-    rows = max(1, -(-len(titles) // columns))
-    figure = make_subplots(
-        rows=rows, cols=columns, subplot_titles=titles, horizontal_spacing=0.05, vertical_spacing=0.36 / rows
-    )
-    banded: set[str] = set()
+    panels: dict[str, list[Curve]] = {}
     for curve in curves:
-        index = titles.index(curve.title)
-        place = {"row": index // columns + 1, "col": index % columns + 1}
-        if curve.title not in banded:
-            figure.add_trace(_band(curve, colours), **place)
-            figure.update_yaxes(range=_range([c for c in curves if c.title == curve.title]), **place)
-            banded.add(curve.title)
-        figure.add_trace(_curve(curve, colours), **place)
-    if picked_ratio is not None:
-        for index in range(len(titles)):
-            figure.add_vline(
-                picked_ratio, row=index // columns + 1, col=index % columns + 1, line={"color": colours.ink, "width": 1}
-            )
-    figure.update_layout(**_layout(colours, height=176 * rows + 20))
-    figure.update_layout(margin={"l": 34, "r": 8, "t": 28, "b": 26}, clickmode="event+select")
-    figure.update_annotations(font={"size": 12, "color": colours.ink})
-    tick = {"size": 11, "color": colours.muted}
-    figure.update_xaxes(range=[-0.02, 1.02], tickvals=[0, 0.25, 0.5, 0.75, 1], tickfont=tick, gridcolor=colours.grid)
-    figure.update_yaxes(tickfont=tick, gridcolor=colours.grid, nticks=5)
-    return figure
+        panels.setdefault(curve.title, []).append(curve)
+    rows = max(1, -(-len(panels) // columns))
+    traces: list[go.Scatter] = []
+    layout = _layout(colours, height=176 * rows + 20) | {"margin": {"l": 34, "r": 8, "t": 28, "b": 26}}
+    layout |= {"annotations": [], "shapes": []}
+    for index, (title, some) in enumerate(panels.items()):
+        number = "" if index == 0 else str(index + 1)  # as Plotly counts axes: x, x2, x3
+        place = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
+        traces += [_band(some[0], colours).update(place), *(_curve(curve, colours).update(place) for curve in some)]
+        across, up = _cell(index, columns, rows)
+        layout |= _panel_axes(number, across, up, _range(some), colours)
+        layout["annotations"].append(_panel_title(title, across, up, colours))
+        if picked_ratio is not None:
+            layout["shapes"].append(_upright(number, picked_ratio, colours))
+    return go.Figure(data=traces, layout=layout)
 
 
 def failure_matrix(cells: Sequence[Cell], *, picked: tuple[str, str], verdict: Verdict, colours: Palette) -> go.Figure:
@@ -160,8 +151,7 @@ def _layout(colours: Palette, height: int) -> dict[str, Any]:
         "gridcolor": colours.grid,
         "zeroline": False,
         "tickfont": {"size": 12, "color": colours.muted},
-        "title_font": {"size": 13, "color": colours.ink},
-        "title_standoff": 8,
+        "title": {"font": {"size": 13, "color": colours.ink}, "standoff": 8},
     }
     return {
         "height": height,
@@ -236,13 +226,13 @@ def _pickable(spots: Sequence[Spot], marker: dict[str, Any]) -> go.Scatter:
     )
 
 
-def _add_mixing_line(figure: go.Figure, references: Sequence[Spot], name: str, colours: Palette) -> None:
+def _mixing_line(references: Sequence[Spot], name: str, colours: Palette) -> list[go.Scatter]:
     ends = {spot.handle: spot for spot in references if spot.handle in ("model-safe", "model-useful")}
     if len(ends) < 2:
-        return
+        return []
     safe, useful = ends["model-safe"], ends["model-useful"]
     line = _line([useful.x.value, safe.x.value], [useful.y.value, safe.y.value], colours.muted, 1, opacity=0.6)
-    figure.add_trace(line.update(line_dash="dot", name=name))
+    return [line.update(line_dash="dot", name=name)]
 
 
 def _labelled(points: Sequence[Spot], references: Sequence[Spot], picked: str) -> list[Spot]:
@@ -271,19 +261,57 @@ def _merged_where_close(references: Sequence[Spot], spots: Sequence[Spot]) -> li
     return merged
 
 
-def _add_label(figure: go.Figure, spot: Spot, spots: Sequence[Spot], *, bold: bool, colours: Palette) -> None:
+def _label(spot: Spot, spots: Sequence[Spot], *, bold: bool, colours: Palette) -> dict[str, Any]:
     """Beside the marker, towards the middle of the chart; references above, merge points below."""
     right_half = spot.x.value > (min(s.x.value for s in spots) + max(s.x.value for s in spots)) / 2
-    figure.add_annotation(
-        x=spot.x.value,
-        y=spot.y.value,
-        text=f"<b>{spot.label}</b>" if bold else spot.label,
-        showarrow=False,
-        xanchor="right" if right_half else "left",
-        xshift=-11 if right_half else 11,
-        yshift=13 if spot.ratio is None else -13,
-        font={"size": 12, "color": colours.ink if bold or spot.ratio is not None else colours.muted},
-    )
+    return {
+        "x": spot.x.value,
+        "y": spot.y.value,
+        "text": f"<b>{spot.label}</b>" if bold else spot.label,
+        "showarrow": False,
+        "xanchor": "right" if right_half else "left",
+        "xshift": -11 if right_half else 11,
+        "yshift": 13 if spot.ratio is None else -13,
+        "font": {"size": 12, "color": colours.ink if bold or spot.ratio is not None else colours.muted},
+    }
+
+
+def _cell(index: int, columns: int, rows: int) -> tuple[list[float], list[float]]:
+    """Where a small chart stands: its ends across and up, as shares of the figure."""
+    gap, title = 0.05, 0.36 / rows
+    width = (1 - gap * (columns - 1)) / columns
+    height = (1 - title * (rows - 1)) / rows
+    left = (index % columns) * (width + gap)
+    top = 1 - (index // columns) * (height + title)
+    return [left, left + width], [max(0.0, top - height), top]
+
+
+def _panel_axes(
+    number: str, across: list[float], up: list[float], span: list[float], colours: Palette
+) -> dict[str, dict[str, Any]]:
+    own = {
+        "gridcolor": colours.grid,
+        "zeroline": False,
+        "tickfont": {"size": 11, "color": colours.muted},
+    }
+    x = {"range": [-0.02, 1.02], "tickvals": [0, 0.25, 0.5, 0.75, 1], "domain": across, "anchor": f"y{number}"}
+    y = {"range": span, "nticks": 5, "domain": up, "anchor": f"x{number}"}
+    return {f"xaxis{number}": own | x, f"yaxis{number}": own | y}
+
+
+def _panel_title(text: str, across: list[float], up: list[float], colours: Palette) -> dict[str, Any]:
+    middle = {"x": sum(across) / 2, "xref": "paper", "xanchor": "center", "y": up[1], "yref": "paper"}
+    return middle | {
+        "yanchor": "bottom",
+        "text": text,
+        "showarrow": False,
+        "font": {"size": 12, "color": colours.ink},
+    }
+
+
+def _upright(number: str, ratio: float, colours: Palette) -> dict[str, Any]:
+    ends = {"x0": ratio, "x1": ratio, "xref": f"x{number}", "y0": 0, "y1": 1, "yref": f"y{number} domain"}
+    return ends | {"type": "line", "line": {"color": colours.ink, "width": 1}}
 
 
 def _range(curves: Sequence[Curve]) -> list[float]:

@@ -13,9 +13,11 @@ from duckdb import DuckDBPyConnection
 
 from dashboard.serve import STORE_VARIABLE
 from eval.store import open_store, store_revision
+from mergescope.ground.errors import StoreError
 
 PATIENCE_S = 5.0
 """Seconds that a page waits while a sweep commits, before it says so."""
+_SEEN = "store_seen"
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -25,17 +27,28 @@ def store_path() -> Path:
     return Path(os.environ.get(STORE_VARIABLE, "results.duckdb")).absolute()
 
 
+def look() -> None:
+    """Note the store's state for this run of a page, so that all of the page shows one state of it."""
+    path = store_path()
+    try:
+        with open_store(path, read_only=True, patience_s=PATIENCE_S) as db:
+            # with the inode, since a new file at the same place may have the same counters
+            st.session_state[_SEEN] = (path.stat().st_ino, store_revision(db))
+    except StoreError as error:
+        st.session_state[_SEEN] = error
+
+
 def ask(query: Callable[Concatenate[DuckDBPyConnection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """The answer of one of `dashboard.queries`, from the cache while the store has not changed.
+    """The answer of one of the queries, from the cache while the store has not changed since `look`.
 
     Raises StoreError where the store is missing, locked for too long, foreign or newer than this version.
     """
-    path = store_path()
-    with open_store(path, read_only=True, patience_s=PATIENCE_S) as db:
-        revision = store_revision(db)
-    inode = path.stat().st_ino  # a new file at the same place may have the same counters
+    seen = st.session_state[_SEEN]
+    if isinstance(seen, StoreError):
+        raise seen
+    inode, revision = seen
     name = f"{query.__module__}.{query.__qualname__}"
-    answer: T = _cached(str(path), inode, revision, name, args, kwargs, query)
+    answer: T = _cached(str(store_path()), inode, revision, name, args, kwargs, query)
     return answer
 
 
