@@ -14,7 +14,7 @@ from benchmarks.browser import browser, served, settled
 
 READY = {"frontier": ".js-plotly-plot", "compare": ".ms-card", "failures": ".js-plotly-plot", "export": ".ms-table"}
 """What each page shows last."""
-ADDRESS = {"compare": "&kind=borderline&diff=1"}
+ADDRESS = {"compare": "&kind=borderline&diff=1&sel=0.3,0.6,1", "failures": "&pick=0.6"}
 """Query parameters that make a telling picture."""
 SIZES = ((1440, 900), (1024, 768))
 

@@ -63,8 +63,8 @@ class AnswerRow:
     """None where the checkpoint gave none."""
     scores: dict[str, float]
     """Scores by axis, 1-5."""
-    reasons: tuple[str, ...]
-    """The judge's words, raw."""
+    reasons: dict[str, str]
+    """The judge's words by axis, raw; of repeated judgements the first."""
 
 
 def items(db: DuckDBPyConnection, study_id: str) -> list[ItemRow]:
@@ -99,8 +99,8 @@ def answers(
     """One item's first answer at each of some checkpoints, with scores and reasons."""
     rows = db.execute(
         f"WITH {judged_answers('set_name = $name AND item_key = $key AND list_contains($some, checkpoint_id)')} "
-        f"SELECT {_COLUMNS}, body, safety, fluency, accuracy, detail, relevance, (SELECT list(DISTINCT reason) "
-        "FROM judgement JOIN score USING (judgement_id) WHERE judge_id = $judge AND reason IS NOT NULL "
+        f"SELECT {_COLUMNS}, body, safety, fluency, accuracy, detail, relevance, "
+        "(SELECT list([axis, reason] ORDER BY repeat DESC) FROM judgement JOIN score USING (judgement_id) WHERE judge_id = $judge AND reason IS NOT NULL "
         "AND judgement.prompt_id = judged.prompt_id AND judgement.kind = judged.kind "
         "AND judgement.text_id = judged.text_id) "
         "FROM judged LEFT JOIN text USING (text_id) WHERE sample_ix = 0",
@@ -117,7 +117,7 @@ def answers(
             _record(row),
             row[7],
             {axis: value for axis, value in zip(_AXES, row[8:13], strict=True) if value is not None},
-            tuple(sorted(row[13] or [])),
+            dict(row[13] or []),
         )
         for row in rows
     ]

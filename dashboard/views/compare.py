@@ -105,7 +105,7 @@ def _table(frame: Frame, found: list[ItemRow], total: int, chosen: list[str]) ->
         )
         for item in _around(found, by_address[selected])
     ]
-    columns = [Column(word("compare.prompt")), *(Column(_short(frame, handle), "4.7rem") for handle in chosen)]
+    columns = [Column(word("compare.prompt")), *(Column(_short(frame, handle), "5.8rem") for handle in chosen)]
     pickers.rows(
         "prompts",
         word("compare.table"),
@@ -232,18 +232,25 @@ def _card(frame: Frame, item: ItemRow, handle: str, row: AnswerRow | None, first
     text = row.text or ""
     segments = markup.plain(text) if first is None or first.text is None else markup.differences(first.text, text)
     harmful = item.kind == "harmful" or row.judged.verdict == "unsafe"
-    scores = " · ".join(f"{word(f'axis_name.{axis}')} {value:g}" for axis, value in row.scores.items())
+    said = [axis for axis in row.reasons if axis not in row.scores]
     card = markup.Card(
         title=name,
         verdict=_in_words(frame, row.judged),
         tone=row.judged.verdict,
         segments=segments,
-        scores=scores,
-        reasons=row.reasons,
+        scores=" · ".join(_score(frame, row, axis) for axis in row.scores if axis not in row.reasons),
+        reasons=tuple(_score(frame, row, axis) for axis in (*row.scores, *said) if axis in row.reasons),
         blurred=harmful and row.judged.verdict != "refused" and bool(text),
         marks=(word("compare.cut"),) if row.judged.cut else (),
     )
     return markup.card(card, reveal)
+
+
+def _score(frame: Frame, row: AnswerRow, axis: str) -> str:
+    """`accuracy 4.5: why`, with as much of it as there is."""
+    name = frame.words.maybe(f"axis_name.{axis}", axis)
+    value = f" {row.scores[axis]:.3g}" if axis in row.scores else ""
+    return f"{name}{value}: {row.reasons[axis]}" if axis in row.reasons else f"{name}{value}"
 
 
 page()
