@@ -100,7 +100,8 @@ def answers(
     rows = db.execute(
         f"WITH {judged_answers('set_name = $name AND item_key = $key AND list_contains($some, checkpoint_id)')} "
         f"SELECT {_COLUMNS}, body, safety, fluency, accuracy, detail, relevance, "
-        "(SELECT list([axis, reason] ORDER BY repeat DESC) FROM judgement JOIN score USING (judgement_id) WHERE judge_id = $judge AND reason IS NOT NULL "
+        "(SELECT list([axis, reason] ORDER BY repeat DESC) "
+        "FROM judgement JOIN score USING (judgement_id) WHERE judge_id = $judge AND reason IS NOT NULL "
         "AND judgement.prompt_id = judged.prompt_id AND judgement.kind = judged.kind "
         "AND judgement.text_id = judged.text_id) "
         "FROM judged LEFT JOIN text USING (text_id) WHERE sample_ix = 0",

@@ -105,7 +105,7 @@ def _table(frame: Frame, found: list[ItemRow], total: int, chosen: list[str]) ->
         )
         for item in _around(found, by_address[selected])
     ]
-    columns = [Column(word("compare.prompt")), *(Column(_short(frame, handle), "5.8rem") for handle in chosen)]
+    columns = [Column(word("compare.prompt")), *(Column(_short(frame, handle), "4.8rem") for handle in chosen)]
     pickers.rows(
         "prompts",
         word("compare.table"),
