@@ -25,7 +25,8 @@ from trainer.config import DpoSection
 from trainer.stages import make_finetune
 folder, section, base, triples = sys.argv[1:]
 section = DpoSection.model_validate_json(section)
-make_finetune(Path(folder), "safe", section, Path(base), [Path(triples)], [], 1, Reporter(sys.stdout))
+reporter = Reporter(file=Path(folder + ".progress"))
+make_finetune(Path(folder), "safe", section, Path(base), [Path(triples)], [], 1, reporter)
 """
 
 
@@ -87,25 +88,26 @@ def test_bad_data_stop_before_anything_is_written(
 def test_killed_training_ends_as_an_undisturbed_one(
     tuning: DpoSection, base: Path, triples_file: Path, tmp_path: Path
 ) -> None:
-    section = tuning.model_copy(update={"steps": 60})
+    section = tuning.model_copy(update={"steps": 150})
     whole = make_finetune(tmp_path / "whole", "safe", section, base, [triples_file], [], 1, Reporter())
     folder = tmp_path / "killed"
     command = [sys.executable, "-c", SCRIPT, str(folder), section.model_dump_json(), str(base), str(triples_file)]
     victim = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _wait_for(tmp_path, ".killed.*.part", victim)
-    time.sleep(1.0)  # past loading, most likely inside the steps
+    _wait_for(tmp_path / "killed.progress", victim)
+    time.sleep(0.3)  # the file appears as the first step begins
     assert victim.poll() is None
     os.kill(victim.pid, signal.SIGKILL)
     victim.wait()
     assert not folder.exists()
+    assert list(tmp_path.glob(".killed.*.part"))
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     assert weights(folder) == weights(whole)
     assert not list(tmp_path.glob(".killed*"))
 
 
-def _wait_for(folder: Path, pattern: str, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+def _wait_for(path: Path, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
-    while not list(folder.glob(pattern)):
+    while not path.exists():
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
