@@ -12,8 +12,10 @@ Every step rounds as mergekit's does, so the bits agree: see docs/merge.md.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -113,8 +115,17 @@ class CompiledBlend:
         # One compiled function per combination, so that none ever meets another and compiles again.
         key = (base.dtype, out.dtype, *((t.tuned.dtype, t.plane is None) for t in terms))
         if key not in self._forms:
+            _quote_library_path()
             self._forms[key] = torch.compile(_blended_blocks, dynamic=True, fullgraph=True)
         return self._forms[key]
+
+
+def _quote_library_path() -> None:
+    """Inductor quotes the folders of headers but not torch's library folder, and fails to link where that has a space."""
+    from torch.utils import cpp_extension
+
+    if Path(cpp_extension.TORCH_LIB_PATH).is_dir():  # a quoted one is none, so that it is quoted once
+        cpp_extension.TORCH_LIB_PATH = shlex.quote(cpp_extension.TORCH_LIB_PATH)
 
 
 def _blended_blocks(
