@@ -121,7 +121,7 @@ class CompiledBlend:
 
 
 def _quote_library_path() -> None:
-    """Inductor quotes the folders of headers but not torch's library folder, and fails to link where that has a space."""
+    """Inductor quotes header folders but not torch's library folder: linking fails where that has a space."""
     from torch.utils import cpp_extension
 
     if Path(cpp_extension.TORCH_LIB_PATH).is_dir():  # a quoted one is none, so that it is quoted once
