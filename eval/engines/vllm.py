@@ -52,7 +52,7 @@ class VllmEngine:
         return CHUNK
 
     def load(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Stream all weights in under their names in the checkpoint, and check that they changed what is computed.
+        """Stream all weights in under their names in the checkpoint.
 
         Raises CheckpointError where nothing was streamed.
         """
@@ -64,6 +64,7 @@ class VllmEngine:
                 yield name, tensor
 
         self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": noted()})
+        self._llm.apply_model(_repack_tied_head)
         self._llm.reset_prefix_cache()
         if not names:
             raise CheckpointError("no tensor was streamed", where=self._folder)
@@ -97,3 +98,14 @@ class VllmEngine:
         )
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
+
+
+def _repack_tied_head(model: Any) -> None:
+    """Make a tied output head anew from the embeddings just streamed.
+
+    vLLM's CPU build multiplies by a packed copy of the head. A reload packs anew every layer that has a tensor of its
+    own, and a tied head has none: it would go on with the weights that the engine was started with.
+    """
+    if getattr(model.config, "tie_word_embeddings", False) and hasattr(model, "lm_head"):
+        model.lm_head.weight = model.model.embed_tokens.weight
+        model.lm_head.quant_method.process_weights_after_loading(model.lm_head)

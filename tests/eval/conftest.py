@@ -22,7 +22,7 @@ SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", "<|user|>", "<|assistant|>", "<|syst
 
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a random 2-layer Llama of width 32 with tied embeddings and a context of 64 tokens."""
+    """Folder of a random 2-layer Llama of width 64 with tied embeddings and a context of 64 tokens."""
     import torch
     from tokenizers import Tokenizer, decoders
     from tokenizers.models import BPE
@@ -46,10 +46,10 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(vocabulary),
-            hidden_size=32,
-            intermediate_size=64,
+            hidden_size=64,
+            intermediate_size=128,
             num_hidden_layers=2,
-            num_attention_heads=4,
+            num_attention_heads=2,
             max_position_embeddings=64,
             tie_word_embeddings=True,
             bos_token_id=1,
