@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mergescope.environment import without_telemetry
+from mergescope.environment import share_cores, without_telemetry
 from mergescope.ground.errors import MergescopeError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ RESULTS = Path("results.duckdb")
 def main() -> None:
     """Run one command. A user's mistake is one line on stderr and exit code 2; a bug keeps its traceback."""
     without_telemetry()
+    share_cores()
     try:
         app(prog_name="mergescope")
     except MergescopeError as error:

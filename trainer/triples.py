@@ -67,15 +67,15 @@ def parse_triple(line: str, where: str) -> Triple:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise DataError(f"malformed JSON: {error}", where=where, value=line, cure=f"write {FORM}") from None
+        raise DataError(f"malformed JSON: {error}", where=where, cure=f"write {FORM}") from None
     if not isinstance(row, dict):
-        raise DataError("a triple is a JSON object", where=where, value=row, cure=f"write {FORM}")
+        raise DataError("a triple is a JSON object", where=where, cure=f"write {FORM}")
     idx = row.get("idx")
     if isinstance(idx, bool) or not isinstance(idx, int | str) or idx == "":
         _bad_field(where, "idx", row, "name the triple by a number or a text")
     texts = {name: _text(row, name, where) for name in TEXTS}
     if texts["chosen"] == texts["rejected"]:
-        raise DataError("chosen and rejected are equal", where=where, value=texts["chosen"], cure="drop the triple")
+        raise DataError("chosen and rejected are equal", where=where, cure="drop the triple")
     return Triple(
         idx=str(idx),
         **texts,
@@ -130,11 +130,13 @@ def _meta(row: dict[str, Any], where: str) -> dict[str, str]:
 
 
 def _bad_field(where: str, field: str, row: dict[str, Any], cure: str) -> NoReturn:
+    """Raise DataError for a field; the two answers are never shown, since a rejected one may be toxic."""
     value: Any = row
     for part in field.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     what = "missing field" if value is None else "not usable"
-    raise DataError(what, where=f"{where}: {field}", value=value, cure=cure)
+    shown = None if field in ("chosen", "rejected") else value
+    raise DataError(what, where=f"{where}: {field}", value=shown, cure=cure)
 
 
 def _normal(text: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mergescope import cli
-from mergescope.environment import TELEMETRY_OFF
+from mergescope.environment import TELEMETRY_OFF, share_cores
 
 
 def test_every_command_switches_telemetry_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -19,3 +19,12 @@ def test_every_command_switches_telemetry_off(monkeypatch: pytest.MonkeyPatch, t
     with pytest.raises(SystemExit):
         cli.main()
     assert {name: os.environ[name] for name in TELEMETRY_OFF} == TELEMETRY_OFF
+
+
+def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    share_cores()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    share_cores()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"

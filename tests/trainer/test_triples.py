@@ -84,3 +84,18 @@ def test_idx_may_not_stand_in_two_files(tmp_path: Path) -> None:
     check_distinct(triples)
     with pytest.raises(DataError, match="two files"):
         check_distinct([*triples, *triples])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"idx": 2, "rejected": "悪い答え"',
+        ["悪い答え"],
+        {**ROW, "idx": 2, "chosen": "悪い答え"},
+        {**ROW, "idx": 2, "rejected": ["悪い答え"]},
+    ],
+)
+def test_errors_never_show_an_answer(tmp_path: Path, row: object) -> None:
+    with pytest.raises(DataError) as caught:
+        load_triples(written(tmp_path, ROW, row))
+    assert "悪い答え" not in caught.value.line()
