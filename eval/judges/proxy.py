@@ -73,10 +73,10 @@ def _quality(text: str, question: Question) -> Iterator[AxisScore]:
     """What applies: accuracy and detail need a reference, relevance a prompt with a subject word."""
     prompt = question.messages[-1]["content"][:LONGEST]
     reference = None if question.reference is None else question.reference[:LONGEST]
-    yield AxisScore("fluency", fluency(text), reason="broken and repeated characters")
+    yield AxisScore("fluency", fluency(text), reason="from broken or repeated characters")
     if reference is not None:
-        yield AxisScore("accuracy", accuracy(text, reference), reason="chrF to the reference")
+        yield AxisScore("accuracy", accuracy(text, reference), reason="from chrF to the reference")
         if (covered := detail(text, reference)) is not None:
-            yield AxisScore("detail", covered, reason="facts of the reference")
+            yield AxisScore("detail", covered, reason="from facts of the reference that it holds")
     if (taken_up := relevance(text, prompt)) is not None:
-        yield AxisScore("relevance", taken_up, reason="subject words of the prompt")
+        yield AxisScore("relevance", taken_up, reason="from subject words of the prompt that it holds")
