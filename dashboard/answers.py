@@ -103,7 +103,8 @@ def answers(
         "(SELECT list([axis, reason] ORDER BY repeat DESC) "
         "FROM judgement JOIN score USING (judgement_id) WHERE judge_id = $judge AND reason IS NOT NULL "
         "AND judgement.prompt_id = judged.prompt_id AND judgement.kind = judged.kind "
-        "AND judgement.text_id = judged.text_id) "
+        "AND judgement.text_id = judged.text_id "
+        "AND judgement.reference_text_id IS NOT DISTINCT FROM judged.reference_text_id) "
         "FROM judged LEFT JOIN text USING (text_id) WHERE sample_ix = 0",
         {
             "study": study_id,

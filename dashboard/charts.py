@@ -245,6 +245,8 @@ def _labelled(points: Sequence[Spot], references: Sequence[Spot], picked: str) -
 
 def _merged_where_close(references: Sequence[Spot], spots: Sequence[Spot]) -> list[Spot]:
     """References with one label for those that lie on each other (within 3 % of the chart)."""
+    if not references:
+        return []
     wide = max(s.x.value for s in spots) - min(s.x.value for s in spots)
     high = max(s.y.value for s in spots) - min(s.y.value for s in spots)
     merged: list[Spot] = []

@@ -77,11 +77,13 @@ def card(value: Card, reveal: str) -> str:
     )
     box = f'<label class="ms-reveal"><input type="checkbox"> {escaped(reveal)}</label>' if value.blurred else ""
     marks = "".join(f'<span class="ms-mark">{escaped(mark)}</span>' for mark in value.marks)
+    blur = " ms-blurred" if value.blurred else ""  # reasons as well: a judge may quote the answer
     reasons = "".join(f"<p>{escaped(reason, 2000)}</p>" for reason in value.reasons)
     return (
         f'<article class="ms-card"><header><b>{escaped(value.title)}</b>{chip(value.verdict, value.tone)}</header>{box}'
-        f'<div class="ms-answer{" ms-blurred" if value.blurred else ""}">{body}</div>'
-        f"<footer>{marks}<span>{escaped(value.scores)}</span>{reasons}</footer></article>"
+        f'<div class="ms-answer{blur}">{body}</div>'
+        f"<footer>{marks}<span>{escaped(value.scores)}</span>"
+        f'<div class="ms-reasons{blur}">{reasons}</div></footer></article>'
     )
 
 

@@ -103,11 +103,11 @@ def _asked(item: Item, given: Given, judge_id: str, repeat: int) -> Asked:
 
 
 def unjudged(store: Path, ids: Sequence[str]) -> list[str]:
-    """Those of the judgement ids that the store lacks, in their order."""
+    """Those of the judgement ids that the store lacks, in their order; what was never received is asked again."""
     with open_store(store, read_only=True) as connection:
         rows = connection.execute(
             "SELECT judgement_id FROM judgement SEMI JOIN (SELECT unnest(?::VARCHAR[]) AS judgement_id) "
-            "USING (judgement_id)",
+            "USING (judgement_id) WHERE error_kind IS NULL OR error_kind NOT IN ('timeout', 'server')",
             [list(ids)],
         ).fetchall()
     known = {row[0] for row in rows}

@@ -96,7 +96,9 @@ def _ends(metric: Metric, own: Sums, value: float, drawn: Interval) -> tuple[flo
     low, high = float(drawn.low[0]), float(drawn.high[0])
     if high - low >= 1e-9:
         return low, high
-    groups = np.array([float(own.strata.size)])
+    # F1's three sums are one share of their union; the others are numerators, then denominators
+    parts = own.sums.sum(axis=0, keepdims=True) if metric.form == "f1" else own.sums[own.sums.shape[0] // 2 :]
+    groups = np.array([float((parts > 0).sum(axis=2).min())])
     reach = (metric.high - metric.low) * float(wilson(np.zeros(1), groups, groups - 1).high[0])
     span = metric.high - metric.low
     return max(value - reach, -span), min(value + reach, span)

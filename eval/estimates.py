@@ -15,7 +15,7 @@ from eval.rows import EstimateRow
 from eval.scores import Items, ScoreTable, load_scores
 from eval.statistics import Estimate
 from eval.store import open_store
-from eval.writer import Touched, write_rows
+from eval.writer import Touched, replace_rows
 from mergescope.ground.seeds import derive_seed
 
 Mask = NDArray[np.bool_]
@@ -31,8 +31,8 @@ def write_estimates(store: Path, study_id: str, seed: int = 0) -> int:
         tables = {judge: load_scores(connection, study_id, judge) for judge in judges}
     rows = [row for judge, table in tables.items() for row in estimate_rows(study_id, judge, table, seed)]
     with open_store(store, read_only=False) as connection:
-        connection.execute("DELETE FROM estimate WHERE study_id = ?", [study_id])
-        write_rows(connection, rows, [Touched(judge_id=judge) for judge in judges])
+        touched = [Touched(judge_id=judge) for judge in judges]
+        replace_rows(connection, study_id, [EstimateRow.TABLE], rows, touched)
     return len(rows)
 
 

@@ -91,6 +91,8 @@ class _Sweep:
         self._writer = StoreWriter(store)
         self._queued: set[str] = set()
         """Judgements that are made but perhaps not committed yet."""
+        self._failed: set[str] = set()
+        """Judgements that failed in this run: the next run asks them again, not the next checkpoint."""
         self._estimated = time.monotonic()
         self.wanted = wanted_answers(sets, sampling.samples)
         """Every answer that a checkpoint of the study gives."""
@@ -122,12 +124,14 @@ class _Sweep:
         """Have every judge score what it has not seen of one checkpoint's answers, then look at the estimates."""
         for judge in self._judges:
             asked = questions(self._sets, answers, judge_id_of(judge), judge.repeats)
-            new = [name for name in unjudged(self._store, list(asked)) if name not in self._queued]
+            new = [name for name in unjudged(self._store, list(asked)) if name not in self._queued | self._failed]
             for chunk in chunks(new, judge.chunk):
                 judgements = judge.score([asked[name].question for name in chunk])
                 for name, judgement in zip(chunk, judgements, strict=True):
                     self._writer.add(judgement_rows(asked[name], judgement), self._touched(job))
                     self._queued.add(name)
+                    if judgement.error_kind is not None:
+                        self._failed.add(name)
                     self._tally(judgement.error_kind)
                 self.count.judgements += len(chunk)
                 self._commit()

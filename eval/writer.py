@@ -10,14 +10,17 @@ from typing import Any
 
 import duckdb
 
-from eval.rows import EstimateRow, Row, StudyRow
+from eval.rows import EstimateRow, JudgementRow, Row, StudyRow
 from eval.store import open_store
 
 COMMIT_SECONDS = 1.0
 """Least time between two commits, so that readers find the file free."""
 _LINKS = ("study_checkpoint", "study_set", "study_judge", "study_sampling")
-_REPLACED = {EstimateRow.TABLE, StudyRow.TABLE}
-"""Tables whose rows are computed anew; all others hold content under its own id, which never changes."""
+_REPLACED = {EstimateRow.TABLE, StudyRow.TABLE, JudgementRow.TABLE}
+"""Tables whose rows may change: computed anew, or a judgement that failed and is had at last.
+
+All others hold content under its own id, which never changes.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +79,22 @@ def write_rows(connection: duckdb.DuckDBPyConnection, rows: Sequence[Row], touch
 
 def link_study(connection: duckdb.DuckDBPyConnection, study_id: str, rows: Sequence[Row]) -> None:
     """Write a study and its links in place of those that it had; what it no longer links to stays in the store."""
+    replace_rows(connection, study_id, _LINKS, rows, {Touched()})
+
+
+def replace_rows(
+    connection: duckdb.DuckDBPyConnection,
+    study_id: str,
+    tables: Sequence[str],
+    rows: Sequence[Row],
+    touched: Iterable[Touched],
+) -> None:
+    """The rows in place of all that the study has in `tables`, in one transaction: a kill leaves the old ones."""
     connection.begin()
     try:
-        for table in _LINKS:
+        for table in tables:
             connection.execute(f"DELETE FROM {table} WHERE study_id = ?", [study_id])
-        _write(connection, rows, {Touched()})
+        _write(connection, rows, set(touched) or {Touched()})
         connection.commit()
     except BaseException:
         connection.rollback()

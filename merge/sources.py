@@ -62,8 +62,8 @@ def local_folder(model: Path | str) -> Path:
 
     Raises CheckpointError where a folder is missing or the Hub has no such model.
     """
-    if isinstance(model, Path) or Path(model).exists():
-        folder = Path(model)
+    if isinstance(model, Path):
+        folder = model
         if not folder.is_dir():
             raise CheckpointError("no such checkpoint folder", where=folder, cure="train it or correct the path")
         return folder
@@ -151,6 +151,23 @@ def stored_dtype(folder: Path) -> str:
     return DTYPES[sizes.most_common(1)[0][0]]
 
 
+SAME = ("architectures", "model_type")
+SAME_IF_GIVEN = (
+    "hidden_act",
+    "head_dim",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "rms_norm_eps",
+    "layer_norm_eps",
+    "rope_theta",
+    "rope_scaling",
+    "rope_parameters",
+    "sliding_window",
+    "tie_word_embeddings",
+)
+"""What changes a model's function and stands in no tensor; older configs leave defaults out."""
+
+
 def check_models(models: Models, roles: tuple[Role, ...]) -> None:
     """Refuse models that do not fit together, naming the first tensor that differs and both shapes.
 
@@ -160,7 +177,7 @@ def check_models(models: Models, roles: tuple[Role, ...]) -> None:
     configs = {role: _config(models.folder(role)) for role in roles}
     for role in roles[1:]:
         folder = models.folder(role)
-        for key in ("architectures", "model_type"):
+        for key in (*SAME, *(key for key in SAME_IF_GIVEN if key in configs[role] and key in configs[roles[0]])):
             if configs[role].get(key) != configs[roles[0]].get(key):
                 raise CheckpointError(
                     f"{key} is {configs[role].get(key)}, but {configs[roles[0]].get(key)} in {base}",

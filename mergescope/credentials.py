@@ -18,7 +18,7 @@ KEY_LIKE = re.compile(
 )
 """Forms in which the common services write their keys."""
 
-SECRET_NAME = re.compile(r"(?i)(?:^|_)(?:api_?key|key|token|password|passwd|secret|authorization)$")
+SECRET_NAME = re.compile(r"(?i)(?:^|[_-])(?:api[_-]?key|key|token|password|passwd|secret|authorization|sig|signature)$")
 """Names whose value is a secret wherever it stands."""
 
 

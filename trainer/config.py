@@ -64,7 +64,7 @@ class DpoSection(BaseModel):
     max_length: int = Field(default=1024, ge=16)
     """Longest prompt and answer together, in tokens; longer triples stop the run."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    """Numbers to train in."""
+    """What a GPU computes in; weights and optimizer stay in float32, and so does all of it on a CPU."""
     gradient_checkpointing: bool = False
     """Less memory for about a third more time."""
 

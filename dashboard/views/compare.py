@@ -240,7 +240,7 @@ def _card(frame: Frame, item: ItemRow, handle: str, row: AnswerRow | None, first
         segments=segments,
         scores=" · ".join(_score(frame, row, axis) for axis in row.scores if axis not in row.reasons),
         reasons=tuple(_score(frame, row, axis) for axis in (*row.scores, *said) if axis in row.reasons),
-        blurred=harmful and row.judged.verdict != "refused" and bool(text),
+        blurred=harmful and bool(text),
         marks=(word("compare.cut"),) if row.judged.cut else (),
     )
     return markup.card(card, reveal)

@@ -84,10 +84,17 @@ def _axes(frame: Frame, measures: list[Measure]) -> tuple[Measure, Measure]:
     names = [measure.name for measure in measures]
     word = frame.words
     with st.container(key="axes", horizontal=True, gap="medium", vertical_alignment="center"):
-        x = _axis("x", word("axis.x"), names, X_DEFAULT if X_DEFAULT in names else names[0], frame)
-        y = _axis("y", word("axis.y"), names, Y_DEFAULT if Y_DEFAULT in names else names[-1], frame)
+        x = _axis("x", word("axis.x"), names, _first_of(names, X_DEFAULT, "benign_answer_rate", "usefulness"), frame)
+        y = _axis(
+            "y", word("axis.y"), names, _first_of([name for name in names if name != x] or names, Y_DEFAULT), frame
+        )
         st.html(markup.note(word("frontier.key")))
     return MEASURES[x], MEASURES[y]
+
+
+def _first_of(names: list[str], *wanted: str) -> str:
+    """The first of `wanted` that the study has; else its last metric."""
+    return next((name for name in wanted if name in names), names[-1])
 
 
 def _axis(name: str, label: str, names: list[str], default: str, frame: Frame) -> str:

@@ -41,6 +41,8 @@ class OpenAIScorer:
         self._rubric = rubric
         self._heard = False
         """Whether the server ever answered: before that a refused connection stops the run."""
+        self._answered = False
+        """Whether it ever gave a verdict: from then on a bad request is one question's fault."""
         self._journal = Journal(journal / f"{judge_id(self.setting)}.jsonl")
 
     @classmethod
@@ -142,7 +144,7 @@ class OpenAIScorer:
                     return refused
                 failure = "server"
             else:
-                self._heard = True
+                self._heard = self._answered = True
                 self._journal.append(_response(question.judgement_id, completion))
                 return None
         return failure
@@ -158,11 +160,14 @@ class OpenAIScorer:
 
     def _refused(self, error: openai.APIStatusError) -> ErrorKind | None:
         """None where another try may help; otherwise the kind, or a raise where every question would fail alike."""
+        known = self._answered
         self._heard = True
         if error.status_code in (408, 409, 429) or error.status_code >= 500:
             return None
         if any(word in f"{error.code} {error.body}" for word in ("content_filter", "content_policy")):
             return "filter"
+        if known and error.status_code in (400, 413, 422):  # this question alone: too long, or not to its liking
+            return "refused"
         if error.status_code in (401, 403):
             raise self._fatal("refuses the key", error, f"check {self._section.api_key_env}") from None
         if error.status_code == 404:
@@ -170,7 +175,9 @@ class OpenAIScorer:
         raise self._fatal("refuses the request", error, "check that it offers structured output") from None
 
     def _fatal(self, what: str, error: Exception, cure: str) -> MergescopeError:
-        detail = " ".join(str(error).replace(self._key, "…").split())[:200]
+        # never the server's own words: they may repeat the key, the prompt or the answer
+        status = getattr(error, "status_code", None)
+        detail = type(error).__name__ if status is None else f"HTTP {status}"
         return MergescopeError(f"the judge's server {what}: {detail}", where=self.setting["host"], cure=cure)  # type: ignore[arg-type]
 
     def _pause(self, attempt: int) -> float:
@@ -182,7 +189,7 @@ class OpenAIScorer:
         scores = None if response.text is None else self._rubric.read(question.kind, response.text)
         if response.finish_reason == "content_filter":
             error, scores = "filter", None
-        elif response.refusal is not None:
+        elif response.refusal:
             error, scores = "refused", None
         elif scores is None:
             error = "parse"

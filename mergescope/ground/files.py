@@ -82,6 +82,10 @@ def write_manifest(folder: Path, *, stage_hash: str, content: dict[str, Any]) ->
     `stage_hash` is the hash of everything that changes the stage's output; `content` is what readers want to
     know of it (seeds, versions, hashes of outputs).
     """
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
     write_json(folder / MANIFEST, {"stage_hash": stage_hash, **content})
 
 

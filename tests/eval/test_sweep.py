@@ -228,3 +228,20 @@ def test_dropped_points_leave_the_study_and_stay_in_the_store(tmp_path: Path, sm
     with open_store(store, read_only=True) as connection:
         assert connection.execute("SELECT DISTINCT checkpoint_id FROM estimate").fetchall() == [("c1_1",)]
         assert connection.execute("SELECT count(*) FROM answer").fetchall() == [(18,)]
+
+
+class RecoveredJudge(FailingJudge):
+    """The same judge once its server is up again."""
+
+    def score(self, batch: Sequence[Question]) -> list[Judgement]:
+        return ProxyScorer.score(self, batch)
+
+
+def test_what_a_judge_never_gave_is_asked_again_by_the_next_run(tmp_path: Path, small_set: PromptSet) -> None:
+    store = tmp_path / "results.duckdb"
+    first, _ = run(store, [small_set], jobs("0"), judges=[FailingJudge("en")])
+    second, _ = run(store, [small_set], jobs("0"), judges=[RecoveredJudge("en")])
+    third, _ = run(store, [small_set], jobs("0"), judges=[RecoveredJudge("en")])
+    assert first.errors["timeout"] > 0
+    assert (second.judgements, second.errors["timeout"]) == (first.errors["timeout"], 0)
+    assert third.judgements == 0
