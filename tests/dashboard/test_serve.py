@@ -20,6 +20,7 @@ from mergescope.ground.errors import MergescopeError
 def test_a_taken_port_is_passed_over() -> None:
     port = free_port()
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # another test's server may just have left it
         taken.bind((HOST, port))
         taken.listen()
         assert free_port() > port
