@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -68,13 +69,8 @@ class StoreWriter:
 
 def write_rows(connection: duckdb.DuckDBPyConnection, rows: Sequence[Row], touched: Iterable[Touched] = ()) -> None:
     """All rows and the raised revisions in one transaction; on any error nothing of it is kept."""
-    connection.begin()
-    try:
+    with _transaction(connection):
         _write(connection, rows, set(touched) or {Touched()})
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
 
 
 def link_study(connection: duckdb.DuckDBPyConnection, study_id: str, rows: Sequence[Row]) -> None:
@@ -90,11 +86,18 @@ def replace_rows(
     touched: Iterable[Touched],
 ) -> None:
     """The rows in place of all that the study has in `tables`, in one transaction: a kill leaves the old ones."""
-    connection.begin()
-    try:
+    with _transaction(connection):
         for table in tables:
             connection.execute(f"DELETE FROM {table} WHERE study_id = ?", [study_id])
         _write(connection, rows, set(touched) or {Touched()})
+
+
+@contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All of the block, or on any error, a kill included, nothing of it."""
+    connection.begin()
+    try:
+        yield
         connection.commit()
     except BaseException:
         connection.rollback()
