@@ -6,7 +6,7 @@ import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -14,6 +14,7 @@ from merge.converted import converted
 from merge.identity import weights_hash
 from merge.kernel import CompiledBlend, TermTensors, blend_eager, compiled_blend, factors_of
 from merge.masks import PLANES, Masks, Source, TensorRecord, Term, mask_setting, open_masks
+from merge.merger import MadeWith
 from merge.planes import mapped, plane_bytes
 from merge.points import MergePoint, Role
 from merge.sources import MappedCheckpoint, Models
@@ -57,6 +58,16 @@ class Blender:
         self.kernel: KernelKind = "eager" if compiled is None else "compiled"
         """Which form of the kernel runs; the bits are the same."""
         self._blend_into = compiled or blend_eager
+
+    @property
+    def made(self) -> MadeWith:
+        """What the last bits of its weights depend on."""
+        masks = self.masks
+        return MadeWith("blend", masks.inputs, masks.threads, masks.kernel_level, self.out_dtype)
+
+    def draw(self) -> dict[str, Any]:
+        """The hash of all masks, and the scale k of every tensor and model."""
+        return masks_digest(self.masks)
 
     @property
     def names(self) -> list[str]:
@@ -127,6 +138,12 @@ class Blender:
                 value=point.label,
                 cure="make masks for its mode, densities and seed",
             )
+
+
+def masks_digest(masks: Masks) -> dict[str, Any]:
+    """Of drawn masks: the hash of all masks, and the scale k of every tensor and model."""
+    scales = {record.name: {term.role: term.scale for term in record.terms} for record in masks.tensors}
+    return {"planes_sha256": masks.planes_sha256, "scales": scales}
 
 
 def _numel(record: TensorRecord) -> int:

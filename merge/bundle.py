@@ -20,7 +20,7 @@ from mergescope.ground.files import MANIFEST, fresh_folder
 from mergescope.ground.ids import full_hash
 
 if TYPE_CHECKING:
-    from merge.blend import Blender
+    from merge.merger import Merger
 
 FORMAT = 1
 """Version of the bundle's layout."""
@@ -35,29 +35,22 @@ class BundleInputs:
     """What a bundle is made from."""
 
     models: Models
-    masks: Path
-    """Folder from `merge.masks.masks_for` that fits the point."""
+    merger: Merger
+    """From `merge.merger.open_merger` for the point."""
     names: Mapping[Role, str] = field(default_factory=dict)
     """Hub ids (`owner/name@commit`) of the models that have one; the others are called inputs/<role>."""
-    out_dtype: str | None = None
-    """torch's name of the output's dtype; None for the one that the merge's base is stored in."""
 
 
 def bundle_files(point: MergePoint, inputs: BundleInputs, evidence: dict[str, Any]) -> dict[str, str]:
-    """The bundle's files by name; blends the merge once, to hash its tensors.
+    """The bundle's files by name; makes the merge once, to hash its tensors.
 
-    evidence: plain JSON on the choice (rule, metrics, who, when), kept as it is. Raises MergescopeError as
-    `Blender` does.
+    evidence: plain JSON on the choice (rule, metrics, who, when), kept as it is.
     """
-    from merge.blend import Blender
-
-    models = inputs.models
-    blender = Blender(models.base, models.safe, models.useful, inputs.masks, out_dtype=inputs.out_dtype)
-    config = exported_config(point, inputs, blender.out_dtype)
-    manifest = _manifest(point, inputs, blender, evidence)
+    config = exported_config(point, inputs)
+    manifest = _manifest(point, inputs, evidence)
     return {
         CONFIG: config,
-        SCRIPT: _script(point, inputs, blender, manifest),
+        SCRIPT: _script(point, inputs, manifest),
         MANIFEST: json.dumps(manifest, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
         README: _readme(point, manifest, config),
     }
@@ -86,11 +79,11 @@ def bundle_zip(point: MergePoint, inputs: BundleInputs, evidence: dict[str, Any]
     return buffer.getvalue()
 
 
-def exported_config(point: MergePoint, inputs: BundleInputs, out_dtype: str) -> str:
+def exported_config(point: MergePoint, inputs: BundleInputs) -> str:
     """The text of mergekit.yaml."""
     names = model_names(inputs)
-    template = exported_template(point, inputs.models)
-    return to_yaml(mergekit_config(point, names["base"], names["safe"], names["useful"], out_dtype, template))
+    template, dtype = exported_template(point, inputs.models), inputs.merger.made.out_dtype
+    return to_yaml(mergekit_config(point, names["base"], names["safe"], names["useful"], dtype, template))
 
 
 def exported_template(point: MergePoint, models: Models) -> str | None:
@@ -107,28 +100,28 @@ def model_names(inputs: BundleInputs) -> dict[Role, str]:
     return {role: inputs.names.get(role, name) for role, name in INPUTS.items()}
 
 
-def _manifest(point: MergePoint, inputs: BundleInputs, blender: Blender, evidence: dict[str, Any]) -> dict[str, Any]:
+def _manifest(point: MergePoint, inputs: BundleInputs, evidence: dict[str, Any]) -> dict[str, Any]:
     ids = input_ids(point, inputs.models)
-    masks = blender.masks
+    made = inputs.merger.made
     return {
         "format": FORMAT,
-        "merge_id": merge_id(point, ids, threads=masks.threads, level=masks.kernel_level, out_dtype=blender.out_dtype),
+        "merge_id": merge_id(point, ids, threads=made.threads, level=made.kernel_level, out_dtype=made.out_dtype),
         "point_id": point.point_id,
         "point": {
             key: value if isinstance(value, (str, bool, int)) else str(value) for key, value in asdict(point).items()
         },
         "inputs": {
             role: {"name": model_names(inputs)[role], "checkpoint_id": ids[role], "weights_sha256": digest}
-            for role, digest in masks.inputs.items()
+            for role, digest in made.inputs.items()
         },
         "seed": point.mask_seed,
-        "threads": masks.threads,
+        "threads": made.threads,
         "device": "cpu",
-        "kernel_level": masks.kernel_level,
-        "out_dtype": blender.out_dtype,
+        "kernel_level": made.kernel_level,
+        "out_dtype": made.out_dtype,
         "versions": {**versions(), "python": platform.python_version()},
-        "masks": masks_digest(inputs.masks),
-        "tensors": tensor_hashes(blender, point),
+        "masks": inputs.merger.draw(),
+        "tensors": tensor_hashes(inputs.merger, point),
         "evidence": evidence,
     }
 
@@ -138,16 +131,7 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
-def masks_digest(masks: Path) -> dict[str, Any]:
-    """Of a folder of masks: the hash of all masks, and the scale k of every tensor and model."""
-    from merge.masks import open_masks
-
-    opened = open_masks(masks)
-    scales = {record.name: {term.role: term.scale for term in record.terms} for record in opened.tensors}
-    return {"planes_sha256": opened.planes_sha256, "scales": scales}
-
-
-def tensor_hashes(blender: Blender, point: MergePoint) -> dict[str, dict[str, Any]]:
+def tensor_hashes(merger: Merger, point: MergePoint) -> dict[str, dict[str, Any]]:
     """By output tensor: dtype, shape, and sha256 of its little-endian bytes."""
     from merge.tensor_bytes import tensor_sha256
 
@@ -157,7 +141,7 @@ def tensor_hashes(blender: Blender, point: MergePoint) -> dict[str, dict[str, An
             "shape": list(tensor.shape),
             "sha256": tensor_sha256(tensor),
         }
-        for name, tensor in blender.blend(point)
+        for name, tensor in merger.blend(point)
     }
 
 
@@ -166,7 +150,7 @@ def weights_digest(tensors: dict[str, dict[str, Any]]) -> str:
     return full_hash(tensors)
 
 
-def _script(point: MergePoint, inputs: BundleInputs, blender: Blender, manifest: dict[str, Any]) -> str:
+def _script(point: MergePoint, inputs: BundleInputs, manifest: dict[str, Any]) -> str:
     local = [role for role in (point.base_role, *point.term_roles) if role not in inputs.names]
     links = "".join(
         f"#   ln -s /where/it/lies inputs/{role}    # weights sha256 {manifest['inputs'][role]['weights_sha256']}\n"
@@ -185,8 +169,8 @@ def _script(point: MergePoint, inputs: BundleInputs, blender: Blender, manifest:
 {links}# Another number of threads or another ATEN_CPU_CAPABILITY changes the last bit of some weights.
 set -eu
 cd "$(dirname "$0")"
-{checks}export ATEN_CPU_CAPABILITY={blender.masks.kernel_level}
-exec {" ".join(command(point, blender.masks.threads))}
+{checks}export ATEN_CPU_CAPABILITY={inputs.merger.made.kernel_level}
+exec {" ".join(command(point, inputs.merger.made.threads))}
 """
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from merge.blend import Blender
+from merge.merger import Merger
 from merge.points import MergePoint
 from merge.sources import INDEX, WEIGHTS, Models
 from mergescope.ground.errors import MergescopeError
@@ -31,17 +31,17 @@ TOKENIZER_FILES = (
 """Copied from model-safe, which carries the chat template that both fine-tunes learnt."""
 
 
-def materialize(point: MergePoint, blender: Blender, models: Models, out: Path) -> None:
+def materialize(point: MergePoint, merger: Merger, models: Models, out: Path) -> None:
     """Write the checkpoint of `point` to the folder `out`, whole or not at all.
 
     Weights come from the blend; tokenizer and chat template from model-safe; config and generation config from
     the merge's base. Raises MergescopeError where the disk has too little room.
     """
-    _check_room(blender, out)
+    _check_room(merger, out)
     donor = models.folder(point.base_role)
     with fresh_folder(out) as part:
-        _write_shards(blender.blend(point), part, SHARD_BYTES)
-        _write_config(donor, part, blender.out_dtype)
+        _write_shards(merger.blend(point), part, SHARD_BYTES)
+        _write_config(donor, part, merger.made.out_dtype)
         for name in TOKENIZER_FILES:
             if (models.safe / name).is_file():
                 shutil.copyfile(models.safe / name, part / name)
@@ -49,8 +49,8 @@ def materialize(point: MergePoint, blender: Blender, models: Models, out: Path) 
             shutil.copyfile(donor / "generation_config.json", part / "generation_config.json")
 
 
-def _check_room(blender: Blender, out: Path) -> None:
-    needed = blender.output_bytes
+def _check_room(merger: Merger, out: Path) -> None:
+    needed = merger.output_bytes
     place = next(folder for folder in out.resolve().parents if folder.exists())
     free = shutil.disk_usage(place).free
     if needed * 1.01 + (1 << 20) > free:

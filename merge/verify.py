@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from merge.bundle import PACKAGES, masks_digest
+from merge.bundle import PACKAGES
 from merge.identity import kernel_level, weights_hash
-from merge.masks import make_masks
+from merge.masks import make_masks, open_masks
 from merge.mergekit_yaml import CONFIG, INPUTS, to_yaml
 from merge.points import MergePoint, Role
 from merge.sources import MappedCheckpoint, Models, check_models, stored_tensors
@@ -145,13 +145,15 @@ def _differences(manifest: dict[str, Any]) -> list[str]:
 
 def _masks_cause(manifest: dict[str, Any], models: Models) -> str:
     """Draw the masks again, and say what differs in them or their scales."""
+    from merge.blend import masks_digest
+
     point = _point(manifest["point"])
     inputs = {role: entry["weights_sha256"] for role, entry in manifest["inputs"].items()}
     with tempfile.TemporaryDirectory() as room:
         folder = Path(room) / "masks"
         level, threads = manifest["kernel_level"], manifest["threads"]
         make_masks(folder, point, models, inputs=inputs, threads=threads, level=level)
-        now = masks_digest(folder)
+        now = masks_digest(open_masks(folder))
     if now["planes_sha256"] != manifest["masks"]["planes_sha256"]:
         return "other masks: the seed, a density, or mergekit's or torch's version differs"
     steps = _ulps(now["scales"], manifest["masks"]["scales"])

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from eval.store import open_store
-from merge.blend import Blender
 from merge.bundle import BundleInputs, write_bundle
-from merge.masks import masks_for
 from merge.materialize import materialize
+from merge.merger import open_merger
 from merge.verify import verify as rebuild_and_compare
 from mergescope.effects import recipe_hash
 from mergescope.environment import offline
@@ -41,14 +40,14 @@ def export_point(
         offline()
     models = models_of(study)
     with locked(study.folder):
-        masks = masks_for(study.folder, point, models, threads=study.recipe.merge.threads, reporter=Reporter())
-    blender = Blender(models.base, models.safe, models.useful, masks)
-    evidence = evidence_of(study, store, merge_job(point, models, blender).checkpoint_id)
+        threads = study.recipe.merge.threads
+        merger = open_merger(study.folder, point, models, threads=threads, reporter=Reporter())
+    evidence = evidence_of(study, store, merge_job(point, models, merger).checkpoint_id)
     with removed_on_failure(out):
-        inputs = BundleInputs(models, masks, names=hub_names(study, models))
+        inputs = BundleInputs(models, merger, names=hub_names(study, models))
         manifest = write_bundle(out, point, inputs, evidence)
         if write_weights:
-            materialize(point, blender, models, out / CHECKPOINT)
+            materialize(point, merger, models, out / CHECKPOINT)
     yield f"{out}: bundle of {manifest['merge_id']}, {len(manifest['tensors'])} tensors"
     if not evidence["metrics"]:
         yield "this point was not evaluated: the bundle holds no metrics (add its ratio to the recipe and run it)"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
 from merge.config import MergeSection
-from merge.masks import masks_for
+from merge.merger import Merger, open_merger
 from merge.points import MergePoint, Role, grid
 from merge.sources import Models, local_folder
 from mergescope.ground.errors import MergescopeError
@@ -35,17 +34,20 @@ def hub_names(study: Study, models: Models) -> dict[Role, str]:
     return names
 
 
-def masks_of(study: Study, models: Models, reporter: Reporter) -> Iterator[tuple[int, Path]]:
-    """Each mask seed and the folder of its masks, drawn now where they are missing."""
-    for point in grid(study.recipe.merge):
-        if point.ratio == study.recipe.merge.ratio_list()[0]:
-            threads = study.recipe.merge.threads
-            yield point.mask_seed, masks_for(study.folder, point, models, threads=threads, reporter=reporter)
+def mergers_of(study: Study, models: Models, reporter: Reporter) -> Iterator[tuple[int, Merger]]:
+    """Each mask seed and what merges its points; masks are drawn now where they are missing."""
+    section = study.recipe.merge
+    for point in grid(section):
+        if point.ratio == section.ratio_list()[0]:
+            yield (
+                point.mask_seed,
+                open_merger(study.folder, point, models, threads=section.threads, reporter=reporter),
+            )
 
 
 def draw_masks(study: Study, reporter: Reporter) -> None:
     """The masks of every mask seed of the recipe."""
-    for _ in masks_of(study, models_of(study), reporter):
+    for _ in mergers_of(study, models_of(study), reporter):
         pass
 
 

@@ -15,17 +15,17 @@ from eval.judge import open_judge
 from eval.records import CheckpointJob
 from eval.rows import StudyRow
 from eval.sweep import run_eval
-from merge.blend import Blender
 from merge.bundle import exported_template
 from merge.identity import chat_template, checkpoint_id, input_ids, merge_id, weights_hash
 from merge.mergekit_yaml import INPUTS, mergekit_config
+from merge.merger import Merger
 from merge.points import MergePoint, Role, grid
 from merge.sources import MappedCheckpoint, Models, stored_tensors
 from mergescope.effects import recipe_hash
 from mergescope.ground.ids import canonical_json, content_id
 from mergescope.ground.progress import Reporter
 from mergescope.inputs import JOURNAL, prompt_sets
-from mergescope.merges import masks_of, models_of
+from mergescope.merges import mergers_of, models_of
 from mergescope.study import Study
 
 if TYPE_CHECKING:
@@ -93,17 +93,17 @@ def references(models: Models) -> Iterator[CheckpointJob]:
 def merges(study: Study, models: Models, reporter: Reporter) -> Iterator[CheckpointJob]:
     """The points of the recipe's grid, mask seed after mask seed, ratios rising."""
     points = grid(study.recipe.merge)
-    for seed, masks in masks_of(study, models, reporter):
-        blender = Blender(models.base, models.safe, models.useful, masks)
+    for seed, merger in mergers_of(study, models, reporter):
         for point in points:
             if point.mask_seed == seed:
-                yield merge_job(point, models, blender)
+                yield merge_job(point, models, merger)
 
 
-def merge_job(point: MergePoint, models: Models, blender: Blender) -> CheckpointJob:
+def merge_job(point: MergePoint, models: Models, merger: Merger) -> CheckpointJob:
     """One merge as a checkpoint; its weights are blended when they are asked for."""
     inputs = input_ids(point, models)
-    threads, level, dtype = blender.masks.threads, blender.masks.kernel_level, blender.out_dtype
+    made = merger.made
+    threads, level, dtype = made.threads, made.kernel_level, made.out_dtype
     template = exported_template(point, models)
     config = mergekit_config(point, INPUTS["base"], INPUTS["safe"], INPUTS["useful"], dtype, template)
     return CheckpointJob(
@@ -113,14 +113,15 @@ def merge_job(point: MergePoint, models: Models, blender: Blender) -> Checkpoint
         point=point,
         recipe={
             "inputs": inputs,
-            "weights": blender.masks.inputs,
+            "way": made.way,
+            "weights": dict(made.inputs),
             "threads": threads,
             "kernel_level": level,
             "out_dtype": dtype,
             "versions": {name: importlib.metadata.version(name) for name in ("mergekit", "torch", "transformers")},
             "mergekit": json.loads(canonical_json(config)),  # decimals become texts that keep their digits
         },
-        weights=functools.partial(blender.blend, point),
+        weights=functools.partial(merger.blend, point),
     )
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from merge.bundle import BundleInputs, write_bundle
-from merge.masks import masks_for
 from merge.mergekit_yaml import INPUTS, mergekit_config, to_yaml
+from merge.merger import open_merger
 from merge.points import MergePoint, Mode
 from merge.sources import Models
 from merge.stock import stock_merge
@@ -151,7 +151,7 @@ def demo_world(worlds: Callable[..., World]) -> World:
 
 @pytest.fixture
 def inputs(shared_masks: Path, demo_world: World) -> BundleInputs:
-    return BundleInputs(demo_world.models, masks_for(shared_masks, DEMO_POINT, demo_world.models, threads=1))
+    return BundleInputs(demo_world.models, open_merger(shared_masks, DEMO_POINT, demo_world.models, threads=1))
 
 
 @pytest.fixture

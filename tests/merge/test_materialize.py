@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from merge.blend import Blender
 from merge.bundle import BundleInputs
 from merge.materialize import _write_shards, materialize
 from merge.sources import MappedCheckpoint
@@ -27,7 +26,7 @@ def test_materialized_checkpoint_loads_and_has_the_manifest_s_bytes(
     models = replace(demo_world.models, safe=tmp_path / "safe")
     shutil.copytree(demo_world.models.safe, models.safe)
     (models.safe / "chat_template.jinja").write_text("{{ messages }}")
-    materialize(DEMO_POINT, Blender(models.base, models.safe, models.useful, inputs.masks), models, tmp_path / "out")
+    materialize(DEMO_POINT, inputs.merger, models, tmp_path / "out")
     wanted = json.loads((bundle / "manifest.json").read_text())["tensors"]
     assert {n: tensor_sha256(t) for n, t in load_file(tmp_path / "out" / "model.safetensors").items()} == {
         name: entry["sha256"] for name, entry in wanted.items()
@@ -37,9 +36,8 @@ def test_materialized_checkpoint_loads_and_has_the_manifest_s_bytes(
     assert str(model.dtype) == "torch.float32"
 
 
-def test_shards_hold_the_same_tensors(demo_world: World, inputs: BundleInputs, tmp_path: Path) -> None:
-    models = demo_world.models
-    tensors = dict(Blender(models.base, models.safe, models.useful, inputs.masks).blend(DEMO_POINT))
+def test_shards_hold_the_same_tensors(inputs: BundleInputs, tmp_path: Path) -> None:
+    tensors = dict(inputs.merger.blend(DEMO_POINT))
     _write_shards(tensors.items(), tmp_path, limit=200_000)
     assert len(list(tmp_path.glob("model-*-of-*.safetensors"))) > 2
     written = MappedCheckpoint(tmp_path)
@@ -50,10 +48,8 @@ def test_shards_hold_the_same_tensors(demo_world: World, inputs: BundleInputs, t
 def test_a_full_disk_leaves_nothing(
     demo_world: World, inputs: BundleInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    models = demo_world.models
-    blender = Blender(models.base, models.safe, models.useful, inputs.masks)
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(MergescopeError, match="are free"):
-        materialize(DEMO_POINT, blender, models, tmp_path / "out")
+        materialize(DEMO_POINT, inputs.merger, demo_world.models, tmp_path / "out")
     assert not list(tmp_path.iterdir())
