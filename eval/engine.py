@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from eval.config import EngineSection, SamplingSection
 from eval.identity import Message, sampling_id
+from merge.identity import TOKENIZER_FILES, chat_template, text_side
 from mergescope.ground.errors import CheckpointError
 from mergescope.ground.ids import text_hash
 
@@ -82,18 +83,22 @@ class Engine(Protocol):
         """Free the device; the engine is of no use afterwards."""
 
 
-def sampling_of(section: SamplingSection, engine: EngineSection, template: str | None, seed: int) -> Sampling:
-    """The recipe's sampling for an engine and a chat template (its text). `seed` is the study's.
+def sampling_of(section: SamplingSection, engine: EngineSection, folder: Path, seed: int) -> Sampling:
+    """The recipe's sampling for an engine that is opened on `folder`. `seed` is the study's.
 
-    A greedy answer does not depend on the seed, so that neither does its identity.
+    Whichever weights the engine holds, its configuration, tokenizer and chat template are those of `folder`. A
+    greedy answer does not depend on the seed, so that neither does its identity. Raises CheckpointError where the
+    folder has no tokenizer or no chat template.
     """
     greedy = section.temperature == 0
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise CheckpointError("holds no tokenizer", where=folder, cure="copy the tokenizer of its base there")
+    template = chat_template(folder)
     if template is None:
-        raise CheckpointError(
-            "the models have no chat template", cure="give the tokenizer one, as the base's card says"
-        )
+        raise CheckpointError("no chat template", where=folder, cure="add chat_template.jinja, as the base's card says")
     setting: dict[str, object] = {
         "template": text_hash(template),
+        "text_side": text_side(folder),
         "temperature": section.temperature,
         "max_tokens": section.max_tokens,
         "engine": engine.kind,
@@ -104,21 +109,24 @@ def sampling_of(section: SamplingSection, engine: EngineSection, template: str |
     return Sampling(float(section.temperature), section.max_tokens, section.samples, seed, _plain(setting))
 
 
-def open_engine(section: EngineSection, folder: Path) -> Engine:
+def open_engine(section: EngineSection, folder: Path, *, may_run_code: bool = False) -> Engine:
     """The recipe's engine on the model whose configuration, tokenizer and chat template lie in `folder`.
 
-    Its first weights are whatever `folder` holds; `load` before asking. Raises MergescopeError where the extra is
+    Its first weights are whatever `folder` holds; `load` before asking. may_run_code: whether code in `folder` may
+    run (`merge.trust_remote_code`). Raises MergescopeError where the extra is
     not installed, CheckpointError where the folder cannot be read.
     """
     match section.kind:
         case "transformers":
             from eval.engines.hf import TransformersEngine
 
-            return TransformersEngine(folder, section.dtype, section.device, section.batch_size)
+            return TransformersEngine(
+                folder, section.dtype, section.device, section.batch_size, may_run_code=may_run_code
+            )
         case "vllm":
             from eval.engines.vllm import VllmEngine
 
-            return VllmEngine(folder, section.dtype, section.max_model_len)
+            return VllmEngine(folder, section.dtype, section.max_model_len, may_run_code=may_run_code)
 
 
 def _plain(setting: Mapping[str, object]) -> dict[str, object]:

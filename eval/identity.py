@@ -27,7 +27,7 @@ def prompt_id(messages: Sequence[Message]) -> str:
 
 def sampling_id(setting: Mapping[str, object]) -> str:
     """Id of all that changes a text besides weights and prompt."""
-    return content_id("g1", dict(setting))
+    return content_id("g2", dict(setting))
 
 
 def answer_id(checkpoint: str, prompt: str, sampling: str, sample_ix: int) -> str:

@@ -170,7 +170,7 @@ def _script(point: MergePoint, inputs: BundleInputs, manifest: dict[str, Any]) -
 set -eu
 cd "$(dirname "$0")"
 {checks}export ATEN_CPU_CAPABILITY={inputs.merger.made.kernel_level}
-exec {" ".join(command(point, inputs.merger.made.threads))}
+exec {" ".join(command(point, inputs.merger.made.threads, trust_remote_code=inputs.models.trust_remote_code))}
 """
 
 

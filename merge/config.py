@@ -70,6 +70,8 @@ class MergeSection(BaseModel):
     """Factor on the merged task vector."""
     mask_seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = (1,)
     """Seeds of DARE's random masks; each makes its own curve."""
+    trust_remote_code: bool = False
+    """Whether code that comes with the models (auto_map in config.json) may run, here and in the exported command."""
     threads: int = Field(default=1, ge=1, le=1024)
     """mergekit's --num-threads; part of the merge's identity, since the scales k depend on it in the last bit."""
 

@@ -7,6 +7,7 @@ would, and keeps what is random or depends on the order of a sum, instead of a m
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from mergekit.merge_methods.task_adapter import ExecuteMergeMethodTask
 from mergekit.options import MergeOptions
 from mergekit.plan import MergePlanner
 
-from merge.masks import INDEX, PLANES, REFUSED
+from merge.masks import FULL, INDEX, PLANES, REFUSED
 from merge.planes import pack
 
 METHOD = "mergescope_dare_masks"
@@ -140,7 +141,13 @@ class DiscardingWriterTask(TensorWriterTask):  # type: ignore[misc]  # mergekit 
 
 def draw(job: dict[str, Any], out: Path) -> dict[str, Any]:
     """Run mergekit's own plan with `MaskMethod` in the method's place; returns the index of what was drawn."""
-    options = MergeOptions(random_seed=job["seed"], num_threads=job["threads"], device="cpu", quiet=True)
+    options = MergeOptions(
+        random_seed=job["seed"],
+        num_threads=job["threads"],
+        device="cpu",
+        quiet=True,
+        trust_remote_code=job["trust_remote_code"],
+    )
     options.apply_global_options()
     transformers.trainer_utils.set_seed(options.random_seed)
     with (out / PLANES).open("wb") as planes:
@@ -166,7 +173,7 @@ def _planned(config_text: str, options: MergeOptions) -> list[Task]:
     config.merge_method = METHOD
     architecture = get_architecture_info(config, options)
     LoaderCache().setup(options=options)
-    planner = MergePlanner(config, architecture, options, config.base_model.config())
+    planner = MergePlanner(config, architecture, options, config.base_model.config(options.trust_remote_code))
     *saves, finalize = planner.plan_to_disk(out_path="unused")
     writer = DiscardingWriterTask(**saves[0].writer_task.model_dump())
     saves = [save.model_copy(update={"writer_task": writer}) for save in saves]
@@ -209,21 +216,25 @@ def _converts(load: LoadTensor) -> bool:
     try:
         return load.execute() is not None
     except RuntimeError:
-        architecture = load.model.config().architectures[0]
+        architecture = load.model.config(LoaderCache().trust_remote_code).architectures[0]
         raise RefusedError(
             f"mergekit cannot merge {architecture}: it wants a tensor {load.tensor}", str(load.model)
         ) from None
 
 
 def main(job_file: str, out: str) -> int:
-    """Exit code 0, or REFUSED with the refusal as a JSON line."""
+    """Exit code 0, REFUSED with the refusal as a JSON line, or FULL."""
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     try:
         index = draw(job, Path(out))
+        (Path(out) / INDEX).write_text(json.dumps(index, allow_nan=False), encoding="utf-8")
     except RefusedError as refusal:
         print(json.dumps({"refused": refusal.what, "model": refusal.model}), flush=True)
         return REFUSED
-    (Path(out) / INDEX).write_text(json.dumps(index, allow_nan=False), encoding="utf-8")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return FULL
     return 0
 
 

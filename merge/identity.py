@@ -5,16 +5,30 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from merge.points import MergePoint, Role
-from merge.sources import Models, weight_files
+from merge.sources import Models, json_object, weight_files
+from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import write_json
 from mergescope.ground.ids import content_id, file_hash, full_hash, text_hash
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt", "added_tokens.json")
+"""Files of a tokenizer that hold no paths: their bytes count."""
+SETTINGS = {
+    "config.json": ("_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache"),
+    "generation_config.json": ("transformers_version", "_from_model_config"),
+    "tokenizer_config.json": ("name_or_path", "tokenizer_file", "vocab_file", "special_tokens_map_file", "is_local"),
+    "special_tokens_map.json": (),
+}
+"""JSON files that change what a checkpoint says, and their keys that do not: where it came from, who wrote it, and
+the dtype, which the engine's own setting overrides."""
+HASHERS = 8
+"""Most files hashed at once; sha256 runs outside Python's lock."""
 
 
 def mergekit_version() -> str:
@@ -38,24 +52,50 @@ def weights_hash(folder: Path, cache: Path | None = None) -> str:
     A file is read once: its hash is remembered in `cache` (None: the user's cache folder) by device, inode, size
     and time of change.
     """
-    book = _Book(cache or default_cache())
-    hashes = [book.hash_of(file) for file in weight_files(folder)]
-    book.save()
-    return full_hash(hashes)
+    return weights_hashes([folder], cache)[0]
+
+
+def weights_hashes(folders: Sequence[Path], cache: Path | None = None) -> list[str]:
+    """`weights_hash` of several checkpoints, their files hashed side by side."""
+    files = [weight_files(folder) for folder in folders]
+    known = file_hashes([file for of_one in files for file in of_one], cache)
+    return [full_hash([known[file] for file in of_one]) for of_one in files]
 
 
 def checkpoint_id(folder: Path, cache: Path | None = None) -> str:
-    """The id of a checkpoint folder: its weights, tokenizer and chat template."""
-    tokenizer = {name: file_hash(folder / name) for name in TOKENIZER_FILES if (folder / name).is_file()}
+    """The id of a checkpoint folder: its weights and everything in it that changes what it answers."""
+    return content_id("c2", {"weights": weights_hash(folder, cache), "text_side": text_side(folder, cache)})
+
+
+def text_side(folder: Path, cache: Path | None = None) -> str:
+    """sha256 over what of a checkpoint folder changes its answers and is no weight.
+
+    Configuration, generation settings (which tokens end an answer), tokenizer, chat template, and code of its own.
+    Raises CheckpointError where one of the JSON files holds no object.
+    """
+    code = sorted(file.name for file in folder.glob("*.py"))
+    whole = [folder / name for name in (*TOKENIZER_FILES, *code) if (folder / name).is_file()]
+    known = file_hashes(whole, cache)
+    settings = {name: _setting(folder / name, ignored) for name, ignored in SETTINGS.items()}
     template = chat_template(folder)
-    return content_id(
-        "c1",
+    return full_hash(
         {
-            "weights": weights_hash(folder, cache),
-            "tokenizer": tokenizer,
+            "files": {file.name: known[file] for file in whole},
+            "settings": settings,
             "chat_template": None if template is None else text_hash(template),
-        },
+        }
     )
+
+
+def _setting(path: Path, ignored: tuple[str, ...]) -> str | None:
+    """Hash of a JSON file without the keys that change nothing; None where there is no such file."""
+    if not path.is_file():
+        return None
+    kept = {key: value for key, value in json_object(path).items() if key not in ignored}
+    if isinstance(kept.get("chat_template"), str):
+        del kept["chat_template"]  # counted by itself, and overridden by chat_template.jinja
+    # not through canonical_json: tokens that Unicode holds equal are different tokens, and configs may hold Infinity
+    return text_hash(json.dumps(kept, sort_keys=True))
 
 
 def chat_template(folder: Path) -> str | None:
@@ -63,7 +103,7 @@ def chat_template(folder: Path) -> str | None:
     if (folder / "chat_template.jinja").is_file():
         return (folder / "chat_template.jinja").read_text(encoding="utf-8")
     path = folder / "tokenizer_config.json"
-    template = json.loads(path.read_text(encoding="utf-8")).get("chat_template") if path.is_file() else None
+    template = json_object(path).get("chat_template") if path.is_file() else None
     return template if isinstance(template, str) else None
 
 
@@ -73,22 +113,28 @@ def input_ids(point: MergePoint, models: Models, cache: Path | None = None) -> d
 
 
 def merge_id(
-    point: MergePoint, inputs: dict[Role, str], *, threads: int, level: str, out_dtype: str, version: str | None = None
+    point: MergePoint,
+    inputs: dict[Role, str],
+    *,
+    threads: int,
+    level: str,
+    out_dtype: str,
+    versions: Mapping[str, str] | None = None,
 ) -> str:
     """The checkpoint id of a merge, known before its weights are: setting, inputs and what its last bits depend on.
 
-    inputs: `input_ids`. threads: mergekit's --num-threads. level: `kernel_level`. version: mergekit's, None for
-    the installed one.
+    inputs: `input_ids`. threads: mergekit's --num-threads. level: `kernel_level`. versions: of mergekit and torch,
+    None for the installed ones.
     """
     return content_id(
-        "c1",
+        "c2",
         {
             "merge": asdict(point),
             "inputs": inputs,
             "threads": threads,
             "kernel_level": level,
             "out_dtype": out_dtype,
-            "mergekit": version or mergekit_version(),
+            **(versions or {"mergekit": mergekit_version(), "torch": importlib.metadata.version("torch")}),
         },
     )
 
@@ -99,31 +145,37 @@ def default_cache() -> Path:
     return (Path(root) if root else Path.home() / ".cache") / "mergescope" / "weight-hashes.json"
 
 
+def file_hashes(files: Sequence[Path], cache: Path | None = None) -> dict[Path, str]:
+    """sha256 of each file's bytes, side by side; remembered in `cache` as `weights_hash` tells."""
+    book = _Book(cache or default_cache())
+    keys = {file: _key(file) for file in files}
+    missing = {key: file for file, key in keys.items() if key not in book.known}
+    if missing:
+        with ThreadPoolExecutor(min(HASHERS, len(missing))) as pool:
+            book.add(dict(zip(missing, pool.map(file_hash, missing.values()), strict=True)))
+    return {file: book.known[key] for file, key in keys.items()}
+
+
+def _key(file: Path) -> str:
+    stat = file.stat()
+    return f"{stat.st_dev}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
+
+
 class _Book:
     """Hashes of files by (device, inode, size, time of change)."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: dict[str, str] = {}
-        self._new = False
+        self.known: dict[str, str] = {}
         try:
             found: Any = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return  # a missing or damaged cache only costs time
-        self._known = found if isinstance(found, dict) else {}
+        self.known = found if isinstance(found, dict) else {}
 
-    def hash_of(self, file: Path) -> str:
-        stat = file.stat()
-        key = f"{stat.st_dev}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
-        if key not in self._known:
-            self._known[key] = file_hash(file)
-            self._new = True
-        return self._known[key]
-
-    def save(self) -> None:
-        if not self._new:
-            return
+    def add(self, hashes: dict[str, str]) -> None:
+        self.known |= hashes
         try:
-            write_json(self._path, self._known)
-        except OSError:
+            write_json(self._path, self.known)
+        except (OSError, MergescopeError):
             return  # a read-only home is no reason to stop: the next run hashes again

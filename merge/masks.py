@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import json
 import os
@@ -12,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from merge.identity import kernel_level, mergekit_version, weights_hash
+from merge.identity import kernel_level, mergekit_version, weights_hashes
 from merge.mergekit_yaml import INPUTS, mergekit_config, to_yaml
 from merge.points import MergePoint, Role
-from merge.sources import Models, check_models
+from merge.sources import Models, check_models, stored_tensors
 from mergescope.ground.errors import CheckpointError
 from mergescope.ground.files import fresh_folder, is_done, read_json, read_manifest, write_manifest
 from mergescope.ground.ids import file_hash, full_hash
@@ -29,6 +30,8 @@ ROLES: dict[str, Role] = {name: role for role, name in INPUTS.items()}
 """Roles by the names that models have in the config which masks are drawn from."""
 REFUSED = 3
 """Exit code of `merge.draw` for an input that no merge can use."""
+FULL = 4
+"""Exit code of `merge.draw` where the disk is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ def masks_for(
     roles = (point.base_role, *point.term_roles)
     check_models(models, roles)
     level = kernel_level()
-    inputs = {role: weights_hash(models.folder(role)) for role in roles}
+    inputs = dict(zip(roles, weights_hashes([models.folder(role) for role in roles]), strict=True))
     stage = full_hash(_stage(point, inputs, threads, level))
     folder = study_folder / "masks" / stage[:16]
     if not is_done(folder, stage):
@@ -135,14 +138,23 @@ def make_masks(
     inputs: weight hashes by role. threads: mergekit's --num-threads. level: see `merge.identity.kernel_level`.
     """
     config = to_yaml(mergekit_config(point, INPUTS["base"], INPUTS["safe"], INPUTS["useful"], "float32"))
-    with fresh_folder(folder) as part:
+    with fresh_folder(folder, _needed_bytes(point, models)) as part:
         with tempfile.TemporaryDirectory() as room:
             link_inputs(Path(room), models, tuple(inputs))
             job = {"config": config, "seed": point.mask_seed, "threads": threads}
+            job["trust_remote_code"] = models.trust_remote_code
             _run_draw(job, Path(room), part, models, level, reporter or Reporter())
         stage = _stage(point, inputs, threads, level)
         content = {**_plain(stage), "planes_sha256": file_hash(part / PLANES), "index_sha256": file_hash(part / INDEX)}
         write_manifest(part, stage_hash=full_hash(stage), content=content)
+
+
+def _needed_bytes(point: MergePoint, models: Models) -> int:
+    """Bytes of the masks: a bit for each parameter and each model of which something is dropped."""
+    from merge.planes import plane_bytes
+
+    drawn = sum(point.density(role) < 1 for role in point.term_roles)
+    return drawn * sum(plane_bytes(tensor.numel) for tensor in stored_tensors(models.folder(point.base_role)).values())
 
 
 def open_masks(folder: Path) -> Masks:
@@ -222,6 +234,8 @@ def _run_draw(job: dict[str, Any], room: Path, out: Path, models: Models, level:
         if refused is not None and code == REFUSED:
             role = ROLES.get(refused["model"])
             raise CheckpointError(refused["refused"], where=None if role is None else models.folder(role))
+        if code == FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if code != 0:
             errors.seek(0)
             raise RuntimeError(f"drawing the masks failed with exit code {code}:\n{errors.read()[-4000:]}")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from merge.merger import Merger
 from merge.points import MergePoint
 from merge.sources import INDEX, WEIGHTS, Models
-from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import fresh_folder
 
 SHARD_BYTES = 5_000_000_000
@@ -37,10 +39,9 @@ def materialize(point: MergePoint, merger: Merger, models: Models, out: Path) ->
     Weights come from the blend; tokenizer and chat template from model-safe; config and generation config from
     the merge's base. Raises MergescopeError where the disk has too little room.
     """
-    _check_room(merger, out)
     donor = models.folder(point.base_role)
-    with fresh_folder(out) as part:
-        _write_shards(merger.blend(point), part, SHARD_BYTES)
+    with fresh_folder(out, merger.output_bytes) as part:
+        write_shards(merger.blend(point), part)
         _write_config(donor, part, merger.made.out_dtype)
         for name in TOKENIZER_FILES:
             if (models.safe / name).is_file():
@@ -49,19 +50,11 @@ def materialize(point: MergePoint, merger: Merger, models: Models, out: Path) ->
             shutil.copyfile(donor / "generation_config.json", part / "generation_config.json")
 
 
-def _check_room(merger: Merger, out: Path) -> None:
-    needed = merger.output_bytes
-    place = next(folder for folder in out.resolve().parents if folder.exists())
-    free = shutil.disk_usage(place).free
-    if needed * 1.01 + (1 << 20) > free:
-        raise MergescopeError(
-            f"the checkpoint takes {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free",
-            where=out,
-            cure="free some room or write elsewhere",
-        )
+def write_shards(tensors: Iterable[tuple[str, torch.Tensor]], folder: Path, limit: int = SHARD_BYTES) -> None:
+    """Write tensors to safetensors files of at most `limit` bytes each, with an index where there are several.
 
-
-def _write_shards(tensors: Iterable[tuple[str, torch.Tensor]], folder: Path, limit: int) -> None:
+    Equal tensors in equal order give equal files. Raises OSError where the disk is full.
+    """
     shards: list[list[str]] = []
     waiting: dict[str, torch.Tensor] = {}
     total = size = 0
@@ -85,7 +78,13 @@ def _write_shards(tensors: Iterable[tuple[str, torch.Tensor]], folder: Path, lim
 
 
 def _flush(waiting: dict[str, torch.Tensor], folder: Path, number: int) -> list[str]:
-    save_file(waiting, folder / _shard(number), metadata={"format": "pt"})
+    try:
+        save_file(waiting, folder / _shard(number), metadata={"format": "pt"})
+    except SafetensorError as error:
+        # safetensors tells a full disk in its own exception, as Rust words it
+        if f"os error {errno.ENOSPC}" not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
     names = list(waiting)
     waiting.clear()
     return names

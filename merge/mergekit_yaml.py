@@ -57,7 +57,7 @@ def to_yaml(config: dict[str, Any]) -> str:
     return yaml.dump(config, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
-def command(point: MergePoint, threads: int) -> list[str]:
+def command(point: MergePoint, threads: int, *, trust_remote_code: bool = False) -> list[str]:
     """The stock command that makes the merge, run beside the config: the seed stands only here, for mergekit
     ignores one in the config, and the scales k depend on the number of threads in their last bit."""
     return [
@@ -70,6 +70,7 @@ def command(point: MergePoint, threads: int) -> list[str]:
         str(threads),
         "--device",
         "cpu",
+        *(["--trust-remote-code"] if trust_remote_code else []),
     ]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from merge.headers import DTYPES, StoredTensor, read_header
 from merge.points import Role
 from mergescope.ground.errors import CheckpointError
 
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-DTYPES = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
-"""safetensors' names of the dtypes that merge, and torch's."""
-ITEM_BYTES = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,35 +29,19 @@ class Models:
     """model-safe."""
     useful: Path
     """model-useful."""
+    trust_remote_code: bool = False
+    """Whether code that lies beside their weights may run: `merge.trust_remote_code` of the recipe."""
 
     def folder(self, role: Role) -> Path:
         """The folder of one role."""
         return {"base": self.base, "safe": self.safe, "useful": self.useful}[role]
 
 
-@dataclass(frozen=True, slots=True)
-class StoredTensor:
-    """One tensor as its file's header describes it."""
-
-    dtype: str
-    """safetensors' name, such as BF16."""
-    shape: tuple[int, ...]
-    file: Path
-    """The shard that holds it."""
-
-    @property
-    def numel(self) -> int:
-        """Number of elements; 1 for a scalar."""
-        count = 1
-        for size in self.shape:
-            count *= size
-        return count
-
-
-def local_folder(model: Path | str) -> Path:
+def local_folder(model: Path | str, *, may_run_code: bool = False) -> Path:
     """A folder as it is, or the local snapshot of a Hub id (`owner/name` or `owner/name@revision`), fetched once.
 
-    Raises CheckpointError where a folder is missing or the Hub has no such model.
+    may_run_code: whether code beside the weights is fetched too. Raises CheckpointError where a folder is missing or
+    the Hub has no such model.
     """
     if isinstance(model, Path):
         folder = model
@@ -72,7 +53,7 @@ def local_folder(model: Path | str) -> Path:
 
     name, _, revision = model.partition("@")
     try:
-        patterns = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+        patterns = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", *(["*.py"] if may_run_code else [])]
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
         raise CheckpointError(
@@ -83,13 +64,21 @@ def local_folder(model: Path | str) -> Path:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a checkpoint, in name order; pickles are refused by name."""
+    """The safetensors files of a checkpoint, in name order; pickles are refused by name.
+
+    Raises CheckpointError where there are none, or where it is unclear which ones count.
+    """
     if not folder.is_dir():
         raise CheckpointError("no such checkpoint folder", where=folder, cure="train it or correct the path")
-    if (folder / WEIGHTS).is_file():
-        return [folder / WEIGHTS]
-    if (folder / INDEX).is_file():
-        return _sharded(folder)
+    single, index = folder / WEIGHTS, folder / INDEX
+    if index.is_file():
+        files = [folder / name for name in sorted(set(_weight_map(index).values()))]
+        if single.is_file() and files != [single]:
+            # mergekit reads the index where there is one, transformers the single file
+            raise CheckpointError(f"holds {WEIGHTS} and an index of other files", where=folder, cure="remove one")
+        return files
+    if single.is_file():
+        return [single]
     if pickles := sorted(p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth"}):
         raise CheckpointError(
             "only pickled weights, which can run code when loaded, so they are never opened",
@@ -100,44 +89,41 @@ def weight_files(folder: Path) -> list[Path]:
     raise CheckpointError(f"holds no {WEIGHTS}", where=folder)
 
 
-def _sharded(folder: Path) -> list[Path]:
-    names = sorted(set(_json(folder / INDEX)["weight_map"].values()))
-    for name in names:
-        if Path(name).name != name or not (folder / name).is_file():
-            raise CheckpointError("the index names a shard that is not there", where=folder / INDEX, value=name)
-    return [folder / name for name in names]
+def _weight_map(index: Path) -> dict[str, str]:
+    """By tensor, the shard that an index promises it in; every shard is there, in the index's own folder."""
+    places = json_object(index).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise CheckpointError("no weight_map in the index", where=index)
+    for name in places.values():
+        if not isinstance(name, str) or Path(name).name != name or not (index.parent / name).is_file():
+            raise CheckpointError("the index names a shard that is not there", where=index, value=name)
+    return places
 
 
 def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
     """Every tensor of a checkpoint by name, from the headers alone.
 
-    Raises CheckpointError for a file that is truncated or is not safetensors.
+    Raises CheckpointError for a file that is truncated or is not safetensors, and where shards and index disagree.
     """
     found: dict[str, StoredTensor] = {}
     for file in weight_files(folder):
-        for name, entry in _header(file).items():
-            found[name] = StoredTensor(entry["dtype"], tuple(entry["shape"]), file)
+        for name, tensor in read_header(file).items():
+            if name in found:
+                raise CheckpointError(f"tensor {name} is in {found[name].file.name} as well", where=file)
+            found[name] = tensor
+    if (folder / INDEX).is_file():
+        _check_index(folder / INDEX, found)
     return found
 
 
-def _header(file: Path) -> dict[str, Any]:
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        start = stream.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
-        if 8 + length > size:
-            raise CheckpointError("truncated, or no safetensors file", where=file, value=f"{size} bytes")
-        try:
-            header = json.loads(stream.read(length))
-        except ValueError:
-            raise CheckpointError("the header is not readable: no safetensors file", where=file) from None
-    header.pop("__metadata__", None)
-    end = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    if end != size:
-        raise CheckpointError(
-            f"truncated: its header speaks of {end} bytes", where=file, value=f"{size} bytes", cure="copy it again"
-        )
-    return dict(header)
+def _check_index(index: Path, found: dict[str, StoredTensor]) -> None:
+    places = _weight_map(index)
+    for name in sorted(set(places) | set(found)):
+        if name not in found:
+            raise CheckpointError(f"tensor {name} is in the index and in no shard", where=index, cure="copy it again")
+        if places.get(name) != found[name].file.name:
+            what = f"tensor {name} is in {found[name].file.name}, the index says {places.get(name, 'nothing of it')}"
+            raise CheckpointError(what, where=index, cure="copy it again")
 
 
 def stored_dtype(folder: Path) -> str:
@@ -145,7 +131,7 @@ def stored_dtype(folder: Path) -> str:
     sizes: Counter[str] = Counter()
     for tensor in stored_tensors(folder).values():
         if tensor.dtype in DTYPES:
-            sizes[tensor.dtype] += tensor.numel * ITEM_BYTES[tensor.dtype]
+            sizes[tensor.dtype] += tensor.nbytes
     if not sizes:
         raise CheckpointError("holds no floating-point tensors", where=folder)
     return DTYPES[sizes.most_common(1)[0][0]]
@@ -174,7 +160,7 @@ def check_models(models: Models, roles: tuple[Role, ...]) -> None:
     `roles`: the base of the merge first, then its terms.
     """
     base = models.folder(roles[0])
-    configs = {role: _config(models.folder(role)) for role in roles}
+    configs = {role: checked_config(models.folder(role), may_run_code=models.trust_remote_code) for role in roles}
     for role in roles[1:]:
         folder = models.folder(role)
         for key in (*SAME, *(key for key in SAME_IF_GIVEN if key in configs[role] and key in configs[roles[0]])):
@@ -187,13 +173,25 @@ def check_models(models: Models, roles: tuple[Role, ...]) -> None:
         _check_tensors(base, folder, tied=bool(configs[roles[0]].get("tie_word_embeddings")))
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def checked_config(folder: Path, *, may_run_code: bool = False) -> dict[str, Any]:
+    """A checkpoint's config.json, where it describes weights that can be merged.
+
+    Raises CheckpointError where there is none, where it wants to run code and may not, and where it is quantised.
+    """
     weight_files(folder)
-    if not (folder / "config.json").is_file():
+    path = folder / "config.json"
+    if not path.is_file():
         raise CheckpointError("holds no config.json", where=folder)
-    config: dict[str, Any] = _json(folder / "config.json")
-    if "auto_map" in config:
-        raise CheckpointError("wants to run code of its own (auto_map)", where=folder / "config.json")
+    config = json_object(path)
+    if "auto_map" in config and not may_run_code:
+        raise CheckpointError(
+            "wants to run code of its own (auto_map)",
+            where=path,
+            cure="read that code, and set `merge.trust_remote_code: true` in the recipe if you trust it",
+        )
+    if quantised := config.get("quantization_config"):
+        method = quantised.get("quant_method", "?") if isinstance(quantised, dict) else "?"
+        raise CheckpointError(f"its weights are quantised ({method})", where=path, cure="merge the unquantised model")
     return config
 
 
@@ -206,6 +204,8 @@ def _check_tensors(base: Path, tuned: Path, *, tied: bool) -> None:
         raise CheckpointError(
             f"tensor {odd[0]} is in {here} only", where=there, cure="merge fine-tunes of one base only"
         )
+    for stored in (*ours.items(), *theirs.items()):
+        _check_stored(*stored)
     for name in sorted(set(ours) & set(theirs)):
         if ours[name].shape != theirs[name].shape:
             raise CheckpointError(
@@ -213,16 +213,30 @@ def _check_tensors(base: Path, tuned: Path, *, tied: bool) -> None:
                 where=tuned,
                 cure="was the vocabulary resized? Tune again from the same base without resizing",
             )
-        for stored in (ours[name], theirs[name]):
-            if stored.dtype not in DTYPES and stored.dtype.startswith("F8"):
-                raise CheckpointError(f"tensor {name} is quantised ({stored.dtype})", where=stored.file)
 
 
-def _json(path: Path) -> Any:
+def _check_stored(name: str, tensor: StoredTensor) -> None:
+    """Refuse weights that are no floating-point numbers, and empty ones; counters and buffers may be integers."""
+    if tensor.numel == 0:
+        cure = "gather the weights before saving (DeepSpeed ZeRO-3 leaves them empty else)"
+        raise CheckpointError(f"tensor {name} is empty (shape {list(tensor.shape)})", where=tensor.file, cure=cure)
+    if tensor.dtype not in DTYPES and (name.endswith("weight") or tensor.dtype[:2] in ("F8", "F6", "F4")):
+        raise CheckpointError(
+            f"tensor {name} is quantised, or no weight ({tensor.dtype})",
+            where=tensor.file,
+            cure="merge the unquantised model",
+        )
+
+
+def json_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a checkpoint's file; raises CheckpointError where it is none."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"malformed JSON: {error}", where=path) from None
+    if not isinstance(found, dict):
+        raise CheckpointError("a list or a single value where a JSON object belongs", where=path)
+    return found
 
 
 class MappedCheckpoint:

@@ -23,6 +23,7 @@ def stock_merge(
     link_inputs(room, models, roles)
     (room / CONFIG).write_text(config_text, encoding="utf-8")
     options = ["--random-seed", str(seed), "--num-threads", str(threads), "--device", "cpu", "--quiet"]
+    options += ["--trust-remote-code"] if models.trust_remote_code else []
     done = subprocess.run(
         [sys.executable, "-m", "mergekit.scripts.run_yaml", CONFIG, OUTPUT, *options],
         cwd=room,

@@ -84,8 +84,23 @@ def train(study: StudyFile, store: Store = RESULTS) -> None:
 
 
 @app.command()
+def adapt(
+    base: Annotated[str, typer.Argument(help="The adapter's base: folder or Hub id.")],
+    adapter: Annotated[str, typer.Argument(help="Folder or Hub id of a peft adapter (LoRA).")],
+    out: Annotated[Path, typer.Argument(help="Folder to write; must not exist.")],
+    sha256: Annotated[
+        str | None, typer.Option(help="What the weights must hash to; exit code 1 if they do not.")
+    ] = None,
+) -> None:
+    """Merge an adapter into its base once, as a study does whose recipe names base+adapter."""
+    from mergescope.adapting import adapt_into
+
+    raise typer.Exit(adapt_into(base, adapter, out, sha256))
+
+
+@app.command()
 def merge(study: StudyFile, store: Store = RESULTS) -> None:
-    """Draw the masks of the study's merges."""
+    """Merge the adapters and draw the masks of the study's merges."""
     _do(study, store, "merge")
 
 

@@ -22,6 +22,7 @@ NO_EFFECT = frozenset(
         "train.useful.triples",
         "train.safe.gradient_checkpointing",  # computes the same numbers twice
         "train.useful.gradient_checkpointing",
+        "merge.trust_remote_code",  # whether code may run; the code itself counts, by its hash
         "eval.sets.path",
         "eval.engine.device",  # how fast
         "eval.engine.batch_size",

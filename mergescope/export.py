@@ -38,8 +38,8 @@ def export_point(
     point = point_at(study.recipe.merge, ratio, mask_seed)
     if study.is_local:
         offline()
-    models = models_of(study)
     with locked(study.folder):
+        models = models_of(study, Reporter())
         threads = study.recipe.merge.threads
         merger = open_merger(study.folder, point, models, threads=threads, reporter=Reporter())
     evidence = evidence_of(study, store, merge_job(point, models, merger).checkpoint_id)

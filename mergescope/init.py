@@ -83,7 +83,9 @@ def recipe_text(file: Path, answers: Answers) -> str:
 
 
 def _model(given: str, file: Path) -> str:
-    """A Hub id stays as it is; a folder is made relative to the recipe."""
+    """A Hub id stays as it is; a folder is made relative to the recipe; so are both parts of base+adapter."""
+    if "+" in given and not Path(given).exists():
+        return "+".join(_model(part, file) for part in given.split("+"))
     return _relative(given, file) if names_folder(given) or Path(given).is_dir() else given
 
 

@@ -5,33 +5,90 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
+from typing import Literal
 
+from merge.adapters import AdapterInput, Pair, adapted
 from merge.config import MergeSection
+from merge.identity import weights_hash
 from merge.merger import Merger, open_merger
 from merge.points import MergePoint, Role, grid
 from merge.sources import Models, local_folder
-from mergescope.ground.errors import MergescopeError
+from mergescope.ground.errors import CheckpointError, MergescopeError
+from mergescope.ground.files import read_manifest
 from mergescope.ground.ids import decimal6
 from mergescope.ground.progress import Reporter
 from mergescope.study import Study
 
 ROLES: tuple[Role, ...] = ("base", "safe", "useful")
+TUNED: tuple[Literal["safe", "useful"], ...] = ("safe", "useful")
+INPUTS = "inputs"
+"""Folder in the study's of the models that were merged from base and adapter."""
 
 
-def models_of(study: Study) -> Models:
-    """The three models as folders; Hub ids are fetched once. Raises CheckpointError where one is missing."""
-    return Models(*(local_folder(study.model(role)) for role in ROLES))
+def models_of(study: Study, reporter: Reporter) -> Models:
+    """The three models as folders: Hub ids are fetched once, and pairs of base and adapter merged once.
+
+    Raises CheckpointError where one is missing, or where a pair cannot be merged.
+    """
+    trusted = study.recipe.merge.trust_remote_code
+    base = local_folder(study.model("base"), may_run_code=trusted)
+    tuned = {role: _tuned_folder(study, role, base, reporter) for role in TUNED}
+    return Models(base, tuned["safe"], tuned["useful"], trust_remote_code=trusted)
+
+
+def _tuned_folder(study: Study, role: Literal["safe", "useful"], base: Path, reporter: Reporter) -> Path:
+    named = study.model(role)
+    if not isinstance(named, Pair):
+        return local_folder(named, may_run_code=study.recipe.merge.trust_remote_code)
+    own = local_folder(named.base)
+    if weights_hash(own) != weights_hash(base):
+        raise CheckpointError(
+            f"its base {own} holds other weights than models.base, {base}",
+            where=f"{study.file}: models.{role}",
+            cure="name the same base in both places",
+        )
+    return adapted(study.folder / INPUTS, own, local_folder(named.adapter), reporter)
+
+
+def make_inputs(study: Study, reporter: Reporter) -> None:
+    """Merge the study's adapters into their base, where that is not done yet."""
+    models_of(study, reporter)
 
 
 def hub_names(study: Study, models: Models) -> dict[Role, str]:
-    """`owner/name@commit` of the models that come from the Hub."""
-    names: dict[Role, str] = {}
-    for role in ROLES:
-        named, folder = study.model(role), models.folder(role)
-        if isinstance(named, str):
-            commit = folder.name if folder.parent.name == "snapshots" else None
-            names[role] = f"{named.partition('@')[0]}@{commit}" if commit else named
-    return names
+    """`owner/name@commit` of the models that come from the Hub; pairs of base and adapter have no such name."""
+    named = {role: study.model(role) for role in ROLES}
+    return {role: _with_commit(name, models.folder(role)) for role, name in named.items() if isinstance(name, str)}
+
+
+def adapters_of(study: Study, models: Models) -> dict[Role, AdapterInput]:
+    """How each model that was made of base + adapter is made again, from its folder's manifest."""
+    return {role: _adapter_input(study, role, models.folder(role)) for role in study.adapted_roles}
+
+
+def _adapter_input(study: Study, role: Literal["safe", "useful"], folder: Path) -> AdapterInput:
+    pair, manifest = study.model(role), read_manifest(folder)
+    if not isinstance(pair, Pair) or manifest is None:
+        raise ValueError(f"{role} was not made of base and adapter")
+    return AdapterInput(
+        base=_portable(pair.base, "base"),
+        adapter=_portable(pair.adapter, f"{role}-adapter"),
+        base_weights_sha256=manifest["base_weights_sha256"],
+        files=manifest["adapter"],
+        dtype=manifest["dtype"],
+        versions=manifest["versions"],
+        weights_sha256=manifest["weights_sha256"],
+    )
+
+
+def _portable(named: Path | str, name: str) -> str:
+    """What a bundle calls a model: no path of this machine."""
+    return _with_commit(named, local_folder(named)) if isinstance(named, str) else f"./inputs/{name}"
+
+
+def _with_commit(name: str, folder: Path) -> str:
+    return f"{name.partition('@')[0]}@{folder.name}" if folder.parent.name == "snapshots" else name
 
 
 def mergers_of(study: Study, models: Models, reporter: Reporter) -> Iterator[tuple[int, Merger]]:
@@ -47,7 +104,7 @@ def mergers_of(study: Study, models: Models, reporter: Reporter) -> Iterator[tup
 
 def draw_masks(study: Study, reporter: Reporter) -> None:
     """The masks of every mask seed of the recipe."""
-    for _ in mergers_of(study, models_of(study), reporter):
+    for _ in mergers_of(study, models_of(study, reporter), reporter):
         pass
 
 

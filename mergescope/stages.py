@@ -16,7 +16,7 @@ from mergescope.ground.files import MANIFEST
 from mergescope.ground.progress import Reporter
 from mergescope.inputs import check_engine_and_judges, check_inputs, check_store, held_out_prompts
 from mergescope.lock import locked
-from mergescope.study import Recipe, Study
+from mergescope.study import Study
 from trainer.config import TrainSection
 
 Command = Literal["train", "merge", "eval"]
@@ -51,14 +51,16 @@ class Stage:
         return self.folder is not None and any(study.folder.glob(f"{self.folder}/**/{MANIFEST}"))
 
 
-def stages_of(recipe: Recipe) -> list[Stage]:
-    """The stages that a recipe asks for, in order."""
+def stages_of(study: Study) -> list[Stage]:
+    """The stages that a study's recipe asks for, in order."""
+    recipe = study.recipe
     training = recipe.train != "skip"
     wanted = {
         "world": recipe.world is not None,
         "base": isinstance(recipe.train, TrainSection) and recipe.train.pretrain is not None,
         "safe": training,
         "useful": training,
+        "inputs": bool(study.adapted_roles),
     }
     return [stage for stage in STAGES if wanted.get(stage.name, True)]
 
@@ -70,7 +72,7 @@ def do(study: Study, store: Path, commands: Sequence[str]) -> None:
     """
     if study.is_local:
         offline()
-    stages = stages_of(study.recipe)
+    stages = stages_of(study)
     todo = [stage for stage in stages if stage.command in commands]
     _require_earlier(study, [stage for stage in stages if stage.command not in commands], todo)
     check_store(store)
@@ -169,6 +171,12 @@ def _training(study: Study) -> TrainSection:
     return study.recipe.train
 
 
+def _inputs(work: Work) -> None:
+    from mergescope.merges import make_inputs
+
+    make_inputs(work.study, work.reporter)
+
+
 def _masks(work: Work) -> None:
     from mergescope.merges import draw_masks
 
@@ -186,6 +194,7 @@ STAGES = (
     Stage("base", "train", "base", _base),
     Stage("safe", "train", "model-safe", _finetune("safe")),
     Stage("useful", "train", "model-useful", _finetune("useful")),
+    Stage("inputs", "merge", "inputs", _inputs),
     Stage("masks", "merge", "masks", _masks),
     Stage("sweep", "eval", None, _sweep),
 )

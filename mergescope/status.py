@@ -38,7 +38,7 @@ def show(study: Study, store: Path) -> None:
 def status(study: Study, store: Path) -> Iterator[str]:
     """The study's state, line by line; raises StoreError for a results file that is not ours."""
     yield f"study {study.recipe.study} ({study.file})"
-    for stage in stages_of(study.recipe):
+    for stage in stages_of(study):
         if stage.folder is not None:
             yield f"  {stage.name:8} {'made' if stage.is_made(study) else 'missing'}"
     yield f"  running  {_running(study)}"

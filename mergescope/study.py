@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, overload
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from eval.config import EvalSection
+from merge.adapters import Pair
 from merge.config import MergeSection
 from mergescope.complaints import complaint
 from mergescope.credentials import refuse_credentials
@@ -25,9 +26,9 @@ class ModelsSection(BaseModel):
     base: str | None = None
     """The common ancestor; None where `train.pretrain` makes it."""
     safe: str | None = None
-    """model-safe; None where `train.safe` makes it."""
+    """model-safe, or `base+adapter` (each part a folder or an id); None where `train.safe` makes it."""
     useful: str | None = None
-    """model-useful; None where `train.useful` makes it."""
+    """model-useful, or `base+adapter`; None where `train.useful` makes it."""
 
 
 class Recipe(BaseModel):
@@ -78,18 +79,52 @@ class Study:
         """A path of the recipe, which is relative to the recipe's folder."""
         return self.file.parent / Path(path).expanduser()
 
-    def model(self, role: Literal["base", "safe", "useful"]) -> Path | str:
-        """Folder or Hub id of one of the three models, made by a stage or named by the recipe."""
+    @overload
+    def model(self, role: Literal["base"]) -> Path | str: ...
+    @overload
+    def model(self, role: Literal["base", "safe", "useful"]) -> Path | str | Pair: ...
+    def model(self, role: Literal["base", "safe", "useful"]) -> Path | str | Pair:
+        """Folder, Hub id, or base + adapter of one of the three models, made by a stage or named by the recipe.
+
+        Raises RecipeError where a pair is not well formed, or stands where the base belongs.
+        """
         named: str | None = getattr(self.recipe.models, role)
         if named is None:
             return self.folder / ("base" if role == "base" else f"model-{role}")
-        local = self.resolve(named)
-        return local if local.exists() or names_folder(named) else named
+        if "+" not in named or self.resolve(named).exists():
+            return self._named(named)
+        if role == "base":
+            cure = "adapters are for models.safe and models.useful"
+            raise RecipeError("must be one model", where=f"{self.file}: models.base", value=named, cure=cure)
+        base, adapter = self._parts(named)
+        if not base or not adapter:
+            cure = "write base+adapter, each a folder or a Hub id"
+            raise RecipeError("not understood", where=f"{self.file}: models.{role}", value=named, cure=cure)
+        return Pair(self._named(base), self._named(adapter))
+
+    def _parts(self, named: str) -> tuple[str, str]:
+        """`base+adapter` taken apart: at the plus that leaves an existing folder before it, else at the first."""
+        places = [i for i, letter in enumerate(named) if letter == "+"]
+        place = next((i for i in places if i and self.resolve(named[:i]).is_dir()), places[0])
+        return named[:place], named[place + 1 :]
+
+    def _named(self, name: str) -> Path | str:
+        local = self.resolve(name)
+        return local if local.exists() or names_folder(name) else name
+
+    @property
+    def adapted_roles(self) -> tuple[Literal["safe", "useful"], ...]:
+        """The models that the recipe gives as base + adapter."""
+        return tuple(role for role in ("safe", "useful") if isinstance(self.model(role), Pair))
 
     @property
     def is_local(self) -> bool:
         """Whether all three models are folders, so that nothing needs the Hub."""
-        return all(isinstance(self.model(role), Path) for role in ("base", "safe", "useful"))
+        models = [self.model(role) for role in ("base", "safe", "useful")]
+        parts = [
+            part for model in models for part in ((model.base, model.adapter) if isinstance(model, Pair) else (model,))
+        ]
+        return all(isinstance(part, Path) for part in parts)
 
 
 def names_folder(name: str) -> bool:

@@ -16,7 +16,7 @@ from eval.records import CheckpointJob
 from eval.rows import StudyRow
 from eval.sweep import run_eval
 from merge.bundle import exported_template
-from merge.identity import chat_template, checkpoint_id, input_ids, merge_id, weights_hash
+from merge.identity import checkpoint_id, input_ids, merge_id, weights_hash
 from merge.mergekit_yaml import INPUTS, mergekit_config
 from merge.merger import Merger
 from merge.points import MergePoint, Role, grid
@@ -41,7 +41,9 @@ REFERENCES: dict[Role, Literal["base", "model-safe", "model-useful"]] = {
 def sweep(study: Study, store: Path, reporter: Reporter) -> None:
     """Have every checkpoint of the study answer and be judged; only what the store lacks is done."""
     recipe = study.recipe
-    models = models_of(study)
+    models = models_of(study, reporter)
+    # before any masks are drawn: a missing tokenizer shall cost seconds
+    sampling = sampling_of(recipe.eval.sampling, recipe.eval.engine, models.safe, recipe.seed)
     jobs = [*references(models), *merges(study, models, reporter)]
     run_eval(
         store,
@@ -49,19 +51,19 @@ def sweep(study: Study, store: Path, reporter: Reporter) -> None:
         jobs,
         prompt_sets(study),
         # model-safe carries the chat template that both fine-tunes learnt; a raw base has none
-        functools.partial(_quiet_engine, recipe.eval.engine, models.safe),
+        functools.partial(_quiet_engine, recipe.eval.engine, models),
         [open_judge(judge, study.folder / JOURNAL) for judge in recipe.eval.judges],
-        sampling_of(recipe.eval.sampling, recipe.eval.engine, chat_template(models.safe), recipe.seed),
+        sampling,
         reporter,
     )
 
 
-def _quiet_engine(section: EngineSection, folder: Path) -> Engine:
+def _quiet_engine(section: EngineSection, models: Models) -> Engine:
     """The recipe's engine, without transformers' own bar beside ours."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    return open_engine(section, folder)
+    return open_engine(section, models.safe, may_run_code=models.trust_remote_code)
 
 
 def study_row(study: Study) -> StudyRow:

@@ -27,17 +27,17 @@ class TransformersEngine:
     are rounding differences that would have to fall on a tie of two tokens. In half precision such ties happen.
     """
 
-    def __init__(self, folder: Path, dtype: str, device: str, batch_size: int) -> None:
-        """Read model and tokenizer from `folder` (safetensors only, no remote code).
+    def __init__(self, folder: Path, dtype: str, device: str, batch_size: int, *, may_run_code: bool = False) -> None:
+        """Read model and tokenizer from `folder` (safetensors only).
 
-        dtype: torch's name. device: auto takes the first GPU, else the CPU. Raises CheckpointError where the folder
-        cannot be read or its tokenizer has no chat template.
+        dtype: torch's name. device: auto takes the first GPU, else the CPU. may_run_code: whether code in the folder
+        may run. Raises CheckpointError where the folder cannot be read or its tokenizer has no chat template.
         """
         self._device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=may_run_code)
             self._model: Any = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=getattr(torch, dtype), use_safetensors=True
+                folder, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=may_run_code
             )
         except (OSError, ValueError, KeyError) as error:
             line = (str(error).splitlines() or [""])[0]

@@ -20,8 +20,11 @@ CHUNK = 1024
 class VllmEngine:
     """Answers through vLLM's own scheduler; near ties may fall otherwise than in another batch or another run."""
 
-    def __init__(self, folder: Path, dtype: str, max_model_len: int | None) -> None:
-        """Start the engine on `folder`. Raises MergescopeError where the extra `vllm` is not installed."""
+    def __init__(self, folder: Path, dtype: str, max_model_len: int | None, *, may_run_code: bool = False) -> None:
+        """Start the engine on `folder`. Raises MergescopeError where the extra `vllm` is not installed.
+
+        may_run_code: whether code in the folder may run.
+        """
         # in-process: an iterator of tensors cannot be sent to another process
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
@@ -38,6 +41,7 @@ class VllmEngine:
             dtype=dtype,
             max_model_len=max_model_len,
             seed=0,
+            trust_remote_code=may_run_code,
             enable_prefix_caching=False,  # cached prefixes would outlive the weights that made them
             disable_log_stats=True,
         )

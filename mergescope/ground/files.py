@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import os
@@ -15,11 +16,62 @@ from typing import Any
 from mergescope.ground.errors import MergescopeError
 
 MANIFEST = "manifest.json"
+_REFUSALS = {
+    errno.ENOSPC: ("the disk is full", "free some room, or put the recipe on another disk"),
+    errno.EDQUOT: ("the disk quota is used up", "free some room, or put the recipe on another disk"),
+    errno.EROFS: ("the disk is read-only", "make it writable, or put the recipe on another disk"),
+    errno.EACCES: ("no permission", "give yourself the permission, or choose another folder"),
+    errno.ELOOP: ("symbolic links go in a circle", "remove the link"),
+}
+"""What a disk refuses, in words, and the cure."""
+HEADROOM = 1 << 20
+"""Bytes beside the counted ones: indices, manifests, blocks half used."""
+
+
+@contextmanager
+def disk_refusals(place: Path, needed: int = 0) -> Iterator[None]:
+    """Turn what a disk refuses within the block (full, read-only, no permission) into a MergescopeError.
+
+    place: what the block writes; the error names it unless the system names another file. needed: bytes that it
+    takes, for the message; 0: unknown.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        what, cure = _REFUSALS[error.errno]
+        size = f", and this takes about {_size(needed)}" if needed and error.errno == errno.ENOSPC else ""
+        named = error.filename if error.filename and ".part" not in str(error.filename) else place
+        raise MergescopeError(what + size, where=named, cure=cure) from None
+
+
+def require_room(place: Path, needed: int) -> None:
+    """Raise MergescopeError where the disk that `place` will lie on has less than `needed` bytes free."""
+    there = next(folder for folder in place.absolute().parents if folder.exists())
+    free = shutil.disk_usage(there).free
+    if needed * 1.01 + HEADROOM > free:
+        raise MergescopeError(
+            f"this takes about {_size(needed)} and {_size(free)} are free",
+            where=place,
+            cure="free some room or write elsewhere",
+        )
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def write_atomic(path: Path, data: str | bytes) -> None:
-    """Write `data` beside `path`, flush it to disk, and rename it into place."""
-    raw = data.encode("utf-8") if isinstance(data, str) else data
+    """Write `data` beside `path`, flush it to disk, and rename it into place.
+
+    Raises MergescopeError where the disk is full or read-only.
+    """
+    with disk_refusals(path):
+        _write_atomic(path, data.encode("utf-8") if isinstance(data, str) else data)
+
+
+def _write_atomic(path: Path, raw: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
@@ -52,12 +104,23 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
-def fresh_folder(path: Path) -> Iterator[Path]:
+def fresh_folder(path: Path, needed: int = 0) -> Iterator[Path]:
     """A new folder beside `path` that takes its place when the block ends well, and vanishes otherwise.
 
     Whatever stood at `path` is replaced. A kill leaves only a `.part` folder, which the next call removes; each
     process has its own, so that a child which outlives a killed parent cannot write into its successor's.
+    needed: bytes that it will take; 0: unknown. Raises MergescopeError where the disk has too little room, fills up
+    meanwhile or is read-only.
     """
+    with disk_refusals(path, needed):
+        if needed:
+            require_room(path, needed)
+        with _fresh_folder(path) as part:
+            yield part
+
+
+@contextmanager
+def _fresh_folder(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     old = path.with_name(f".{path.name}.old")
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):

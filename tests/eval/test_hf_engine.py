@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,8 +146,11 @@ def test_a_missing_chat_template_is_named(tiny_llama: Path, tmp_path: Path) -> N
     (bare / "chat_template.jinja").unlink()
     with pytest.raises(CheckpointError, match="no chat template"):
         TransformersEngine(bare, "float32", "cpu", 8)
-    with pytest.raises(CheckpointError, match="no chat template"):
-        sampling_of(SamplingSection(), EngineSection(), None, 0)
+    with pytest.raises(CheckpointError, match=r"bare: no chat template"):
+        sampling_of(SamplingSection(), EngineSection(), bare, 0)
+    (bare / "tokenizer.json").unlink()
+    with pytest.raises(CheckpointError, match=r"bare: holds no tokenizer"):
+        sampling_of(SamplingSection(), EngineSection(), bare, 0)
 
 
 def test_an_empty_folder_is_no_checkpoint(tmp_path: Path) -> None:
@@ -154,12 +158,22 @@ def test_an_empty_folder_is_no_checkpoint(tmp_path: Path) -> None:
         TransformersEngine(tmp_path, "float32", "cpu", 8)
 
 
-def test_device_and_batch_are_no_part_of_an_answer_but_the_rest_is() -> None:
+def test_device_and_batch_are_no_part_of_an_answer_but_the_rest_is(tiny_llama: Path) -> None:
     def name(temperature: str = "0", seed: int = 1, **engine: Any) -> str:
         section = SamplingSection(temperature=temperature)  # type: ignore[arg-type]
-        return sampling_of(section, EngineSection(**engine), "template", seed).sampling_id
+        return sampling_of(section, EngineSection(**engine), tiny_llama, seed).sampling_id
 
     assert name() == name(device="cpu") == name(batch_size=3)
     assert name() == name(seed=2)  # greedy: no draw, no seed
     assert name("0.5") != name("0.5", seed=2)
     assert name() != name(dtype="float32")
+
+
+def test_an_answer_is_asked_again_when_a_stop_token_was_mended(tiny_llama: Path, tmp_path: Path) -> None:
+    mended = tmp_path / "mended"
+    shutil.copytree(tiny_llama, mended)
+    before = sampling_of(SamplingSection(), EngineSection(), mended, 0).sampling_id
+    assert before == sampling_of(SamplingSection(), EngineSection(), tiny_llama, 0).sampling_id
+    config = mended / "generation_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "eos_token_id": [2, 5]}))
+    assert sampling_of(SamplingSection(), EngineSection(), mended, 0).sampling_id != before

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from merge.blend import Blender
 from merge.identity import kernel_level
 from merge.masks import masks_for
-from merge.materialize import _write_shards
+from merge.materialize import write_shards
 from merge.points import MergePoint, Role
 from merge.sources import Models
 from mergescope.ground.errors import CheckpointError, MergescopeError
@@ -123,7 +123,7 @@ def sharded(models: Models) -> None:
     for role in ROLES:
         tensors = load_file(models.folder(role) / "model.safetensors")
         (models.folder(role) / "model.safetensors").unlink()
-        _write_shards(tensors.items(), models.folder(role), limit=100_000)
+        write_shards(tensors.items(), models.folder(role), limit=100_000)
 
 
 def mixed(models: Models) -> None:

@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from merge.bundle import BundleInputs
-from merge.materialize import _write_shards, materialize
+from merge.materialize import materialize, write_shards
 from merge.sources import MappedCheckpoint
 from merge.tensor_bytes import tensor_sha256
 from mergescope.ground.errors import MergescopeError
@@ -38,7 +38,7 @@ def test_materialized_checkpoint_loads_and_has_the_manifest_s_bytes(
 
 def test_shards_hold_the_same_tensors(inputs: BundleInputs, tmp_path: Path) -> None:
     tensors = dict(inputs.merger.blend(DEMO_POINT))
-    _write_shards(tensors.items(), tmp_path, limit=200_000)
+    write_shards(tensors.items(), tmp_path, limit=200_000)
     assert len(list(tmp_path.glob("model-*-of-*.safetensors"))) > 2
     written = MappedCheckpoint(tmp_path)
     for name, tensor in tensors.items():

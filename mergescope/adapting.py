@@ -1,0 +1,33 @@
+"""Merging an adapter into its base outside a study, as a bundle's script does."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from merge.adapters import adapt
+from merge.sources import local_folder
+from mergescope.ground.errors import MergescopeError
+from mergescope.ground.progress import Reporter
+from mergescope.study import names_folder
+
+
+def adapt_into(base: str, adapter: str, out: Path, wanted: str | None) -> int:
+    """Write the merged checkpoint to the new folder `out`, print its hash, and return the exit code.
+
+    wanted: hash that its weights must have (`merge.identity.weights_hash`); with others the code is 1 and the folder
+    stays, to be looked at. Raises the MergescopeError family; nothing is left at `out` then.
+    """
+    if out.exists():
+        raise MergescopeError("exists already", where=out, cure="name a new folder")
+    manifest = adapt(_folder(base), _folder(adapter), out, Reporter(sys.stderr))
+    print(f"{out}: weights sha256 {manifest['weights_sha256']}, {manifest['dtype']}")
+    if wanted in (None, manifest["weights_sha256"]):
+        return 0
+    made = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
+    print(f"other weights came out than {wanted}: another base or adapter, or not the versions here ({made})")
+    return 1
+
+
+def _folder(name: str) -> Path:
+    return local_folder(Path(name) if Path(name).is_dir() or names_folder(name) else name)
