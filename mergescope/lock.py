@@ -9,17 +9,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mergescope.ground.errors import MergescopeError
+from mergescope.ground.files import disk_refusals
 
 LOCK = "lock"
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the study folder for this process; raises MergescopeError naming the process that holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / LOCK
-    # Never removed: a process that waits on a removed file and one that makes it anew would both hold a lock.
-    with path.open("a+", encoding="utf-8") as stream:
+    """Hold the study folder for this process; raises MergescopeError naming the process that holds it.
+
+    Raises it too where the folder cannot be written.
+    """
+    with disk_refusals(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        # Never removed: a process that waits on a removed file and one that makes it anew would both hold a lock.
+        stream = (folder / LOCK).open("a+", encoding="utf-8")
+    with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

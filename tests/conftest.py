@@ -66,6 +66,6 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 @pytest.fixture
 def read_only(small_disk: Callable[[int], Path]) -> Path:
     """An empty folder on a read-only disk: permissions would not stop root."""
-    place = small_disk(1 << 20)
+    place = small_disk(1 << 26)
     subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
     return place

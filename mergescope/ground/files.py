@@ -21,6 +21,8 @@ _REFUSALS = {
     errno.EDQUOT: ("the disk quota is used up", "free some room, or put the recipe on another disk"),
     errno.EROFS: ("the disk is read-only", "make it writable, or put the recipe on another disk"),
     errno.EACCES: ("no permission", "give yourself the permission, or choose another folder"),
+    errno.EEXIST: ("a file or link stands where a folder belongs", "remove or rename it"),
+    errno.ENOTDIR: ("a file stands where a folder belongs", "remove or rename it"),
     errno.ELOOP: ("symbolic links go in a circle", "remove the link"),
 }
 """What a disk refuses, in words, and the cure."""
@@ -50,9 +52,10 @@ def require_room(place: Path, needed: int) -> None:
     """Raise MergescopeError where the disk that `place` will lie on has less than `needed` bytes free."""
     there = next(folder for folder in place.absolute().parents if folder.exists())
     free = shutil.disk_usage(there).free
-    if needed * 1.01 + HEADROOM > free:
+    wanted = round(needed * 1.01) + HEADROOM
+    if wanted > free:
         raise MergescopeError(
-            f"this takes about {_size(needed)} and {_size(free)} are free",
+            f"this takes about {_size(wanted)} and {_size(free)} are free",
             where=place,
             cure="free some room or write elsewhere",
         )

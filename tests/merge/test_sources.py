@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from merge.masks import masks_for
-from merge.sources import MappedCheckpoint, Models, check_models, local_folder, stored_dtype, stored_tensors
+from merge.sources import (
+    INDEX,
+    WEIGHTS,
+    MappedCheckpoint,
+    Models,
+    check_models,
+    local_folder,
+    stored_dtype,
+    stored_tensors,
+)
 from mergescope.ground.errors import CheckpointError
 from tests.merge.conftest import World, a_point
 
@@ -113,6 +123,120 @@ def test_an_index_cannot_point_outside(models: Models) -> None:
         json.dumps({"weight_map": {"a": "../base/model.safetensors"}})
     )
     assert "../base/model.safetensors" in refusal(models)
+
+
+def reshard(folder: Path, *shards: list[str], places: dict[str, str] | None = None) -> None:
+    """Spread a checkpoint over shards of these tensors; `places` replaces what the index says of single tensors."""
+    tensors = load_file(folder / WEIGHTS)
+    (folder / WEIGHTS).unlink()
+    index = {}
+    for i, names in enumerate(shards):
+        file = f"model-{i}.safetensors"
+        save_file({name: tensors[name] for name in names}, folder / file, metadata={"format": "pt"})
+        index.update(dict.fromkeys(names, file))
+    (folder / INDEX).write_text(json.dumps({"weight_map": {**index, **(places or {})}}))
+
+
+def halves(folder: Path) -> tuple[list[str], list[str]]:
+    names = sorted(stored_tensors(folder))
+    return names[:5], names[5:]
+
+
+def test_shards_that_agree_with_their_index_pass(models: Models) -> None:
+    reshard(models.safe, *halves(models.safe))
+    check_models(models, ROLES)
+
+
+def test_a_tensor_in_two_shards(models: Models) -> None:
+    first, second = halves(models.safe)
+    reshard(models.safe, first, [*second, first[0]])
+    assert f"tensor {first[0]} is in model-0.safetensors as well" in refusal(models)
+
+
+def test_an_index_that_promises_more_than_there_is(models: Models) -> None:
+    reshard(models.safe, *halves(models.safe), places={"model.more": "model-0.safetensors"})
+    assert "tensor model.more is in the index and in no shard" in refusal(models)
+
+
+def test_an_index_that_names_another_shard(models: Models) -> None:
+    first, second = halves(models.safe)
+    reshard(models.safe, first, second, places={first[0]: "model-1.safetensors"})
+    assert f"tensor {first[0]} is in model-0.safetensors, the index says model-1.safetensors" in refusal(models)
+
+
+def test_a_tensor_that_the_index_leaves_out(models: Models) -> None:
+    first, second = halves(models.safe)
+    reshard(models.safe, first, second)
+    index = json.loads((models.safe / INDEX).read_text())
+    del index["weight_map"][first[0]]
+    (models.safe / INDEX).write_text(json.dumps(index))
+    assert "the index says nothing of it" in refusal(models)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"weight_map": []}', '{"weight_map": {"a": 3}}', "{", "[" * 100_000])
+def test_an_index_that_is_none(models: Models, content: str) -> None:
+    (models.safe / WEIGHTS).rename(models.safe / "model-0.safetensors")
+    (models.safe / INDEX).write_text(content)
+    assert INDEX in refusal(models)
+
+
+def test_one_file_beside_an_index_of_others(models: Models) -> None:
+    # mergekit would take the index, transformers the single file
+    shutil.copyfile(models.safe / WEIGHTS, models.safe / "kept")
+    reshard(models.safe, *halves(models.safe))
+    (models.safe / "kept").rename(models.safe / WEIGHTS)
+    assert f"holds {WEIGHTS} and an index of other files; remove one" in refusal(models)
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.int8, torch.uint8, torch.int64])
+def test_weights_that_are_no_floating_point_numbers(models: Models, dtype: torch.dtype) -> None:
+    name = "model.layers.0.mlp.up_proj.weight"
+    change_weights(models.useful, lambda t: t.update({name: t[name].to(dtype)}))
+    line = refusal(models)
+    assert f"tensor {name} is quantised, or no weight" in line
+    assert "merge the unquantised model" in line
+
+
+def test_integer_buffers_are_no_weights(models: Models) -> None:
+    for role in ROLES:
+        change_weights(models.folder(role), lambda t: t.update({"model.position_ids": torch.arange(8)}))
+    check_models(models, ROLES)
+
+
+def test_a_quantised_checkpoint_is_named_by_its_method(models: Models) -> None:
+    change_config(models.safe, quantization_config={"quant_method": "bitsandbytes"})
+    assert "its weights are quantised (bitsandbytes); merge the unquantised model" in refusal(models)
+
+
+def test_empty_tensors(models: Models) -> None:
+    name = "model.layers.0.mlp.up_proj.weight"
+    change_weights(models.useful, lambda t: t.update({name: torch.zeros(0)}))
+    line = refusal(models)
+    assert f"tensor {name} is empty (shape [0])" in line
+    assert "ZeRO-3" in line
+
+
+@pytest.mark.parametrize("content", ["[]", '"text"', "3", "{", "\ud800", "[" * 100_000])
+def test_a_config_that_is_none(models: Models, content: str) -> None:
+    (models.useful / "config.json").write_bytes(content.encode("utf-8", "surrogatepass"))
+    assert "useful/config.json: " in refusal(models)
+
+
+@pytest.mark.parametrize("place", ["useful", "useful/model.safetensors", "useful/config.json"])
+def test_links_that_go_in_a_circle(models: Models, place: str) -> None:
+    path = models.base.parent / place
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    path.symlink_to(path)
+    assert "useful" in refusal(models)
+
+
+def test_code_runs_only_where_the_recipe_says_so(models: Models) -> None:
+    for role in ROLES:
+        change_config(models.folder(role), auto_map={"AutoModel": "x.Y"})
+    line = refusal(models)
+    assert "base/config.json: wants to run code of its own (auto_map)" in line
+    assert "merge.trust_remote_code" in line
+    check_models(replace(models, trust_remote_code=True), ROLES)
 
 
 @pytest.mark.parametrize("value", [float("nan"), pytest.param(float("inf"), marks=pytest.mark.deep)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -143,6 +144,29 @@ def test_a_study_that_another_process_runs(refused: Run, own_study: Callable[...
     file = own_study()
     with holding(HOLD, file.parent / "tiny") as process:
         assert f"this study is being run by process {process.pid}" in refused("run", file)
+
+
+def test_a_study_on_a_read_only_disk(
+    refused: Run, own_study: Callable[..., Path], small_disk: Callable[[int], Path]
+) -> None:
+    place = small_disk(1 << 20)
+    file = own_study()
+    shutil.copytree(file.parent, place / "mine", ignore=shutil.ignore_patterns("disk-*"))
+    subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+    assert "mine/tiny: the disk is read-only" in refused("merge", place / "mine" / file.name)
+
+
+def test_a_study_folder_that_is_a_link_to_itself(refused: Run, own_study: Callable[..., Path]) -> None:
+    file = own_study()
+    (file.parent / "tiny").symlink_to("tiny")
+    assert "tiny: " in refused("merge", file)
+
+
+def test_models_without_a_tokenizer(refused: Run, own_study: Callable[..., Path]) -> None:
+    file = own_study()
+    (file.parent / "safe" / "tokenizer.json").unlink()
+    assert "safe: holds no tokenizer" in refused("eval", file, leaves=("tiny",))
+    assert not list((file.parent / "tiny").glob("masks*"))
 
 
 def test_a_stage_before_its_time(refused: Run, tmp_path: Path) -> None:
