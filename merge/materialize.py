@@ -36,8 +36,8 @@ TOKENIZER_FILES = (
 def materialize(point: MergePoint, merger: Merger, models: Models, out: Path) -> None:
     """Write the checkpoint of `point` to the folder `out`, whole or not at all.
 
-    Weights come from the blend; tokenizer and chat template from model-safe; config and generation config from
-    the merge's base. Raises MergescopeError where the disk has too little room.
+    Weights come from the blend; tokenizer and chat template from model-safe; config, generation config and trusted
+    code from the merge's base. Raises MergescopeError where the disk has too little room.
     """
     donor = models.folder(point.base_role)
     with fresh_folder(out, merger.output_bytes) as part:
@@ -46,8 +46,9 @@ def materialize(point: MergePoint, merger: Merger, models: Models, out: Path) ->
         for name in TOKENIZER_FILES:
             if (models.safe / name).is_file():
                 shutil.copyfile(models.safe / name, part / name)
-        if (donor / "generation_config.json").is_file():
-            shutil.copyfile(donor / "generation_config.json", part / "generation_config.json")
+        for file in (donor / "generation_config.json", *(donor.glob("*.py") if models.trust_remote_code else ())):
+            if file.is_file():
+                shutil.copyfile(file, part / file.name)
 
 
 def write_shards(tensors: Iterable[tuple[str, torch.Tensor]], folder: Path, limit: int = SHARD_BYTES) -> None:

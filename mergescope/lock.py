@@ -20,6 +20,8 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises it too where the folder cannot be written.
     """
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise MergescopeError("no folder, and the study's folder belongs there", where=folder, cure="rename it")
     with disk_refusals(folder):
         folder.mkdir(parents=True, exist_ok=True)
         # Never removed: a process that waits on a removed file and one that makes it anew would both hold a lock.

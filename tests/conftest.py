@@ -69,3 +69,10 @@ def read_only(small_disk: Callable[[int], Path]) -> Path:
     place = small_disk(1 << 26)
     subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
     return place
+
+
+@pytest.fixture
+def code_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """transformers copies a model's own code before it runs it: here, and not into the user's cache."""
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    return tmp_path / "modules"

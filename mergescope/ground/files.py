@@ -21,8 +21,6 @@ _REFUSALS = {
     errno.EDQUOT: ("the disk quota is used up", "free some room, or put the recipe on another disk"),
     errno.EROFS: ("the disk is read-only", "make it writable, or put the recipe on another disk"),
     errno.EACCES: ("no permission", "give yourself the permission, or choose another folder"),
-    errno.EEXIST: ("a file or link stands where a folder belongs", "remove or rename it"),
-    errno.ENOTDIR: ("a file stands where a folder belongs", "remove or rename it"),
     errno.ELOOP: ("symbolic links go in a circle", "remove the link"),
 }
 """What a disk refuses, in words, and the cure."""

@@ -13,9 +13,11 @@ import torch
 from safetensors.torch import load_file
 
 from eval.config import EngineSection, SamplingSection
-from eval.engine import Request, Sampling, sampling_of
+from eval.engine import Request, Sampling, open_engine, sampling_of
 from eval.engines.hf import TransformersEngine
+from merge.sources import Models
 from mergescope.ground.errors import CheckpointError, MergescopeError
+from tests.merge.own_code import with_own_code
 
 GREEDY = Sampling(0.0, 24, 1, 0, {})
 WARM = Sampling(1.0, 24, 1, 0, {})
@@ -177,3 +179,14 @@ def test_an_answer_is_asked_again_when_a_stop_token_was_mended(tiny_llama: Path,
     config = mended / "generation_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "eos_token_id": [2, 5]}))
     assert sampling_of(SamplingSection(), EngineSection(), mended, 0).sampling_id != before
+
+
+@pytest.mark.usefixtures("code_cache")
+def test_code_of_a_model_runs_only_where_it_may(tiny_llama: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    shutil.copytree(tiny_llama, folder)
+    with_own_code(Models(folder, folder, folder))
+    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
+        open_engine(EngineSection(dtype="float32", device="cpu"), folder)
+    engine = open_engine(EngineSection(dtype="float32", device="cpu"), folder, may_run_code=True)
+    assert engine.generate(requests(1), GREEDY)[0].error_kind is None

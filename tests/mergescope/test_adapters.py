@@ -1,0 +1,154 @@
+"""A study whose fine-tunes are adapters: merged once, and after that models like any other."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from merge.adapters import AdapterInput, Pair
+from merge.identity import weights_hash
+from mergescope.ground.errors import MergescopeError, RecipeError
+from mergescope.ground.files import read_json
+from mergescope.ground.progress import Reporter
+from mergescope.merges import adapters_of, hub_names, models_of
+from mergescope.stages import stages_of
+from mergescope.study import Study, load_study
+from tests.merge.adapters import write_adapter
+from tests.mergescope.conftest import cli
+from tests.mergescope.recipes import changed, own_models, written
+from tests.mergescope.results import count
+
+PAIRS = {"base": "./base", "safe": "./base+./lora-safe", "useful": "./base+lora/useful/last"}
+
+
+def recipe(**models: str) -> dict[str, Any]:
+    return changed(own_models(), "models", {**PAIRS, **models})
+
+
+@pytest.fixture
+def file(own_study: Callable[..., Path]) -> Path:
+    """A recipe of two adapters, with all its files."""
+    made = own_study(recipe())
+    for seed, name in enumerate(("lora-safe", "lora/useful/last")):
+        write_adapter(made.parent / "base", made.parent / name, seed=seed, target_modules=["q_proj", "up_proj"])
+    return made
+
+
+def study_of(folder: Path, **models: str) -> Study:
+    return load_study(written(folder, recipe(**models)))
+
+
+def test_pairs_are_taken_apart(tmp_path: Path) -> None:
+    for name in ("base", "own+model", "a+b"):
+        (tmp_path / name).mkdir()
+    study = study_of(tmp_path, safe="own+model", useful="./a+b+./lora+1")
+    assert study.model("safe") == tmp_path / "own+model"  # a folder that is there is meant
+    assert study.model("useful") == Pair(tmp_path / "a+b", tmp_path / "lora+1")
+    assert study.adapted_roles == ("useful",)
+    assert study.is_local
+    remote = study_of(tmp_path, safe="owner/base+owner/lora@v2", useful="owner/base+./lora")
+    assert remote.model("safe") == Pair("owner/base", "owner/lora@v2")
+    assert remote.model("useful") == Pair("owner/base", tmp_path / "lora")
+    assert not remote.is_local
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "part"),
+    [
+        ("base", "./base+./lora", "models.base: must be one model"),
+        ("safe", "./base+", "write base+adapter"),
+        ("useful", "+./lora", "write base+adapter"),
+    ],
+)
+def test_pairs_that_are_none(tmp_path: Path, role: str, name: str, part: str) -> None:
+    study = study_of(tmp_path, **{role: name})
+    with pytest.raises(RecipeError, match=part.replace("+", r"\+")):
+        _ = study.is_local
+
+
+def test_the_stage_is_there_where_an_adapter_is(file: Path, own_study: Callable[..., Path]) -> None:
+    assert [stage.name for stage in stages_of(load_study(file))] == ["inputs", "masks", "sweep"]
+    assert [stage.name for stage in stages_of(load_study(own_study()))] == ["masks", "sweep"]
+
+
+def test_models_and_what_a_bundle_says_of_them(file: Path) -> None:
+    study = load_study(file)
+    models = models_of(study, Reporter())
+    assert models.safe.parent == models.useful.parent == study.folder / "inputs"
+    assert models.safe != models.useful
+    assert hub_names(study, models) == {}
+    found = adapters_of(study, models)
+    assert set(found) == {"safe", "useful"}
+    safe = found["safe"]
+    assert (safe.base, safe.adapter, safe.dtype) == ("./inputs/base", "./inputs/safe-adapter", "float32")
+    assert safe.weights_sha256 == weights_hash(models.safe)
+    assert safe.base_weights_sha256 == weights_hash(models.base)
+    assert set(safe.files) == {"adapter_config.json", "adapter_model.safetensors"}
+
+
+def test_the_base_of_a_pair_must_be_the_study_s(file: Path) -> None:
+    study = study_of(file.parent, safe="./useful+./lora-safe", useful="./useful")
+    with pytest.raises(MergescopeError) as caught:
+        models_of(study, Reporter())
+    line = caught.value.line()
+    assert "models.safe: its base" in line
+    assert f"{file.parent / 'useful'} holds other weights than models.base, {file.parent / 'base'}" in line
+    assert not (study.folder / "inputs").exists()
+
+
+def rebuild(adapter: AdapterInput, room: Path, out: str) -> subprocess.CompletedProcess[str]:
+    """Run the command that a bundle's script prints."""
+    program, *arguments = adapter.command(out)
+    assert program == "mergescope"
+    return cli(*arguments, cwd=room)
+
+
+@pytest.mark.deep
+def test_from_recipe_to_bundle(file: Path) -> None:
+    folder = file.parent
+    done = cli("run", file.name, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "merging base + lora-safe: done" in done.stderr
+    assert count(folder / "results.duckdb", "checkpoint") == 6
+    done = cli("run", file.name, cwd=folder)
+    assert "[inputs] was done already" in done.stderr
+    assert "inputs   made" in cli("status", file.name, cwd=folder).stdout
+
+    done = cli("export", file.name, "--ratio", "0.5", "--out", "bundle", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "./inputs/safe" in (folder / "bundle" / "mergekit.yaml").read_text(encoding="utf-8")
+    study = load_study(file)
+    models = models_of(study, Reporter())
+    (folder / "room" / "inputs").mkdir(parents=True)
+    shutil.copytree(folder / "base", folder / "room" / "inputs" / "base")
+    shutil.copytree(folder / "lora-safe", folder / "room" / "inputs" / "safe-adapter")
+    shutil.copytree(folder / "lora" / "useful" / "last", folder / "room" / "inputs" / "useful-adapter")
+    for role, adapter in adapters_of(study, models).items():
+        again = rebuild(adapter, folder / "room", f"./inputs/{role}")
+        assert again.returncode == 0, again.stderr
+        digest = read_json(folder / "bundle" / "manifest.json")["inputs"][role]["weights_sha256"]
+        assert digest in again.stdout
+    # stock mergekit on the exported config and the rebuilt inputs gives the judged weights
+    done = cli("verify", "bundle", "--inputs", "room/inputs", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    moved = "model.layers.0.self_attn.q_proj.weight"
+    weights = [load_file(models.folder(role) / "model.safetensors")[moved] for role in ("base", "safe", "useful")]
+    assert not weights[0].equal(weights[1])
+    assert not weights[1].equal(weights[2])
+
+
+@pytest.mark.deep
+def test_adapt_says_where_other_weights_come_out(file: Path) -> None:
+    folder = file.parent
+    done = cli("adapt", "base", "lora-safe", "out", "--sha256", "0" * 64, cwd=folder)
+    assert done.returncode == 1
+    assert f"other weights came out than {'0' * 64}" in done.stdout
+    done = cli("adapt", "base", "lora-safe", "out", cwd=folder)
+    assert done.returncode == 2
+    assert done.stderr == "out: exists already; name a new folder\n"
