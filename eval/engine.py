@@ -113,8 +113,8 @@ def open_engine(section: EngineSection, folder: Path, *, may_run_code: bool = Fa
     """The recipe's engine on the model whose configuration, tokenizer and chat template lie in `folder`.
 
     Its first weights are whatever `folder` holds; `load` before asking. may_run_code: whether code in `folder` may
-    run (`merge.trust_remote_code`). Raises MergescopeError where the extra is
-    not installed, CheckpointError where the folder cannot be read.
+    run (`merge.trust_remote_code`). Raises MergescopeError where the extra is not installed, CheckpointError where the
+    folder cannot be read.
     """
     match section.kind:
         case "transformers":

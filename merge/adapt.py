@@ -9,6 +9,7 @@ import errno
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import AuxiliaryTrainingWrapper
 from transformers import AutoModelForCausalLM
 
-from merge.adapters import FULL, PREFIX, REFUSED
+from merge.adapters import PREFIX
 from merge.materialize import write_shards
 from merge.sources import MappedCheckpoint
 
@@ -33,7 +34,6 @@ class RefusedError(Exception):
 def merge_into(base: Path, adapter: Path, out: Path) -> None:
     """Write the merged weights to `out`. Raises RefusedError for a pair that cannot be merged."""
     source = MappedCheckpoint(base)
-    print(len(source.names), flush=True)
     settings = _settings(adapter)
     _tell(0, "reading the base")
     model = AutoModelForCausalLM.from_pretrained(
@@ -41,14 +41,22 @@ def merge_into(base: Path, adapter: Path, out: Path) -> None:
     )
     tied = model.config.get_text_config().tie_word_embeddings
     _tell(0, "merging")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    model, tuned = _merged(model, adapter, settings)
-    torch.set_num_threads(threads)
+    with _one_thread():
+        model, tuned = _merged(model, adapter, settings)
     if tied and not model.config.get_text_config().tie_word_embeddings:
         raise RefusedError("it changes the output head apart from the embedding, and the base ties the two")
     _refuse_unstored(model, tuned, set(source.names))
     write_shards(_tensors(source, model.state_dict()), out)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _settings(adapter: Path) -> PeftConfig:
@@ -122,16 +130,17 @@ def _line(error: Exception) -> str:
 
 
 def main(base: str, adapter: str, out: str) -> int:
-    """Exit code 0, REFUSED with the refusal as a JSON line, or FULL."""
+    """Exit code 0; or 1 and a JSON line on what a user can mend: a refusal, or a disk that is full."""
     try:
         merge_into(Path(base), Path(adapter), Path(out))
     except RefusedError as refusal:
         print(json.dumps({"refused": str(refusal)}), flush=True)
-        return REFUSED
+        return 1
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        return FULL
+        print(json.dumps({"errno": error.errno}), flush=True)
+        return 1
     return 0
 
 

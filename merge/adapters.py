@@ -6,11 +6,11 @@ folders. So every part of Mergescope after this one, and the exported config too
 
 from __future__ import annotations
 
-import errno
 import importlib.metadata
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -27,7 +27,7 @@ from merge.sources import checked_config, json_object, stored_dtype, stored_tens
 from mergescope.ground.errors import CheckpointError, MergescopeError
 from mergescope.ground.files import fresh_folder, read_manifest, write_manifest
 from mergescope.ground.ids import full_hash
-from mergescope.ground.progress import Reporter
+from mergescope.ground.progress import Reporter, Task
 
 FORMAT = 1
 """Version of what is written."""
@@ -41,10 +41,6 @@ PACKAGES = ("peft", "torch", "transformers")
 """What the merged weights depend on besides base and adapter."""
 PREFIX = "base_model.model."
 """What peft puts before the names of the base's modules."""
-REFUSED = 3
-"""Exit code of `merge.adapt` for a pair that cannot be merged."""
-FULL = 4
-"""Exit code of `merge.adapt` where the disk is full."""
 PINNED = {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"}
 """Kernels that every x86 CPU has, so that the same pair gives the same bits elsewhere."""
 
@@ -77,9 +73,20 @@ class AdapterInput:
     weights_sha256: str
     """What must come out, as `merge.identity.weights_hash` counts."""
 
-    def command(self, out: str) -> list[str]:
-        """The command that makes the folder `out` again and fails where other weights come out."""
-        return ["mergescope", "adapt", self.base, self.adapter, out, "--sha256", self.weights_sha256]
+    def rebuild_lines(self, role: str) -> list[str]:
+        """Shell lines that make `inputs/<role>` again, or fail; they call the script's `fail` with what is missing."""
+        parts = [(self.base, "config.json", self.base_weights_sha256), (self.adapter, CONFIG, self.files[WEIGHTS])]
+        pins = " ".join(f"{name}=={version.partition('+')[0]}" for name, version in self.versions.items())
+        command = ["mergescope", "adapt", self.base, self.adapter, f"./inputs/{role}", "--sha256", self.weights_sha256]
+        return [
+            *(
+                f'[ -e {place}/{file} ] || fail "{place} is missing: link it there (sha256 of its weights: {digest})"'
+                for place, file, digest in parts
+                if place.startswith("./")
+            ),
+            f"# merges an adapter into its base; made with {pins}",
+            shlex.join(command),
+        ]
 
 
 def adapted(inputs: Path, base: Path, adapter: Path, reporter: Reporter | None = None) -> Path:
@@ -211,21 +218,18 @@ def _run(base: Path, adapter: Path, out: Path, reporter: Reporter) -> None:
     paths = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, **PINNED, "PYTHONPATH": paths, "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "merge.adapt", *(str(path.resolve()) for path in (base, adapter, out))]
+    total = len(stored_tensors(base))
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+        reporter.task(f"merging {base.name} + {adapter.name}", total, "tensors") as task,
     ):
         try:
-            refused = _follow(process, f"{base.name} + {adapter.name}", reporter)
+            _follow(process, task, adapter)
         except BaseException:
             process.kill()
             raise
-        code = process.wait()
-        if code == REFUSED:
-            raise CheckpointError(refused or "cannot be merged", where=adapter)
-        if code == FULL:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if code < 0:
+        if (code := process.wait()) < 0:
             cure = f"if memory ran out: it takes about {_memory_gb(base):.1f} GB"
             raise MergescopeError(f"merging was ended from outside by {signal.Signals(-code).name}", cure=cure)
         if code != 0:
@@ -237,15 +241,14 @@ def _memory_gb(base: Path) -> float:
     return sum(tensor.numel for tensor in stored_tensors(base).values()) * 4.4 / 1e9
 
 
-def _follow(process: subprocess.Popen[str], name: str, reporter: Reporter) -> str | None:
-    """Turn the process's lines into progress; returns its refusal, if it has one."""
+def _follow(process: subprocess.Popen[str], task: Task, adapter: Path) -> None:
+    """Turn the process's lines into progress. Raises CheckpointError and OSError for what they tell of."""
     if process.stdout is None:
         raise ValueError("the process's output is not piped")
-    total = json.loads(process.stdout.readline() or "0")
-    with reporter.task(f"merging {name}", total, "tensors") as task:
-        for line in process.stdout:
-            message = json.loads(line)
-            if "refused" in message:
-                return str(message["refused"])
-            task.advance(message["done"], message["note"])
-    return None
+    for line in process.stdout:
+        message = json.loads(line)
+        if "refused" in message:
+            raise CheckpointError(message["refused"], where=adapter)
+        if "errno" in message:
+            raise OSError(message["errno"], os.strerror(message["errno"]))
+        task.advance(message["done"], message["note"])

@@ -73,7 +73,7 @@ def text_side(folder: Path, cache: Path | None = None) -> str:
     Configuration, generation settings (which tokens end an answer), tokenizer, chat template, and code of its own.
     Raises CheckpointError where one of the JSON files holds no object.
     """
-    code = sorted(file.name for file in folder.glob("*.py"))
+    code = sorted(file.name for file in folder.glob("*.py")) if _brings_code(folder) else []
     whole = [folder / name for name in (*TOKENIZER_FILES, *code) if (folder / name).is_file()]
     known = file_hashes(whole, cache)
     settings = {name: _setting(folder / name, ignored) for name, ignored in SETTINGS.items()}
@@ -85,6 +85,12 @@ def text_side(folder: Path, cache: Path | None = None) -> str:
             "chat_template": None if template is None else text_hash(template),
         }
     )
+
+
+def _brings_code(folder: Path) -> bool:
+    """Whether one of its configurations names code (auto_map); other Python files are nobody's concern."""
+    paths = [folder / name for name in SETTINGS if (folder / name).is_file()]
+    return any("auto_map" in json_object(path) for path in paths)
 
 
 def _setting(path: Path, ignored: tuple[str, ...]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,17 +16,19 @@ from mergescope.study import names_folder
 def adapt_into(base: str, adapter: str, out: Path, wanted: str | None) -> int:
     """Write the merged checkpoint to the new folder `out`, print its hash, and return the exit code.
 
-    wanted: hash that its weights must have (`merge.identity.weights_hash`); with others the code is 1 and the folder
-    stays, to be looked at. Raises the MergescopeError family; nothing is left at `out` then.
+    wanted: hash that its weights must have (`merge.identity.weights_hash`); with others the code is 1. Raises the
+    MergescopeError family. Nothing is left at `out` in either case: a script that is run again shall not believe it.
     """
     if out.exists():
         raise MergescopeError("exists already", where=out, cure="name a new folder")
     manifest = adapt(_folder(base), _folder(adapter), out, Reporter(sys.stderr))
-    print(f"{out}: weights sha256 {manifest['weights_sha256']}, {manifest['dtype']}")
     if wanted in (None, manifest["weights_sha256"]):
+        print(f"{out}: weights sha256 {manifest['weights_sha256']}, {manifest['dtype']}")
         return 0
+    shutil.rmtree(out)
     made = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
-    print(f"other weights came out than {wanted}: another base or adapter, or not the versions here ({made})")
+    print(f"{out}: weights sha256 {manifest['weights_sha256']} came out, {wanted} was wanted")
+    print(f"another base or adapter, or other versions than here ({made})")
     return 1
 
 

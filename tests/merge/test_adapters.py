@@ -297,3 +297,15 @@ def test_a_base_with_code_of_its_own(base: Path, adapter: Path, tmp_path: Path) 
     config = json.loads((own / "config.json").read_text())
     (own / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "x.Y"}}))
     assert "run code of their own" in refusal(own, adapter, tmp_path / "inputs")
+
+
+@pytest.mark.deep
+def test_another_cpu_gives_the_same_weights(
+    worlds: Callable[..., World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = worlds("demo", tied=True).models.base
+    adapter = write_adapter(base, tmp_path / "lora", r=64, use_dora=True)
+    here = adapt(base, adapter, tmp_path / "here")["weights_sha256"]
+    monkeypatch.setenv("MKL_ENABLE_INSTRUCTIONS", "SSE4_2")  # as on a CPU that has no more
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert adapt(base, adapter, tmp_path / "there")["weights_sha256"] == here

@@ -56,11 +56,13 @@ def test_a_damaged_cache_is_no_obstacle(folder: Path) -> None:
         ("generation_config.json", '{"eos_token_id": [2, 3]}'),
         ("tokenizer_config.json", '{"eos_token": "<|im_end|>"}'),
         ("special_tokens_map.json", '{"eos_token": "<|im_end|>"}'),
-        ("modeling_own.py", "pass"),
+        ("modeling_own.py", "changed"),
     ],
 )
 def test_checkpoint_id_changes_with_what_changes_answers(folder: Path, name: str, content: str) -> None:
     cache = folder / "hashes.json"
+    (folder / "config.json").write_text('{"auto_map": {}}')
+    (folder / "modeling_own.py").write_text("pass")
     before = checkpoint_id(folder, cache)
     assert before.startswith("c2_")
     (folder / name).write_text(content)
@@ -72,6 +74,7 @@ def test_checkpoint_id_changes_with_what_changes_answers(folder: Path, name: str
     [
         ("config.json", {"transformers_version": "5.1", "dtype": "float32"}, {"_name_or_path": "/somewhere"}),
         ("generation_config.json", {"transformers_version": "5.1"}, {}),
+        ("train.py", "code that", "nobody asks for"),
         ("tokenizer_config.json", {"name_or_path": "/here"}, {"name_or_path": "/there", "chat_template": "unused"}),
     ],
 )

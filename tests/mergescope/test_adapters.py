@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from mergescope.merges import adapters_of, hub_names, models_of
 from mergescope.stages import stages_of
 from mergescope.study import Study, load_study
 from tests.merge.adapters import write_adapter
-from tests.mergescope.conftest import cli
+from tests.mergescope.conftest import ROOT, cli
 from tests.mergescope.recipes import changed, own_models, written
 from tests.mergescope.results import count
 
@@ -102,11 +104,12 @@ def test_the_base_of_a_pair_must_be_the_study_s(file: Path) -> None:
     assert not (study.folder / "inputs").exists()
 
 
-def rebuild(adapter: AdapterInput, room: Path, out: str) -> subprocess.CompletedProcess[str]:
-    """Run the command that a bundle's script prints."""
-    program, *arguments = adapter.command(out)
-    assert program == "mergescope"
-    return cli(*arguments, cwd=room)
+def rebuild(adapter: AdapterInput, room: Path, role: str) -> subprocess.CompletedProcess[str]:
+    """Run the lines of a bundle's script."""
+    script = "\n".join(["set -eu", 'fail() { echo "$1" >&2; exit 1; }', *adapter.rebuild_lines(role)])
+    command = f'mergescope() {{ "{sys.executable}" -m mergescope "$@"; }}\n{script}'
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ['PYTHONPATH']}"}
+    return subprocess.run(["sh", "-c", command], cwd=room, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.deep
@@ -126,11 +129,14 @@ def test_from_recipe_to_bundle(file: Path) -> None:
     study = load_study(file)
     models = models_of(study, Reporter())
     (folder / "room" / "inputs").mkdir(parents=True)
+    lost = rebuild(adapters_of(study, models)["safe"], folder / "room", "safe")
+    assert lost.returncode == 1
+    assert lost.stderr.startswith("./inputs/base is missing")
     shutil.copytree(folder / "base", folder / "room" / "inputs" / "base")
     shutil.copytree(folder / "lora-safe", folder / "room" / "inputs" / "safe-adapter")
     shutil.copytree(folder / "lora" / "useful" / "last", folder / "room" / "inputs" / "useful-adapter")
     for role, adapter in adapters_of(study, models).items():
-        again = rebuild(adapter, folder / "room", f"./inputs/{role}")
+        again = rebuild(adapter, folder / "room", role)
         assert again.returncode == 0, again.stderr
         digest = read_json(folder / "bundle" / "manifest.json")["inputs"][role]["weights_sha256"]
         assert digest in again.stdout
@@ -148,7 +154,9 @@ def test_adapt_says_where_other_weights_come_out(file: Path) -> None:
     folder = file.parent
     done = cli("adapt", "base", "lora-safe", "out", "--sha256", "0" * 64, cwd=folder)
     assert done.returncode == 1
-    assert f"other weights came out than {'0' * 64}" in done.stdout
+    assert f"came out, {'0' * 64} was wanted" in done.stdout
+    assert not (folder / "out").exists()
+    (folder / "out").mkdir()
     done = cli("adapt", "base", "lora-safe", "out", cwd=folder)
     assert done.returncode == 2
     assert done.stderr == "out: exists already; name a new folder\n"
