@@ -92,6 +92,24 @@ class MergePoint:
         """Short name for tables and logs: `r 0.45`."""
         return f"r {self.ratio:.2f}" if self.ratio == round(self.ratio, 2) else f"r {self.ratio}"
 
+    @property
+    def summary(self) -> str:
+        """The setting in words, without what its method does not have."""
+        method = METHODS[self.method]
+        parts = {
+            f"mode {self.mode}": True,
+            f"ratio {self.ratio} (the weight of model-safe)": True,
+            f"densities {self.density_safe} (safe) and {self.density_useful} (useful)": method.drops,
+            f"lambda {self.lambda_}": "lambda" in method.parameters,
+            f"mask seed {self.mask_seed}": method.draws,
+            "normalized": self.normalize,
+            "not rescaled": method.rescale and not self.rescale,
+            "rescaled": self.rescale and not method.rescale,
+            "signs elected in 8 bits": self.int8_mask,
+            f"layer factors {', '.join(map(str, self.gradient))}": bool(self.gradient),
+        }
+        return f"{self.method} of model-safe and model-useful, " + ", ".join(p for p, said in parts.items() if said)
+
 
 def grid(section: MergeSection) -> list[MergePoint]:
     """All merge points of a recipe, mask seed after mask seed, ratios rising."""

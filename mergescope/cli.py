@@ -85,7 +85,7 @@ def train(study: StudyFile, store: Store = RESULTS) -> None:
 
 @app.command()
 def merge(study: StudyFile, store: Store = RESULTS) -> None:
-    """Draw the masks of the study's merges."""
+    """Draw the masks of the study's merges; where mergekit itself merges every point, check the models."""
     _do(study, store, "merge")
 
 
