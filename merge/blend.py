@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,9 +12,10 @@ import torch
 
 from merge.converted import converted
 from merge.identity import weights_hash
-from merge.kernel import CompiledBlend, TermTensors, blend_eager, compiled_blend, factors_of
+from merge.kernel import Kernel, TermTensors, blend_eager, compiled_blend, factors_of
 from merge.masks import PLANES, Masks, Source, TensorRecord, Term, mask_setting, open_masks
 from merge.merger import MadeWith
+from merge.native import native
 from merge.planes import mapped, plane_bytes
 from merge.points import MergePoint, Role
 from merge.sources import MappedCheckpoint, Models
@@ -22,9 +23,6 @@ from mergescope.ground.errors import CheckpointError, MergescopeError
 from mergescope.ground.ids import canonical_json
 
 KernelKind = Literal["auto", "eager", "compiled"]
-COMPILE_PARAMETERS = 60_000_000
-"""Fewest parameters of a model for which `auto` compiles: below, the compiler's start costs more than a sweep of
-eager blends at 22 ns a parameter."""
 
 
 class Blender:
@@ -54,10 +52,10 @@ class Blender:
         self._planes = mapped(masks / PLANES)
         self.out_dtype = out_dtype or self._sources[self.masks.base_role].dtype
         """torch's name of the output's dtype."""
-        compiled = self._compiled(kernel)
+        compiled = _compiled(kernel)
         self.kernel: KernelKind = "eager" if compiled is None else "compiled"
         """Which form of the kernel runs; the bits are the same."""
-        self._blend_into = compiled or blend_eager
+        self._blend_into: Kernel = compiled or blend_eager
 
     @property
     def made(self) -> MadeWith:
@@ -87,48 +85,38 @@ class Blender:
         """
         self._check_point(point)
         for record in self.masks.tensors:
-            yield record.name, self._tensor(record, point)
+            yield record.name, self._tensors(record, [point])[0]
 
     def blend_many(self, points: list[MergePoint]) -> Iterator[tuple[str, list[torch.Tensor]]]:
-        """As `blend` for several points at once: sources and masks of a tensor are read from disk once.
+        """As `blend` for several points at once: sources and masks of a tensor are read once.
 
         Memory: one output tensor per point.
         """
         for point in points:
             self._check_point(point)
         for record in self.masks.tensors:
-            yield record.name, [self._tensor(record, point) for point in points]
+            yield record.name, self._tensors(record, points)
 
-    def _tensor(self, record: TensorRecord, point: MergePoint) -> torch.Tensor:
+    def _tensors(self, record: TensorRecord, points: Sequence[MergePoint]) -> list[torch.Tensor]:
         base = self._source(self.masks.base_role, record.base_source)
-        out = torch.empty(record.shape, dtype=getattr(torch, record.dtype or self.out_dtype))
+        dtype = getattr(torch, record.dtype or self.out_dtype)
         if not record.terms:
-            return out.copy_(base.to(torch.float32).view(record.shape))
-        terms = [self._term(term, _numel(record), point) for term in record.terms]
-        self._blend_into(base, terms, factors_of(terms, float(point.lambda_)), out.view(-1))
-        return out
+            return [base.to(torch.float32).to(dtype).view(record.shape) for _ in points]
+        terms = [self._term(term, _numel(record)) for term in record.terms]
+        weights = [[float(point.weight(term.role)) for term in record.terms] for point in points]
+        rows = [factors_of(terms, row, float(point.lambda_)) for row, point in zip(weights, points, strict=True)]
+        outs = [torch.empty(record.shape, dtype=dtype) for _ in points]
+        self._blend_into(base, terms, torch.tensor(rows, dtype=torch.float32), [out.view(-1) for out in outs])
+        return outs
 
-    def _term(self, term: Term, count: int, point: MergePoint) -> TermTensors:
+    def _term(self, term: Term, count: int) -> TermTensors:
         plane = None if term.plane is None else self._planes[term.plane : term.plane + plane_bytes(count)]
-        return TermTensors(self._source(term.role, term.source), plane, term.scale, float(point.weight(term.role)))
+        return TermTensors(self._source(term.role, term.source), plane, term.scale)
 
     def _source(self, role: Role, source: Source) -> torch.Tensor:
         checkpoint = self._sources[role]
         tensor = converted(checkpoint, source.name) if source.converted else checkpoint.tensor(source.name)
         return tensor.reshape(-1)
-
-    def _compiled(self, wanted: KernelKind) -> CompiledBlend | None:
-        parameters = sum(_numel(record) for record in self.masks.tensors)
-        if wanted == "eager" or (wanted == "auto" and parameters < COMPILE_PARAMETERS):
-            return None
-        dtypes = {role: getattr(torch, source.dtype) for role, source in self._sources.items()}
-        base, *tuned = [dtypes[role] for role in self.masks.inputs]
-        kernel = compiled_blend(base, tuned, getattr(torch, self.out_dtype))
-        if kernel is None and wanted == "compiled":
-            raise MergescopeError("torch.compile finds no C++ compiler", cure="install g++, or take kernel auto")
-        if kernel is None:
-            print("merge: no C++ compiler found, so blending takes the slow form (same bits)", file=sys.stderr)
-        return kernel
 
     def _check_point(self, point: MergePoint) -> None:
         if point.normalize or canonical_json(mask_setting(point)) != canonical_json(self.masks.setting):
@@ -138,6 +126,19 @@ class Blender:
                 value=point.label,
                 cure="make masks for its mode, densities and seed",
             )
+
+
+def _compiled(wanted: KernelKind) -> Kernel | None:
+    if wanted == "eager":
+        return None
+    loops = native()
+    if loops is None and wanted == "compiled":
+        raise MergescopeError(
+            "no C compiler builds the merge's loops", cure="install gcc or clang, or take kernel auto"
+        )
+    if loops is None:
+        print("merge: no C compiler found, so blending takes the slow form (same bits)", file=sys.stderr)
+    return None if loops is None else compiled_blend(loops)
 
 
 def masks_digest(masks: Masks) -> dict[str, Any]:
