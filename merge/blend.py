@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 
 from merge.converted import converted
 from merge.identity import weights_hash
-from merge.kernel import Kernel, TermTensors, blend_eager, compiled_blend, factors_of
+from merge.kernel import Cpu, Device, Inputs, Kernel, TermTensors, blend_eager, compiled_blend, factors_of
 from merge.masks import PLANES, Masks, Source, TensorRecord, Term, mask_setting, open_masks
 from merge.merger import MadeWith
 from merge.native import native
@@ -37,11 +36,13 @@ class Blender:
         *,
         out_dtype: str | None = None,
         kernel: KernelKind = "auto",
+        device: Device | None = None,
     ) -> None:
         """Map the files; nothing is read yet.
 
         masks: a folder from `merge.masks.masks_for`. out_dtype: torch's name of the output's dtype, None for the
-        one that the merge's base is stored in. Raises CheckpointError where the models are not those that the
+        one that the merge's base is stored in. kernel: which form runs on the CPU. device: where to blend, None for
+        the CPU. Raises CheckpointError where the models are not those that the
         masks were made from.
         """
         self.masks: Masks = open_masks(masks)
@@ -52,10 +53,8 @@ class Blender:
         self._planes = mapped(masks / PLANES)
         self.out_dtype = out_dtype or self._sources[self.masks.base_role].dtype
         """torch's name of the output's dtype."""
-        compiled = _compiled(kernel)
-        self.kernel: KernelKind = "eager" if compiled is None else "compiled"
-        """Which form of the kernel runs; the bits are the same."""
-        self._blend_into: Kernel = compiled or blend_eager
+        self.device: Device = device or Cpu(_cpu_kernel(kernel))
+        """Where it blends."""
 
     @property
     def made(self) -> MadeWith:
@@ -76,16 +75,15 @@ class Blender:
     def output_bytes(self) -> int:
         """Bytes of the merged tensors."""
         sizes = ((record, getattr(torch, record.dtype or self.out_dtype)) for record in self.masks.tensors)
-        return sum(_numel(record) * dtype.itemsize for record, dtype in sizes)
+        return sum(record.numel * dtype.itemsize for record, dtype in sizes)
 
     def blend(self, point: MergePoint) -> Iterator[tuple[str, torch.Tensor]]:
         """Every tensor of the merge by name, one at a time; each is the caller's own.
 
         Raises MergescopeError for a point of another mode, density or seed than the masks'.
         """
-        self._check_point(point)
-        for record in self.masks.tensors:
-            yield record.name, self._tensors(record, [point])[0]
+        for name, (tensor,) in self.blend_many([point]):
+            yield name, tensor
 
     def blend_many(self, points: list[MergePoint]) -> Iterator[tuple[str, list[torch.Tensor]]]:
         """As `blend` for several points at once: sources and masks of a tensor are read once.
@@ -94,20 +92,23 @@ class Blender:
         """
         for point in points:
             self._check_point(point)
-        for record in self.masks.tensors:
-            yield record.name, self._tensors(record, points)
+        for record, inputs in self.device.staged(self.masks.tensors, self._inputs):
+            yield record.name, self._tensors(record, inputs, points)
 
-    def _tensors(self, record: TensorRecord, points: Sequence[MergePoint]) -> list[torch.Tensor]:
-        base = self._source(self.masks.base_role, record.base_source)
+    def _tensors(self, record: TensorRecord, inputs: Inputs, points: Sequence[MergePoint]) -> list[torch.Tensor]:
         dtype = getattr(torch, record.dtype or self.out_dtype)
         if not record.terms:
-            return [base.to(torch.float32).to(dtype).view(record.shape) for _ in points]
-        terms = [self._term(term, _numel(record)) for term in record.terms]
+            return [inputs.base.to(torch.float32).to(dtype).view(record.shape) for _ in points]
         weights = [[float(point.weight(term.role)) for term in record.terms] for point in points]
-        rows = [factors_of(terms, row, float(point.lambda_)) for row, point in zip(weights, points, strict=True)]
-        outs = [torch.empty(record.shape, dtype=dtype) for _ in points]
-        self._blend_into(base, terms, torch.tensor(rows, dtype=torch.float32), [out.view(-1) for out in outs])
+        rows = [factors_of(inputs.terms, row, float(point.lambda_)) for row, point in zip(weights, points, strict=True)]
+        outs = [torch.empty(record.shape, dtype=dtype, device=self.device.where) for _ in points]
+        flat = [out.view(-1) for out in outs]
+        self.device.kernel(inputs.base, inputs.terms, torch.tensor(rows, dtype=torch.float32), flat)
         return outs
+
+    def _inputs(self, record: TensorRecord) -> Inputs:
+        base = self._source(self.masks.base_role, record.base_source)
+        return Inputs(base, tuple(self._term(term, record.numel) for term in record.terms))
 
     def _term(self, term: Term, count: int) -> TermTensors:
         plane = None if term.plane is None else self._planes[term.plane : term.plane + plane_bytes(count)]
@@ -128,27 +129,21 @@ class Blender:
             )
 
 
-def _compiled(wanted: KernelKind) -> Kernel | None:
-    if wanted == "eager":
-        return None
-    loops = native()
-    if loops is None and wanted == "compiled":
-        raise MergescopeError(
-            "no C compiler builds the merge's loops", cure="install gcc or clang, or take kernel auto"
-        )
-    if loops is None:
+def _cpu_kernel(wanted: KernelKind) -> Kernel:
+    loops = None if wanted == "eager" else native()
+    if loops is not None:
+        return compiled_blend(loops)
+    if wanted == "compiled":
+        raise MergescopeError("no C compiler found", cure="install gcc or clang, or take kernel auto")
+    if wanted == "auto":
         print("merge: no C compiler found, so blending takes the slow form (same bits)", file=sys.stderr)
-    return None if loops is None else compiled_blend(loops)
+    return blend_eager
 
 
 def masks_digest(masks: Masks) -> dict[str, Any]:
     """Of drawn masks: the hash of all masks, and the scale k of every tensor and model."""
     scales = {record.name: {term.role: term.scale for term in record.terms} for record in masks.tensors}
     return {"planes_sha256": masks.planes_sha256, "scales": scales}
-
-
-def _numel(record: TensorRecord) -> int:
-    return functools.reduce(lambda a, b: a * b, record.shape, 1)
 
 
 def _check_unchanged(models: Models, made_from: dict[Role, str]) -> None:

@@ -13,11 +13,13 @@ merge/native.c says it again for CPUs, and merge/gpu.py compiles this one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
+from merge.masks import TensorRecord
 from merge.native import Native
 from merge.planes import BLOCK, WIDTH, unpack
 
@@ -36,6 +38,66 @@ class TermTensors:
     """The mask as a bit plane (see `merge.planes`); None keeps everything."""
     scale: float
     """k, a float32 value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What one tensor of a merge is made of."""
+
+    base: torch.Tensor
+    """The base's values, flat `(n,)`."""
+    terms: tuple[TermTensors, ...]
+    """None, one or two."""
+
+    def tensors(self) -> Iterator[torch.Tensor]:
+        """Values and masks."""
+        yield self.base
+        for term in self.terms:
+            yield term.tuned
+            if term.plane is not None:
+                yield term.plane
+
+    def put(self, place: Callable[[torch.Tensor], torch.Tensor]) -> Inputs:
+        """The same with every tensor moved by `place`."""
+        terms = (TermTensors(place(t.tuned), None if t.plane is None else place(t.plane), t.scale) for t in self.terms)
+        return Inputs(place(self.base), tuple(terms))
+
+    def after(self, start: int) -> Inputs:
+        """What follows `start`, a multiple of a plane's BLOCK."""
+        terms = (
+            TermTensors(t.tuned[start:], None if t.plane is None else t.plane[start // 8 :], t.scale)
+            for t in self.terms
+        )
+        return Inputs(self.base[start:], tuple(terms))
+
+
+Make = Callable[[TensorRecord], Inputs]
+"""Finds what a record is made of."""
+
+
+class Device(Protocol):
+    """Where merges are blended; what it makes has the same bits wherever that is."""
+
+    where: torch.device
+    """Where inputs and outputs lie."""
+    kernel: Kernel
+    """The arithmetic."""
+
+    def staged(self, records: Sequence[TensorRecord], make: Make) -> Iterator[tuple[TensorRecord, Inputs]]:
+        """Each record with its inputs on the device."""
+
+
+class Cpu:
+    """The processor, which reads mapped files as they are."""
+
+    where = torch.device("cpu")
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+
+    def staged(self, records: Sequence[TensorRecord], make: Make) -> Iterator[tuple[TensorRecord, Inputs]]:
+        """Each record with its inputs, mapped."""
+        return ((record, make(record)) for record in records)
 
 
 Kernel = Callable[[torch.Tensor, Sequence[TermTensors], torch.Tensor, Sequence[torch.Tensor]], None]
