@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,11 @@ class TensorRecord:
     """Dtype that the architecture wants whatever the checkpoint's; None leaves it to the checkpoint."""
     terms: tuple[Term, ...]
     """In the order in which mergekit adds them."""
+
+    @property
+    def numel(self) -> int:
+        """Number of entries; 1 for a scalar."""
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
