@@ -52,6 +52,7 @@ class SubstituteWriterTask(TensorWriterTask):  # type: ignore[misc]  # mergekit 
     tasks of equal priority (fused experts) depends on every task's place in it."""
 
     writer: Any
+    """A `Writer`."""
 
     def execute(self, **_inputs: object) -> Writer:
         """The substitute."""

@@ -39,10 +39,12 @@ class StreamingWriter:
         """By output tensor: how mergekit loads what it is made of."""
 
     def save_tensor(self, name: str, tensor: torch.Tensor, clone: bool = False) -> None:  # noqa: ARG002 - mergekit's
-        """Send one tensor; raises RefusedError where it is not finite because a model is not."""
+        """Send one tensor. Raises RefusedError where a model's is not finite, or where it became NaN on the way."""
         if not bool(torch.isfinite(tensor).all()):
             for load in self.loads[name]:
                 refuse_unless_finite(load.execute(), load.tensor, str(load.model))
+            if bool(tensor.isnan().any()):
+                raise RefusedError(f"tensor {name} overflows float32 when merged", "")
         self.say({"name": name, "dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape)})
         self._pipe.write(tensor_bytes(tensor))
         self._pipe.flush()
@@ -62,7 +64,7 @@ def stream(job: dict[str, Any], writer: StreamingWriter) -> None:
     options = started(job["seed"], job["threads"])
     targets = planned(configured(job["config"]), options, writer)
     saves = [task for task in targets if isinstance(task, SaveTensor)]
-    for save in saves:
+    for save in saves:  # refuses by name, at the price that mixtures' experts are read once more
         sources_of(save.tensor_task)
     writer.loads = {save.tensor_name: loads_of(save.tensor_task) for save in saves}
     for _ in Executor(targets, math_device="cpu", storage_device="cpu").run(quiet=True):

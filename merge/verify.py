@@ -147,11 +147,11 @@ def _differences(manifest: dict[str, Any]) -> list[str]:
 
 def _masks_cause(manifest: dict[str, Any], models: Models) -> str:
     """Draw the masks again, and say what differs in them or their scales."""
-    if manifest.get("masks") is None:
-        return "mergekit itself made this merge, so no masks are kept: another CPU, number of threads, seed or config"
     from merge.blend import masks_digest
 
     point = _point(manifest["point"])
+    if point.way == "mergekit" or manifest.get("masks") is None:
+        return "mergekit itself made this merge, so no masks are kept: another CPU, number of threads, seed or config"
     inputs = {role: entry["weights_sha256"] for role, entry in manifest["inputs"].items()}
     with tempfile.TemporaryDirectory() as room:
         folder = Path(room) / "masks"
