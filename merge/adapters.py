@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from merge.child import child_environment
 from merge.headers import StoredTensor, read_header
 from merge.identity import TOKENIZER_FILES, chat_template, file_hashes, text_side, weights_hash
 from merge.sources import checked_config, json_object, stored_dtype, stored_tensors
@@ -41,7 +42,8 @@ PACKAGES = ("peft", "torch", "transformers")
 """What the merged weights depend on besides base and adapter."""
 PREFIX = "base_model.model."
 """What peft puts before the names of the base's modules."""
-PINNED = {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"}
+LEVEL = "default"
+PINNED = {"MKL_CBWR": "COMPATIBLE"}
 """Kernels that every x86 CPU has, so that the same pair gives the same bits elsewhere."""
 
 
@@ -214,9 +216,7 @@ def _copy_text_side(base: Path, adapter: Path, out: Path) -> None:
 
 def _run(base: Path, adapter: Path, out: Path, reporter: Reporter) -> None:
     """Merge in a process of its own: its kernels are pinned at its start, and its memory is given back at its end."""
-    here = str(Path(__file__).resolve().parents[1])
-    paths = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, **PINNED, "PYTHONPATH": paths, "HF_HUB_OFFLINE": "1"}
+    environment = {**child_environment(LEVEL), **PINNED}
     command = [sys.executable, "-m", "merge.adapt", *(str(path.resolve()) for path in (base, adapter, out))]
     total = len(stored_tensors(base))
     with (

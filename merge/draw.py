@@ -16,37 +16,19 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-import transformers
-import yaml
 from mergekit import merge_methods
-from mergekit.architecture import get_architecture_info
-from mergekit.config import MergeConfiguration
-from mergekit.graph import Executor, Task
-from mergekit.io.tasks import LoaderCache, LoadTensor, SaveTensor, TensorWriterTask
+from mergekit.graph import Executor
+from mergekit.io.tasks import SaveTensor
 from mergekit.merge_methods.base import GroupMergeMethod, MergeMethodSpec, TensorGroup
 from mergekit.merge_methods.registry import register
-from mergekit.merge_methods.task_adapter import ExecuteMergeMethodTask
-from mergekit.options import MergeOptions
-from mergekit.plan import MergePlanner
 
-from merge.masks import FULL, INDEX, PLANES, REFUSED
-from merge.planes import pack
+from merge.bernoulli import drawn
+from merge.masks import INDEX, PLANES
+from merge.planned import REFUSED, RefusedError, configured, planned, refuse_unless_finite, sources_of, started
 
 METHOD = "mergescope_dare_masks"
-TINY = 1e-7
-"""Below this L1 norm mergekit leaves a task vector unscaled."""
 ALIGNMENT = 64
 """Planes start at multiples of this many bytes."""
-
-
-class RefusedError(Exception):
-    """An input that no merge can use; the parent process shows it to the user."""
-
-    def __init__(self, what: str, model: str) -> None:
-        super().__init__(what)
-        self.what = what
-        self.model = model
-        """The model's name in the config; empty where no single model is at fault."""
 
 
 @dataclass(frozen=True)
@@ -68,56 +50,24 @@ class MaskMethod(GroupMergeMethod):  # type: ignore[misc]  # mergekit is untyped
         """Record the group's masks and scales; the base is returned for its shape alone."""
         base = group.base.tensor
         if not group.non_base:
-            _refuse_unless_finite(base, group.metadata.name, str(group.base.id))
+            refuse_unless_finite(base, group.metadata.name, str(group.base.id))
         terms = {}
-        for entry in group.non_base:
-            density = parameters["density"][entry.id]
-            mask, scale = drawn(entry.tensor - base, density, rescale=parameters["rescale"])
+        densities = [parameters["density"][entry.id] for entry in group.non_base]
+        draws = drawn(base, [entry.tensor for entry in group.non_base], densities, rescale=parameters["rescale"])
+        for entry, (plane, scale) in zip(group.non_base, draws, strict=True):
             if scale is None:
-                _refuse_unless_finite(base, group.metadata.name, str(group.base.id))
-                _refuse_unless_finite(entry.tensor, group.metadata.name, str(entry.id))
+                refuse_unless_finite(base, group.metadata.name, str(group.base.id))
+                refuse_unless_finite(entry.tensor, group.metadata.name, str(entry.id))
                 raise RefusedError(f"tensor {group.metadata.name} overflows float32 when summed", str(entry.id))
-            terms[str(entry.id)] = {"scale": scale, "plane": None if mask is None else self._append(mask)}
+            terms[str(entry.id)] = {"scale": scale, "plane": None if plane is None else self._append(plane)}
         self.records[group.metadata.name] = {"shape": list(base.shape), "terms": terms}
         return base
 
-    def _append(self, mask: torch.Tensor) -> int:
+    def _append(self, plane: torch.Tensor) -> int:
         place = -(-self.planes.tell() // ALIGNMENT) * ALIGNMENT
         self.planes.seek(place)
-        self.planes.write(memoryview(pack(mask).numpy()))
+        self.planes.write(memoryview(plane.numpy()))
         return place
-
-
-def drawn(delta: torch.Tensor, density: float, *, rescale: bool) -> tuple[torch.Tensor | None, float | None]:
-    """DARE's mask and mergekit's scale k = |d|_1 / |m d|_1 for one task vector, as mergekit computes them.
-
-    delta: float32. Returns the bool mask in delta's shape, None where density >= 1 draws nothing; and k, None
-    where the task vector is not finite.
-    """
-    magnitudes = delta.abs()
-    before = magnitudes.sum()
-    if not bool(torch.isfinite(before)):
-        return None, None
-    if density >= 1:
-        return None, 1.0
-    mask = _bernoulli(delta, density)
-    if not rescale:
-        return mask, 1.0
-    after = magnitudes.mul_(mask).sum()  # |m d| = m |d|: mergekit's summands, in its order
-    scale = 1.0 if before < TINY or after < TINY else float(before / after)
-    return mask, scale
-
-
-def _bernoulli(delta: torch.Tensor, density: float) -> torch.Tensor:
-    """The bits of torch.bernoulli(density), and the generator's state after it, in less than half its time."""
-    if delta.is_contiguous():
-        return torch.rand(delta.shape) < density
-    return torch.bernoulli(torch.full_like(delta, density)) > 0
-
-
-def _refuse_unless_finite(tensor: torch.Tensor, name: str, model: str) -> None:
-    if not bool(torch.isfinite(tensor).all()):
-        raise RefusedError(f"tensor {name} holds NaN or infinity", model)
 
 
 class DiscardingWriter:
@@ -130,32 +80,17 @@ class DiscardingWriter:
         """Nothing was written, nothing is left to finish."""
 
 
-class DiscardingWriterTask(TensorWriterTask):  # type: ignore[misc]  # mergekit is untyped
-    """Stands in for mergekit's writer. The rest of the graph stays as it is, for the order in which mergekit runs
-    tasks of equal priority (fused experts) depends on every task's place in it."""
-
-    def execute(self, **_inputs: object) -> DiscardingWriter:
-        """A writer that writes nothing."""
-        return DiscardingWriter()
-
-
 def draw(job: dict[str, Any], out: Path) -> dict[str, Any]:
     """Run mergekit's own plan with `MaskMethod` in the method's place; returns the index of what was drawn."""
-    options = MergeOptions(
-        random_seed=job["seed"],
-        num_threads=job["threads"],
-        device="cpu",
-        quiet=True,
-        trust_remote_code=job["trust_remote_code"],
-    )
-    options.apply_global_options()
-    transformers.trainer_utils.set_seed(options.random_seed)
+    options = started(job)
+    config = configured(job["config"])
+    config.merge_method = METHOD
     with (out / PLANES).open("wb") as planes:
         method = MaskMethod(planes=planes)
         register(method)
-        targets = _planned(job["config"], options)
+        targets = planned(config, options, DiscardingWriter())
         saves = [task for task in targets if isinstance(task, SaveTensor)]
-        sources = {task.tensor_name: _sources(task.tensor_task) for task in saves}
+        sources = {task.tensor_name: sources_of(task.tensor_task) for task in saves}
         print(json.dumps({"total": len(saves)}), flush=True)
         ran = (task for task, _ in Executor(targets, math_device="cpu", storage_device="cpu").run(quiet=True))
         order = [_told(task) for task in ran if isinstance(task, SaveTensor)]
@@ -165,19 +100,6 @@ def draw(job: dict[str, Any], out: Path) -> dict[str, Any]:
 def _told(task: SaveTensor) -> SaveTensor:
     print(json.dumps({"done": task.tensor_name}), flush=True)
     return task
-
-
-def _planned(config_text: str, options: MergeOptions) -> list[Task]:
-    """mergekit's tasks for writing the merge, in its order, with a writer that writes nothing."""
-    config = MergeConfiguration.model_validate(yaml.safe_load(config_text))
-    config.merge_method = METHOD
-    architecture = get_architecture_info(config, options)
-    LoaderCache().setup(options=options)
-    planner = MergePlanner(config, architecture, options, config.base_model.config(options.trust_remote_code))
-    *saves, finalize = planner.plan_to_disk(out_path="unused")
-    writer = DiscardingWriterTask(**saves[0].writer_task.model_dump())
-    saves = [save.model_copy(update={"writer_task": writer}) for save in saves]
-    return [*saves, finalize.model_copy(update={"writer_task": writer, "tensor_save_tasks": tuple(saves)})]
 
 
 def _index(
@@ -196,45 +118,20 @@ def _index(
         }
 
 
-def _sources(task: ExecuteMergeMethodTask) -> dict[str, dict[str, Any]]:
-    """By model: the stored tensor that the output is made of, or the output's own name where mergekit converts.
-
-    Raises RefusedError where mergekit cannot find or make a tensor that the architecture needs.
-    """
-    found = {}
-    for load in task.gather_tensors.arguments().values():
-        name = load._resolve_name(LoaderCache().get(load.model))
-        if name is not None:
-            found[str(load.model)] = {"name": name, "converted": False}
-        elif _converts(load):
-            found[str(load.model)] = {"name": load.tensor, "converted": True}
-    return found
-
-
-def _converts(load: LoadTensor) -> bool:
-    """Whether mergekit makes this tensor from others, as it fuses the experts of a mixture."""
-    try:
-        return load.execute() is not None
-    except RuntimeError:
-        architecture = load.model.config(LoaderCache().trust_remote_code).architectures[0]
-        raise RefusedError(
-            f"mergekit cannot merge {architecture}: it wants a tensor {load.tensor}", str(load.model)
-        ) from None
-
-
 def main(job_file: str, out: str) -> int:
-    """Exit code 0, REFUSED with the refusal as a JSON line, or FULL."""
+    """Exit code 0, or REFUSED and a JSON line: the refusal, or the disk's."""
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     try:
         index = draw(job, Path(out))
         (Path(out) / INDEX).write_text(json.dumps(index, allow_nan=False), encoding="utf-8")
     except RefusedError as refusal:
-        print(json.dumps({"refused": refusal.what, "model": refusal.model}), flush=True)
+        print(json.dumps(refusal.message), flush=True)
         return REFUSED
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        return FULL
+        print(json.dumps({"errno": error.errno}), flush=True)
+        return REFUSED
     return 0
 
 

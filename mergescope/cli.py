@@ -100,7 +100,7 @@ def adapt(
 
 @app.command()
 def merge(study: StudyFile, store: Store = RESULTS) -> None:
-    """Merge the adapters and draw the masks of the study's merges."""
+    """Merge adapters and draw the masks of the study's merges; where mergekit merges every point, check the models."""
     _do(study, store, "merge")
 
 
