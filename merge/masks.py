@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,18 @@ class Masks:
     """In the order in which they were drawn."""
 
 
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What the bits of masks and scales depend on besides the merge point."""
+
+    inputs: dict[Role, str]
+    """Weight hashes of the models, the merge's base first."""
+    threads: int
+    """mergekit's --num-threads."""
+    kernel_level: str
+    """ATEN_CPU_CAPABILITY, such as avx512."""
+
+
 def mask_setting(point: MergePoint) -> dict[str, Any]:
     """What of a merge point the masks depend on: everything random or summed, and never the ratio."""
     return {
@@ -108,13 +122,23 @@ def masks_for(
     """
     roles = (point.base_role, *point.term_roles)
     check_models(models, roles)
-    level = kernel_level()
-    inputs = dict(zip(roles, weights_hashes([models.folder(role) for role in roles]), strict=True))
-    stage = full_hash(_stage(point, inputs, threads, level))
-    folder = study_folder / "masks" / stage[:16]
-    if not is_done(folder, stage):
-        make_masks(folder, point, models, inputs=inputs, threads=threads, level=level, reporter=reporter)
-    return folder
+    folder, new = study_folder / "masks", study_folder / "masks" / "new"
+    with ThreadPoolExecutor(1) as aside:
+        hashed = aside.submit(_conditions, models, roles, threads)
+        if not folder.exists():  # then none can be there already, and drawing need not wait for the hashes
+            make_masks(new, point, models, threads=threads, conditions=hashed.result, reporter=reporter)
+        stage = full_hash(_stage(point, hashed.result()))
+    named = folder / stage[:16]
+    if is_done(new, stage):
+        new.rename(named)
+    if not is_done(named, stage):
+        make_masks(named, point, models, threads=threads, conditions=hashed.result, reporter=reporter)
+    return named
+
+
+def _conditions(models: Models, roles: tuple[Role, ...], threads: int) -> Conditions:
+    hashes = weights_hashes([models.folder(role) for role in roles])
+    return Conditions(dict(zip(roles, hashes, strict=True)), threads, kernel_level())
 
 
 def make_masks(
@@ -122,21 +146,23 @@ def make_masks(
     point: MergePoint,
     models: Models,
     *,
-    inputs: dict[Role, str],
     threads: int,
-    level: str,
+    conditions: Callable[[], Conditions],
+    level: str | None = None,
     reporter: Reporter | None = None,
 ) -> None:
     """Draw masks and scales in a fresh process and write them to `folder`, manifest last.
 
-    inputs: weight hashes by role. threads: mergekit's --num-threads. level: see `merge.identity.kernel_level`.
+    threads: mergekit's --num-threads. conditions: asked when all is drawn, so that hashing may go on meanwhile.
+    level: ATEN_CPU_CAPABILITY to draw with; None for this machine's own.
     """
     config = to_yaml(mergekit_config(point, INPUTS["base"], INPUTS["safe"], INPUTS["useful"], "float32"))
+    roles = (point.base_role, *point.term_roles)
     with fresh_folder(folder, _needed_bytes(point, models)) as part:
         job = {"config": config, "seed": point.mask_seed, "threads": threads}
-        with child("merge.draw", job, models, tuple(inputs), level, str(part.resolve())) as process:
+        with child("merge.draw", job, models, roles, level, str(part.resolve())) as process:
             _follow(process, reporter or Reporter())
-        stage = _stage(point, inputs, threads, level)
+        stage = _stage(point, conditions())
         content = {**_plain(stage), "planes_sha256": file_hash(part / PLANES), "index_sha256": file_hash(part / INDEX)}
         write_manifest(part, stage_hash=full_hash(stage), content=content)
 
@@ -183,13 +209,13 @@ def _record(entry: dict[str, Any], base_role: Role) -> TensorRecord:
     )
 
 
-def _stage(point: MergePoint, inputs: dict[Role, str], threads: int, level: str) -> dict[str, Any]:
+def _stage(point: MergePoint, conditions: Conditions) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "setting": mask_setting(point),
-        "inputs": inputs,
-        "threads": threads,
-        "kernel_level": level,
+        "inputs": conditions.inputs,
+        "threads": conditions.threads,
+        "kernel_level": conditions.kernel_level,
         "mergekit": mergekit_version(),
         "torch": importlib.metadata.version("torch"),
     }

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from merge.bundle import PACKAGES
 from merge.identity import kernel_level, weights_hash
-from merge.masks import make_masks, open_masks
+from merge.masks import Conditions, make_masks, open_masks
 from merge.mergekit_yaml import CONFIG, INPUTS, to_yaml
 from merge.methods import METHODS
 from merge.points import MergePoint, Role
@@ -156,7 +156,8 @@ def _masks_cause(manifest: dict[str, Any], models: Models) -> str:
     with tempfile.TemporaryDirectory() as room:
         folder = Path(room) / "masks"
         level, threads = manifest["kernel_level"], manifest["threads"]
-        make_masks(folder, point, models, inputs=inputs, threads=threads, level=level)
+        conditions = Conditions(inputs, threads, level)
+        make_masks(folder, point, models, threads=threads, conditions=lambda: conditions, level=level)
         now = masks_digest(open_masks(folder))
     if now["planes_sha256"] != manifest["masks"]["planes_sha256"]:
         return "other masks: the seed, a density, or mergekit's or torch's version differs"

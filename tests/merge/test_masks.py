@@ -105,3 +105,13 @@ def test_paths_that_mergekit_would_misread(demo_world: World, tmp_path: Path) ->
     models = type(demo_world.models)(odd / "base", odd / "safe", odd / "useful")
     masks = masks_for(tmp_path / "study+1", a_point(), models, threads=1)
     assert list(Blender(models.base, models.safe, models.useful, masks).blend(a_point()))
+
+
+def test_masks_that_were_drawn_but_not_yet_named_are_taken(demo_world: World, tmp_path: Path) -> None:
+    point = a_point("0.2", safe="0.4")
+    drawn = masks_for(tmp_path, point, demo_world.models, threads=1)
+    drawn.rename(drawn.with_name("new"))  # as a kill between drawing and naming leaves them
+    before = (drawn.with_name("new") / PLANES).stat().st_ino
+    assert masks_for(tmp_path, point, demo_world.models, threads=1) == drawn
+    assert (drawn / PLANES).stat().st_ino == before
+    assert [folder.name for folder in drawn.parent.iterdir()] == [drawn.name]
