@@ -44,6 +44,13 @@ def weights_hash(folder: Path, cache: Path | None = None) -> str:
     return full_hash(hashes)
 
 
+def known_weights_hash(folder: Path, cache: Path | None = None) -> str | None:
+    """As `weights_hash`, without reading weights: None where a file has not been hashed since it changed."""
+    book = _Book(cache or default_cache())
+    hashes = [book.known_hash_of(file) for file in weight_files(folder)]
+    return None if None in hashes else full_hash(hashes)
+
+
 def checkpoint_id(folder: Path, cache: Path | None = None) -> str:
     """The id of a checkpoint folder: its weights, tokenizer and chat template."""
     tokenizer = {name: file_hash(folder / name) for name in TOKENIZER_FILES if (folder / name).is_file()}
@@ -112,9 +119,11 @@ class _Book:
             return  # a missing or damaged cache only costs time
         self._known = found if isinstance(found, dict) else {}
 
+    def known_hash_of(self, file: Path) -> str | None:
+        return self._known.get(_key(file))
+
     def hash_of(self, file: Path) -> str:
-        stat = file.stat()
-        key = f"{stat.st_dev}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
+        key = _key(file)
         if key not in self._known:
             self._known[key] = file_hash(file)
             self._new = True
@@ -127,3 +136,8 @@ class _Book:
             write_json(self._path, self._known)
         except OSError:
             return  # a read-only home is no reason to stop: the next run hashes again
+
+
+def _key(file: Path) -> str:
+    stat = file.stat()
+    return f"{stat.st_dev}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from merge.identity import kernel_level, mergekit_version, weights_hash
+from merge.identity import kernel_level, known_weights_hash, mergekit_version, weights_hash
 from merge.mergekit_yaml import INPUTS, mergekit_config, to_yaml
 from merge.points import MergePoint, Role
 from merge.sources import Models, check_models
 from mergescope.ground.errors import CheckpointError
-from mergescope.ground.files import fresh_folder, is_done, read_json, read_manifest, write_manifest
+from mergescope.ground.files import MANIFEST, fresh_folder, is_done, read_json, read_manifest, write_manifest
 from mergescope.ground.ids import file_hash, full_hash
 from mergescope.ground.progress import Reporter
 
@@ -117,6 +117,22 @@ def masks_for(
     if not is_done(folder, stage):
         make_masks(folder, point, models, inputs=inputs, threads=threads, level=level, reporter=reporter)
     return folder
+
+
+def drawn_masks(study_folder: Path, point: MergePoint, models: Models, *, threads: int) -> Path | None:
+    """The folder of the masks that `point` needs if it is there already; reads no weights and imports no torch.
+
+    Masks of any kernel level count. None also where the weights have not been hashed since they changed.
+    """
+    known = {role: known_weights_hash(models.folder(role)) for role in (point.base_role, *point.term_roles)}
+    inputs = {role: digest for role, digest in known.items() if digest is not None}
+    if len(inputs) < len(known):
+        return None
+    for folder in sorted(path.parent for path in (study_folder / "masks").glob(f"*/{MANIFEST}")):
+        level = read_json(folder / MANIFEST).get("kernel_level")
+        if is_done(folder, full_hash(_stage(point, inputs, threads, level))):
+            return folder
+    return None
 
 
 def make_masks(
