@@ -15,7 +15,6 @@ import pytest
 
 from eval.roofline import GPUS
 from mergescope.cli import main
-from mergescope.ground.errors import MergescopeError
 from mergescope.machine import Memory
 from mergescope.model_headers import disk_refusal, require_room
 from mergescope.plan import memory_refusal, plan_of
@@ -298,7 +297,7 @@ def test_a_study_that_fits_is_let_through(own_study: Callable[..., Path]) -> Non
 ON_A_SMALL_DISK = 'mount -t tmpfs -o size=512k tmpfs "$1" && cp "$2" "$1" && cd "$1" && shift 2 && exec "$@"'
 
 
-@pytest.mark.parametrize("command", [["merge"], ["run"], ["merge", "--plan"]])
+@pytest.mark.parametrize("command", [["merge"], ["run"], ["eval"], ["merge", "--plan"]])
 def test_a_full_disk_is_told_before_any_work(
     own_study: Callable[..., Path], tmp_path: Path, command: list[str]
 ) -> None:
@@ -318,13 +317,3 @@ def test_a_full_disk_is_told_before_any_work(
     assert "the study will write" in line
     assert "free some room" in line
     assert "masks" not in {p.name for p in (tmp_path / "small").rglob("*")}
-
-
-def test_the_refusal_comes_before_the_engine(own_study: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    from mergescope import model_headers, stages
-
-    monkeypatch.setattr(model_headers, "free_bytes", lambda _: 1000)
-    file = own_study()
-    with pytest.raises(MergescopeError, match="the study will write"):
-        stages.do(load_study(file), file.parent / "results.duckdb", ["eval"])
-    assert not (file.parent / "tiny").exists()
