@@ -22,32 +22,27 @@ Headers = Mapping[str, StoredTensor]
 """A checkpoint's tensors by name, as `merge.sources.stored_tensors` reads them."""
 
 PROCESS_BYTES = 400_000_000
-"""Own memory of a process that has loaded torch and mergekit and no weights: 0.32 GB measured, 0.29 with a compiled
-kernel."""
-DRAW_BYTES = 13
-"""Bytes a parameter that drawing holds beside the float32 copies of its sources: task vector, magnitudes and random
-numbers in float32, and the mask. 13.6 and 14.1 measured (tensors of 33M and 66M parameters)."""
+"""Own memory of a process that has loaded torch and mergekit and no weights: 0.32 GB measured."""
+DRAW_BYTES = 5
+"""Bytes a parameter that drawing holds beside the float32 copies of its sources: magnitudes in float32, and the masks.
+3.9 and 4.1 measured (tensors of 66M parameters, bf16 and float32); 13 where no C compiler is found."""
 STOCK_BYTES = 28
 """The same of mergekit's whole merge, which keeps each masked term and its signs: 17 and 25 measured; how much it holds
 at once depends on a tensor's neighbours."""
 SHARD_BYTES = 5_000_000_000
 """Bytes of merged tensors that `export --materialize` keeps before it writes a shard (`merge.materialize`)."""
-COMPILE_PARAMETERS = 60_000_000
-"""Fewest parameters for which the blend is compiled (`merge.blend`, which imports torch)."""
 
-BLEND_PER_COPY = 0.264
-"""The compiled blend's bytes a second over plain copy's: benchmarks/results/merge_grid-336m.json (7.13 and 27.0)."""
-EAGER_PER_COPY = 0.0139
-"""The same of the uncompiled form: 22 ns a parameter of 8.25 bytes, on the same machine."""
-STOCK_PER_COPY = 0.0057
-"""The same of mergekit's whole merge: 22.5 s in the same file, less its process's start, over 8 bytes a parameter."""
-NUMBERS_PER_ENTRY = 5.0
-"""Twister numbers of numpy's that pass in the time in which drawing handles one entry of one task vector: random
-number, two sums, mask. 5.6 measured on one thread and 3.1 on two (187M parameters)."""
+BENCHMARK = "benchmarks/results/merge_grid.json"
+BLEND_PER_COPY = 0.48
+"""The blend's bytes a second over plain copy's: blend_per_copy of the 336M model there. Much less where no C compiler
+is found."""
+STOCK_PER_COPY = 0.0045
+"""The same of mergekit's whole merge: stock_s there, less its process's start, over 8 bytes a parameter."""
+COPIED_PER_ENTRY = 100
+"""Bytes that plain copy moves in the time in which drawing handles one entry of one task vector, on one thread: 60 to
+110 measured on models of 117M and 187M."""
 START_S = 4.0
-"""Seconds until a process has loaded torch and mergekit, measured on two cores; disks and processors differ."""
-COMPILE_S = 15.0
-"""Seconds of the first compilation of the blend: start_s in the same file. Later runs find it cached."""
+"""Seconds until a process has loaded torch and mergekit, measured on two idle cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +53,6 @@ class Rates:
     """Bytes a second of plain copy in memory on all cores, read and written bytes both counted."""
     digest: float
     """Bytes a second of sha256 on one core."""
-    twister: float
-    """float32 random numbers a second from one Mersenne twister (numpy's)."""
     read: float | None
     """Bytes a second from the disk that holds the weights; None where they are too small to tell."""
 
@@ -216,7 +209,7 @@ def hash_need(inputs: MergeInputs, rates: Rates) -> Need:
 def draw_need(inputs: MergeInputs, rates: Rates, times: int) -> Need:
     """Drawing the masks and scales of one mask seed in a process of its own."""
     read = inputs.source_bytes
-    work = inputs.parameters * len(inputs.tuned) * NUMBERS_PER_ENTRY / rates.twister
+    work = inputs.parameters * len(inputs.tuned) * COPIED_PER_ENTRY / rates.copy
     seconds = START_S + _from_disk(work, read, rates)
     return Need("draw the masks", times, read, inputs.mask_bytes, inputs.draw_memory, read, seconds)
 
@@ -224,8 +217,7 @@ def draw_need(inputs: MergeInputs, rates: Rates, times: int) -> Need:
 def blend_need(inputs: MergeInputs, rates: Rates, times: int, cache: int) -> Need:
     """One pass of the blend over mapped files into the engine. cache: bytes of memory left for mapped files."""
     read = inputs.source_bytes + inputs.mask_bytes
-    compiled = inputs.parameters >= COMPILE_PARAMETERS
-    work = (read + inputs.output_bytes) / (rates.copy * (BLEND_PER_COPY if compiled else EAGER_PER_COPY))
+    work = (read + inputs.output_bytes) / (rates.copy * BLEND_PER_COPY)
     seconds = work if read <= cache else _from_disk(work, read, rates)
     return Need("blend a ratio", times, read, 0, inputs.blend_memory, read, seconds)
 

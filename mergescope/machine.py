@@ -19,7 +19,6 @@ CORES = 16
 """Most threads that copy: a few fill the memory's bandwidth."""
 COPY_S = 0.1
 HASHED = 1 << 24
-NUMBERS = 2_000_000
 CHUNK = 1 << 23
 """Bytes of one read from the disk."""
 READ_S = 0.1
@@ -63,11 +62,11 @@ def free_bytes(place: Path) -> int:
 
 
 def measured_rates(weights: Path | None) -> Rates:
-    """Copy, hash, draw random numbers and read for some hundredths of a second each.
+    """Copy, hash and read for some hundredths of a second each.
 
     weights: the largest weight file, to read some of; None where there is none.
     """
-    return Rates(copy=_copy_rate(), digest=_digest_rate(), twister=_twister_rate(), read=_read_rate(weights))
+    return Rates(copy=_copy_rate(), digest=_digest_rate(), read=_read_rate(weights))
 
 
 def _copy_rate() -> float:
@@ -83,14 +82,6 @@ def _copy_rate() -> float:
 def _digest_rate() -> float:
     block = bytes(HASHED)
     return HASHED / _best(lambda: hashlib.sha256(block).digest(), 0)
-
-
-def _twister_rate() -> float:
-    from numpy import float32
-    from numpy.random import MT19937, Generator
-
-    draw = Generator(MT19937(0))
-    return NUMBERS / _best(lambda: draw.random(NUMBERS, dtype=float32), 0)
 
 
 def _best(work: Callable[[], object], seconds: float) -> float:

@@ -10,8 +10,6 @@ from eval.config import EvalSection
 from eval.prompts import PromptSet
 from eval.roofline import Gpu, Served
 from merge.forecast import (
-    COMPILE_PARAMETERS,
-    COMPILE_S,
     blend_need,
     draw_need,
     export_need,
@@ -125,7 +123,6 @@ def _merge_plan(known: Sequence[KnownModel], points: Sequence[MergePoint], undra
     if not _all_hashed(known, points[0]):
         before.insert(0, hash_need(inputs, rates))
     work = (*before, each, export_need(inputs, rates, each))
-    compiling = COMPILE_S if blending and inputs.parameters >= COMPILE_PARAMETERS else 0.0
     return MergePlan(
         architecture=str((_config(known).get("architectures") or ["unknown"])[0]),
         parameters=inputs.parameters,
@@ -135,7 +132,7 @@ def _merge_plan(known: Sequence[KnownModel], points: Sequence[MergePoint], undra
         output_bytes=inputs.output_bytes,
         work=work,
         each=each,
-        seconds=compiling + sum(need.times * need.seconds for need in work),
+        seconds=sum(need.times * need.seconds for need in work),
         rates=rates,
     )
 

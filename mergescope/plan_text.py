@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from eval.roofline import parse_gpus
-from merge.forecast import BLEND_PER_COPY, NUMBERS_PER_ENTRY, Need
+from merge.forecast import BENCHMARK, BLEND_PER_COPY, COPIED_PER_ENTRY, Need
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.units import size_text, time_text
 from mergescope.plan import plan_of
@@ -200,15 +200,15 @@ def _gpu_rows(plan: GpuPlan) -> Iterator[str]:
 def _basis(plan: Plan) -> Iterator[str]:
     if plan.merge is not None:
         rates = plan.merge.rates
-        read = "not measured, small files" if rates.read is None else f"{rates.read / 1e9:,.1f} GB/s"
+        read = "not measured (small files)" if rates.read is None else f"{rates.read / 1e9:,.1f} GB/s"
         yield from _wrapped(
-            f"measured here just now: memory copy {rates.copy / 1e9:,.1f} GB/s, disk {read}, sha256 "
-            f"{rates.digest / 1e9:,.1f} GB/s, random numbers {rates.twister / 1e9:,.2f} billion/s"
+            f"measured here just now: memory copy {rates.copy / 1e9:,.1f} GB/s, sha256 {rates.digest / 1e9:,.1f} GB/s, "
+            f"disk {read}"
         )
         yield from _wrapped(
-            f"the compiled blend moves {BLEND_PER_COPY:.2f} of copy's bytes a second "
-            f"(benchmarks/results/merge_grid-336m.json); drawing an entry takes {NUMBERS_PER_ENTRY:g} random numbers' "
-            "time; memory is measured on models of 117M and 187M (merge/forecast.py)"
+            f"a blend moves {BLEND_PER_COPY:g} of copy's bytes a second ({BENCHMARK}), drawing an entry takes the time "
+            f"of {COPIED_PER_ENTRY} copied bytes, memory is measured on models of 117M and 187M (merge/forecast.py); a "
+            "busy machine takes longer"
         )
     if plan.gpus:
         yield from _wrapped(

@@ -30,7 +30,6 @@ def test_rates_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     # what no computer of these years misses: 100 MB/s of copy and sha256 at least, a terabyte at most
     assert 1e8 < rates.copy < 1e12
     assert 1e7 < rates.digest < rates.copy
-    assert 1e7 < rates.twister < 1e11
     monkeypatch.setattr(machine, "LEAST_FILE", 1 << 22)
     read = measured_rates(file).read
     assert read is not None

@@ -77,13 +77,13 @@ def test_a_13b_study_is_forecast_from_its_headers(big: Path) -> None:
         "(UTF-8 bytes / 4, no tokenizer read)",
         "27.4 GB of weights + 3.4 GB of cache for 4,096 tokens",
         "measured here just now: memory copy",
-        "(benchmarks/results/merge_grid-336m.json)",
+        "(benchmarks/results/merge_grid.json)",
         "a roofline on data-sheet rates",
     ):
         assert promised in " ".join(done.stdout.split("\n")), promised
     assert max(map(len, done.stdout.splitlines())) <= COLUMNS
     rows = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
-    assert rows["draw"].split()[3:9] == ["2", "82.2", "GB", "3.4", "GB", "13.1"]
+    assert rows["draw"].split()[3:9] == ["2", "82.2", "GB", "3.4", "GB", "9.1"]
     assert rows["blend"].split()[3:6] == ["42", "85.7", "GB"]
     assert "27.4 GB" in rows["export"]
     assert rows["A100-40GB"].split()[1:4] == ["1", "1", "1"]
