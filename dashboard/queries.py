@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any
 
@@ -77,6 +77,8 @@ class Overview:
 
     ratios: int
     mask_seeds: int
+    by_mergekit: bool
+    """Whether mergekit itself made some of the merges, one run per point."""
     prompts: int
     answers: int
     """Answers of the study, failed ones included."""
@@ -144,16 +146,12 @@ def estimates(db: DuckDBPyConnection, study_id: str, judge_id: str, scope: str, 
 
 def merge_setting(db: DuckDBPyConnection, checkpoint_id: str) -> MergeSetting:
     """The setting of one merge point."""
-    row = _row(
-        db,
-        "SELECT method, mode, ratio, density_safe, density_useful, lambda_, mask_seed, normalize, rescale, recipe "
-        "FROM checkpoint WHERE checkpoint_id = ? AND kind = 'merge'",
-        [checkpoint_id],
-    )
-    recipe = json.loads(row[9])
-    ratio, safe, useful, lambda_ = (decimal6(number) for number in row[2:6])
+    columns = ", ".join(field.name for field in fields(MergePoint))
+    query = f"SELECT {columns}, recipe FROM checkpoint WHERE checkpoint_id = ? AND kind = 'merge'"
+    *values, text = _row(db, query, [checkpoint_id])
+    recipe = json.loads(text)
     return MergeSetting(
-        MergePoint(row[0], row[1], ratio, safe, useful, lambda_, mask_seed=row[6], normalize=row[7], rescale=row[8]),
+        MergePoint(*map(_as_written, values)),
         threads=recipe["threads"],
         out_dtype=recipe["out_dtype"],
         chat_template=recipe["mergekit"].get("chat_template"),
@@ -165,7 +163,8 @@ def overview(db: DuckDBPyConnection, study_id: str, judge_id: str) -> Overview:
     """The header's counts."""
     points = _row(
         db,
-        "SELECT count(DISTINCT ratio), count(DISTINCT mask_seed) FROM study_checkpoint JOIN checkpoint "
+        "SELECT count(DISTINCT ratio), count(DISTINCT mask_seed), coalesce(bool_or(way = 'mergekit'), false) "
+        "FROM study_checkpoint JOIN checkpoint "
         "USING (checkpoint_id) WHERE study_id = ? AND kind = 'merge'",
         [study_id],
     )
@@ -178,7 +177,7 @@ def overview(db: DuckDBPyConnection, study_id: str, judge_id: str) -> Overview:
         ).fetchall()
     )
     scored = states.pop("scored", 0)
-    return Overview(points[0], points[1], prompts[0], scored + sum(states.values()), scored, states)
+    return Overview(points[0], points[1], points[2], prompts[0], scored + sum(states.values()), scored, states)
 
 
 def _row(db: DuckDBPyConnection, sql: str, values: Sequence[object]) -> tuple[Any, ...]:
@@ -197,6 +196,13 @@ def _handles(rows: Sequence[tuple[Any, ...]]) -> list[str]:
     return [
         name if seeded.count(name) == 1 else f"{name}@{row[0][-6:]}" for name, row in zip(seeded, rows, strict=True)
     ]
+
+
+def _as_written(value: Any) -> Any:
+    """A column of a merge point as the recipe had it: 0.500000 is 0.5."""
+    if isinstance(value, list):
+        return tuple(map(decimal6, value))
+    return decimal6(value) if isinstance(value, Decimal) else value
 
 
 def _decimal(ratio: Decimal) -> str:

@@ -93,6 +93,9 @@ def checkpoint_row(job: CheckpointJob) -> CheckpointRow:
         normalize=point.normalize if point else None,
         rescale=point.rescale if point else None,
         recipe=_json(job.recipe),
+        way=point.way if point else None,
+        int8_mask=point.int8_mask if point else None,
+        gradient=point.gradient if point else None,
     )
 
 

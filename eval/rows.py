@@ -73,6 +73,9 @@ class CheckpointRow:
     normalize: bool | None
     rescale: bool | None
     recipe: str
+    way: str | None
+    int8_mask: bool | None
+    gradient: tuple[Decimal, ...] | None
 
 
 @dataclass(frozen=True, slots=True)

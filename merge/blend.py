@@ -120,7 +120,7 @@ class Blender:
         return tensor.reshape(-1)
 
     def _check_point(self, point: MergePoint) -> None:
-        if point.normalize or canonical_json(mask_setting(point)) != canonical_json(self.masks.setting):
+        if point.way != "blend" or canonical_json(mask_setting(point)) != canonical_json(self.masks.setting):
             raise MergescopeError(
                 "this merge point needs other masks than those opened",
                 where=self.masks.folder,

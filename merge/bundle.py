@@ -6,6 +6,7 @@ import importlib.metadata
 import io
 import json
 import platform
+import textwrap
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,7 +18,7 @@ from merge.mergekit_yaml import CONFIG, INPUTS, OUTPUT, command, mergekit_config
 from merge.points import MergePoint, Role
 from merge.sources import Models
 from mergescope.ground.files import MANIFEST, fresh_folder
-from mergescope.ground.ids import full_hash
+from mergescope.ground.ids import canonical_json, full_hash
 
 if TYPE_CHECKING:
     from merge.merger import Merger
@@ -107,9 +108,7 @@ def _manifest(point: MergePoint, inputs: BundleInputs, evidence: dict[str, Any])
         "format": FORMAT,
         "merge_id": merge_id(point, ids, threads=made.threads, level=made.kernel_level, out_dtype=made.out_dtype),
         "point_id": point.point_id,
-        "point": {
-            key: value if isinstance(value, (str, bool, int)) else str(value) for key, value in asdict(point).items()
-        },
+        "point": json.loads(canonical_json(asdict(point))),
         "inputs": {
             role: {"name": model_names(inputs)[role], "checkpoint_id": ids[role], "weights_sha256": digest}
             for role, digest in made.inputs.items()
@@ -180,9 +179,7 @@ def _readme(point: MergePoint, manifest: dict[str, Any], config: str) -> str:
     )
     return f"""# Merge {manifest["merge_id"]}
 
-{point.method} of model-safe and model-useful, mode {point.mode}, ratio {point.ratio} (the weight of model-safe),
-densities {point.density_safe} (safe) and {point.density_useful} (useful), lambda {point.lambda_}, mask seed
-{point.mask_seed}.
+{textwrap.fill(point.summary + ".", 118)}
 
 | role | model | sha256 of the weights |
 |---|---|---|

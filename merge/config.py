@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from merge.methods import EPSILON, METHODS, MethodName, density_fits
 from mergescope.ground.ids import decimal6
 
 
@@ -56,8 +57,8 @@ class MergeSection(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    method: Literal["dare_ties"] = "dare_ties"
-    """The merge method, under mergekit's name."""
+    method: MethodName = "dare_ties"
+    """The merge method, under mergekit's name. Only dare_ties blends in memory; the others run mergekit per point."""
     mode: Literal["complementary", "additive", "into-useful"] = "complementary"
     """Weights of the two task vectors: r and 1 - r; r and 1; or r times (safe - useful) added to model-useful."""
     ratios: RatioRange | tuple[Ratio, ...] = RatioRange(steps=11)
@@ -72,6 +73,14 @@ class MergeSection(BaseModel):
     """Seeds of DARE's random masks; each makes its own curve."""
     threads: int = Field(default=1, ge=1, le=1024)
     """mergekit's --num-threads; part of the merge's identity, since the scales k depend on it in the last bit."""
+    normalize: bool = False
+    """mergekit's normalize: divide by the sum of the weights that took part. Runs mergekit for every point."""
+    rescale: bool | None = None
+    """mergekit's rescale: each thinned task vector gets its L1 norm back; None is the method's own default."""
+    int8_mask: bool = False
+    """mergekit's int8_mask: elect signs in 8 bits. Runs mergekit for every point."""
+    gradient: tuple[Ratio, ...] = ()
+    """Factors on the ratio, 0 to 1, from the first layer to the last; empty: none. Runs mergekit for every point."""
 
     @model_validator(mode="after")
     def _distinct(self) -> MergeSection:
@@ -82,6 +91,34 @@ class MergeSection(BaseModel):
             raise ValueError("ratios repeat")
         if not self.mask_seeds or len(set(self.mask_seeds)) < len(self.mask_seeds):
             raise ValueError("mask_seeds must be one or more different seeds")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_the_method(self) -> MergeSection:
+        name, method = self.method, METHODS[self.method]
+        if method.mixes and self.mode != "complementary":
+            raise ValueError(f"mode must be complementary: {name} mixes the two models and adds no task vectors")
+        if not method.draws and len(self.mask_seeds) > 1:
+            raise ValueError(f"mask_seeds must hold one seed: {name} draws nothing, so others make the same merges")
+        for key in ("normalize", "rescale", "int8_mask"):
+            if getattr(self, key) and key not in method.parameters:
+                raise ValueError(f"{key} must be left out: {name} does nothing with it")
+        if self.lambda_ != 1 and "lambda" not in method.parameters:
+            raise ValueError(f"lambda must be left out: {name} adds no task vectors")
+        if self.normalize and self.mode == "into-useful":
+            raise ValueError("normalize must be false in mode into-useful: dividing by the one weight undoes the ratio")
+        if len(self.gradient) == 1:
+            raise ValueError("gradient must hold two factors or more, or none: one factor is a smaller ratio")
+        return self
+
+    @model_validator(mode="after")
+    def _densities_fit(self) -> MergeSection:
+        for key, density in (("density_safe", self.density_safe), ("density_useful", self.density_useful)):
+            if not METHODS[self.method].drops and key in self.model_fields_set and density != 1:
+                raise ValueError(f"{key} must be left out: {self.method} drops nothing")
+            if self.method == "della" and not density_fits(density):
+                low, high = EPSILON, 1 - EPSILON
+                raise ValueError(f"{key} must be above {low} and below {high}, or 1: della's epsilon is {low}")
         return self
 
     def ratio_list(self) -> list[Decimal]:

@@ -11,9 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from merge.merger import Way
 from merge.planes import plane_bytes
-from merge.points import MergePoint
 from merge.sources import DTYPES, StoredTensor
 
 ITEM_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
@@ -161,11 +159,6 @@ class Need:
     """Bytes of files that it maps: page cache, which the system takes back when memory is short."""
     seconds: float
     """An estimate; see `Rates` and the constants above."""
-
-
-def way_of(point: MergePoint) -> Way:
-    """Who makes the weights of a point: our blend where it is exact, else mergekit itself."""
-    return "mergekit" if point.normalize else "blend"
 
 
 def mergeable(model: Headers) -> Headers:

@@ -88,7 +88,7 @@ def merge_id(
     the installed one.
     """
     return content_id(
-        "c1",
+        "c2",
         {
             "merge": asdict(point),
             "inputs": inputs,

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import math
-import os
-import subprocess
-import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from merge.child import Child, child
 from merge.identity import kernel_level, known_weights_hash, mergekit_version, weights_hash
-from merge.mergekit_yaml import INPUTS, mergekit_config, to_yaml
+from merge.mergekit_yaml import INPUTS, ROLES, mergekit_config, to_yaml
 from merge.points import MergePoint, Role
 from merge.sources import Models, check_models
 from mergescope.ground.errors import CheckpointError
@@ -26,10 +22,6 @@ FORMAT = 2
 """Version of the folder's layout."""
 PLANES = "planes.bin"
 INDEX = "index.json"
-ROLES: dict[str, Role] = {name: role for role, name in INPUTS.items()}
-"""Roles by the names that models have in the config which masks are drawn from."""
-REFUSED = 3
-"""Exit code of `merge.draw` for an input that no merge can use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,15 +145,13 @@ def make_masks(
 ) -> None:
     """Draw masks and scales in a fresh process and write them to `folder`, manifest last.
 
-    A process of its own, because the number of interop threads and the kernel level are settled at its start.
     inputs: weight hashes by role. threads: mergekit's --num-threads. level: see `merge.identity.kernel_level`.
     """
     config = to_yaml(mergekit_config(point, INPUTS["base"], INPUTS["safe"], INPUTS["useful"], "float32"))
     with fresh_folder(folder) as part:
-        with tempfile.TemporaryDirectory() as room:
-            link_inputs(Path(room), models, tuple(inputs))
-            job = {"config": config, "seed": point.mask_seed, "threads": threads}
-            _run_draw(job, Path(room), part, models, level, reporter or Reporter())
+        job = {"config": config, "seed": point.mask_seed, "threads": threads}
+        with child("merge.draw", job, models, tuple(inputs), level, str(part.resolve())) as process:
+            _follow(process, reporter or Reporter())
         stage = _stage(point, inputs, threads, level)
         content = {**_plain(stage), "planes_sha256": file_hash(part / PLANES), "index_sha256": file_hash(part / INDEX)}
         write_manifest(part, stage_hash=full_hash(stage), content=content)
@@ -219,61 +209,11 @@ def _plain(stage: dict[str, Any]) -> dict[str, Any]:
     return {**stage, "setting": {**setting, "densities": densities}}
 
 
-def link_inputs(room: Path, models: Models, roles: tuple[Role, ...]) -> None:
-    """Folders under the names that the exported config uses: mergekit reads `+` and `@` in a path as its own."""
-    (room / "inputs").mkdir()
-    for role in roles:
-        (room / "inputs" / role).symlink_to(models.folder(role).resolve(), target_is_directory=True)
-
-
-def _run_draw(job: dict[str, Any], room: Path, out: Path, models: Models, level: str, reporter: Reporter) -> None:
-    (room / "job.json").write_text(json.dumps(job), encoding="utf-8")
-    command = [sys.executable, "-m", "merge.draw", "job.json", str(out.resolve())]
-    with (
-        (room / "errors").open("w+", encoding="utf-8", errors="replace") as errors,
-        subprocess.Popen(
-            command, cwd=room, env=draw_environment(level), stdout=subprocess.PIPE, stderr=errors, text=True
-        ) as process,
-    ):
-        try:
-            refused = _follow(process, reporter)
-        except BaseException:
-            process.kill()
-            raise
-        code = process.wait()
-        if refused is not None and code == REFUSED:
-            role = ROLES.get(refused["model"])
-            raise CheckpointError(refused["refused"], where=None if role is None else models.folder(role))
-        if code != 0:
-            errors.seek(0)
-            raise RuntimeError(f"drawing the masks failed with exit code {code}:\n{errors.read()[-4000:]}")
-
-
-def draw_environment(level: str) -> dict[str, str]:
-    """The environment of a process whose sums shall come out as at kernel level `level`; nothing goes online."""
-    here = str(Path(__file__).resolve().parents[1])
-    paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {
-        **os.environ,
-        "ATEN_CPU_CAPABILITY": level,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "HF_HUB_OFFLINE": "1",
-    }
-
-
-def _follow(process: subprocess.Popen[str], reporter: Reporter) -> dict[str, str] | None:
-    """Turn the process's lines into progress; returns its refusal, if it has one."""
-    if process.stdout is None:
-        raise ValueError("the process's output is not piped")
-    for line in process.stdout:
-        message = json.loads(line)
-        if "refused" in message:
-            return dict(message)
-        if "total" in message:
-            with reporter.task("masks", message["total"], "tensors") as task:
-                for inner in process.stdout:
-                    news = json.loads(inner)
-                    if "refused" in news:
-                        return dict(news)
-                    task.advance()
-    return None
+def _follow(process: Child, reporter: Reporter) -> None:
+    """Turn the process's lines into progress. Raises CheckpointError for a model that no merge can use."""
+    first = process.message()
+    if first is None:
+        return  # it failed: how, `child` tells
+    with reporter.task("masks", first["total"], "tensors") as task:
+        while process.message() is not None:
+            task.advance()

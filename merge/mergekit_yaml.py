@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from merge.methods import EPSILON, METHODS
 from merge.points import MergePoint, Role
 from mergescope.ground.ids import shortest
 
@@ -17,6 +18,8 @@ OUTPUT = "merged"
 INPUTS: dict[Role, str] = {"base": "./inputs/base", "safe": "./inputs/safe", "useful": "./inputs/useful"}
 """The models of an exported config. The leading `./` matters: mergekit's model card asks the Hub about any name
 with a single slash, even where a folder of that name is there."""
+ROLES: dict[str, Role] = {name: role for role, name in INPUTS.items()}
+"""Roles by those names."""
 
 
 def mergekit_config(
@@ -32,24 +35,41 @@ def mergekit_config(
     config: dict[str, Any] = {
         "merge_method": point.method,
         "base_model": names[point.base_role],
-        "models": [
-            {
-                "model": names[role],
-                "parameters": {"weight": shortest(point.weight(role)), "density": shortest(point.density(role))},
-            }
-            for role in point.term_roles
-        ],
-        "parameters": {
-            "lambda": shortest(point.lambda_),
-            "normalize": point.normalize,
-            "rescale": point.rescale,
-        },
+        "models": [{"model": names[role], **_model_parameters(point, role)} for role in point.listed_roles],
+        "parameters": _parameters(point),
         "dtype": "float32",
         "out_dtype": out_dtype,
     }
     if chat_template is not None:
         config["chat_template"] = chat_template
     return config
+
+
+def _model_parameters(point: MergePoint, role: Role) -> dict[str, Any]:
+    values = {
+        "weight": _along_layers(point.weights(role)),
+        "density": shortest(point.density(role)),
+        "epsilon": EPSILON,
+    }
+    known = METHODS[point.method].model_parameters
+    return {"parameters": {name: values[name] for name in known}} if known else {}
+
+
+def _parameters(point: MergePoint) -> dict[str, Any]:
+    values = {
+        "lambda": shortest(point.lambda_),
+        "normalize": point.normalize,
+        "rescale": point.rescale,
+        "int8_mask": point.int8_mask,
+        "t": _along_layers(point.weights("safe")),
+    }
+    silent = set() if point.int8_mask else {"int8_mask"}
+    return {name: values[name] for name in METHODS[point.method].parameters if name not in silent}
+
+
+def _along_layers(values: tuple[Decimal, ...]) -> Decimal | list[Decimal]:
+    """One value, or a list, between whose entries mergekit interpolates from the first layer to the last."""
+    return shortest(values[0]) if len(set(values)) == 1 else [shortest(value) for value in values]
 
 
 def to_yaml(config: dict[str, Any]) -> str:

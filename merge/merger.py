@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from merge.masks import masks_for
-from merge.points import MergePoint, Role
+from merge.points import MergePoint, Role, Way
 from merge.sources import Models
 from mergescope.ground.progress import Reporter
 
 if TYPE_CHECKING:
     import torch
-
-Way = Literal["blend", "mergekit"]
 
 
 class Merger(Protocol):
@@ -60,8 +58,13 @@ def open_merger(
 ) -> Merger:
     """What merges `point` and every point that differs from it in the ratio or in lambda alone.
 
-    Draws the masks if they are not in `study_folder` yet. Raises CheckpointError for models that cannot be merged.
+    Draws the masks of a blend if they are not in `study_folder` yet. Raises CheckpointError for models that cannot
+    be merged.
     """
+    if point.way == "mergekit":
+        from merge.mergekit_merger import MergekitMerger
+
+        return MergekitMerger(point, models, threads=threads)
     from merge.blend import Blender
 
     masks = masks_for(study_folder, point, models, threads=threads, reporter=reporter)

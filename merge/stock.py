@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from merge.masks import draw_environment, link_inputs
+from merge.child import child_environment, link_inputs
 from merge.mergekit_yaml import CONFIG, OUTPUT
 from merge.points import Role
 from merge.sources import Models
@@ -26,7 +26,7 @@ def stock_merge(
     done = subprocess.run(
         [sys.executable, "-m", "mergekit.scripts.run_yaml", CONFIG, OUTPUT, *options],
         cwd=room,
-        env=draw_environment(level),
+        env=child_environment(level),
         capture_output=True,
         text=True,
         errors="replace",

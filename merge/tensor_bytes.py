@@ -1,4 +1,4 @@
-"""Hashes of tensors, whatever file they lie in."""
+"""A tensor's bytes, as safetensors stores them, and their hash, whatever file they lie in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import hashlib
 import torch
 
 
+def tensor_bytes(tensor: torch.Tensor) -> memoryview:
+    """The tensor's little-endian bytes in row order; of a contiguous tensor its own memory, not a copy."""
+    return memoryview(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
+
+
 def tensor_sha256(tensor: torch.Tensor) -> str:
-    """sha256 in hex over the tensor's little-endian bytes in row order, as safetensors stores them."""
-    flat = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
-    return hashlib.sha256(memoryview(flat.numpy())).hexdigest()
+    """sha256 in hex over `tensor_bytes`."""
+    return hashlib.sha256(tensor_bytes(tensor)).hexdigest()

@@ -15,6 +15,7 @@ from merge.bundle import PACKAGES
 from merge.identity import kernel_level, weights_hash
 from merge.masks import make_masks, open_masks
 from merge.mergekit_yaml import CONFIG, INPUTS, to_yaml
+from merge.methods import METHODS
 from merge.points import MergePoint, Role
 from merge.sources import MappedCheckpoint, Models, check_models, stored_tensors
 from merge.stock import stock_merge
@@ -23,8 +24,6 @@ from mergescope.ground.files import MANIFEST, read_json
 
 KEYS = {"merge_method", "base_model", "models", "parameters", "dtype", "out_dtype", "chat_template"}
 MODEL_KEYS = {"model", "parameters"}
-MODEL_PARAMETERS = {"weight", "density"}
-PARAMETERS = {"lambda", "normalize", "rescale"}
 LEVELS = ("default", "avx2", "avx512")
 """CPU kernel levels, each able to run as those before it."""
 
@@ -87,7 +86,7 @@ def _read(bundle: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _check_manifest(manifest: Any, where: Path) -> None:
     wanted = {"format": int, "inputs": dict, "seed": int, "threads": int, "kernel_level": str, "tensors": dict}
-    for key, kind in {**wanted, "point": dict, "masks": dict, "versions": dict}.items():
+    for key, kind in {**wanted, "point": dict, "masks": dict | None, "versions": dict}.items():
         if not isinstance(manifest, dict) or not isinstance(manifest.get(key), kind):
             raise MergescopeError(f"no bundle's manifest: {key} is missing or of another kind", where=where)
     if manifest["format"] != 1:
@@ -102,10 +101,13 @@ def _check_keys(config: Any, where: Path) -> None:
     """mergekit ignores keys that it does not know, so that a config could say one thing and do another."""
     if not isinstance(config, dict) or not isinstance(config.get("models"), list):
         raise MergescopeError("no mergekit config", where=where)
-    places = [("", config, KEYS), ("parameters", config.get("parameters", {}), PARAMETERS)]
+    method = next((method for name, method in METHODS.items() if name == config.get("merge_method")), None)
+    if method is None:
+        raise MergescopeError("a method that no bundle has", where=where, value=config.get("merge_method"))
+    places = [("", config, KEYS), ("parameters", config.get("parameters", {}), set(method.parameters))]
     for i, entry in enumerate(config["models"]):
         places.append((f"models[{i}]", entry, MODEL_KEYS))
-        places.append((f"models[{i}].parameters", entry.get("parameters", {}), MODEL_PARAMETERS))
+        places.append((f"models[{i}].parameters", entry.get("parameters", {}), set(method.model_parameters)))
     for place, found, known in places:
         if odd := sorted(set(map(str, found)) - known):
             raise MergescopeError(f"unknown key {place + '.' if place else ''}{odd[0]}", where=where)
@@ -148,6 +150,8 @@ def _masks_cause(manifest: dict[str, Any], models: Models) -> str:
     from merge.blend import masks_digest
 
     point = _point(manifest["point"])
+    if point.way == "mergekit" or manifest.get("masks") is None:
+        return "mergekit itself made this merge, so no masks are kept: another CPU, number of threads, seed or config"
     inputs = {role: entry["weights_sha256"] for role, entry in manifest["inputs"].items()}
     with tempfile.TemporaryDirectory() as room:
         folder = Path(room) / "masks"

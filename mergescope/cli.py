@@ -95,7 +95,10 @@ def merge(
     ] = None,
     hours: Annotated[float | None, typer.Option(help="With --plan: limit of all answers, in hours. [24]")] = None,
 ) -> None:
-    """Draw the masks of the study's merges; with --plan, forecast bytes, memory, disk, time and GPU hours instead."""
+    """Draw the masks of the study's merges; where mergekit itself merges every point, check the models.
+
+    With --plan, forecast bytes, memory, disk, time and GPU hours instead.
+    """
     if plan:
         from mergescope.plan_text import show_plan
 

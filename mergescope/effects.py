@@ -67,6 +67,10 @@ EFFECT = frozenset(
         "merge.lambda",
         "merge.mask_seeds",
         "merge.threads",  # the scales' last bits depend on it
+        "merge.normalize",
+        "merge.rescale",
+        "merge.int8_mask",
+        "merge.gradient",
         "eval.sets.name",
         "eval.sets.licence",
         "eval.sets.redistributable",

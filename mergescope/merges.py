@@ -51,6 +51,13 @@ def draw_masks(study: Study, reporter: Reporter) -> None:
         pass
 
 
+def check_models_fit(study: Study, reporter: Reporter) -> None:
+    """Check the models of merges that are not blended; raises CheckpointError for models that do not fit."""
+    for _ in mergers_of(study, models_of(study), reporter):
+        pass
+    reporter.say("the models fit; mergekit itself makes each merge when it is asked for, so nothing is drawn")
+
+
 def point_at(section: MergeSection, ratio: str, mask_seed: int | None) -> MergePoint:
     """The merge point at any ratio, on the recipe's grid or between; raises MergescopeError for a ratio outside."""
     try:

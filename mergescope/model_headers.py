@@ -15,7 +15,6 @@ from merge.forecast import (
     main_dtype,
     mergeable,
     stored_bytes,
-    way_of,
 )
 from merge.masks import drawn_masks
 from merge.points import MergePoint, Role, grid
@@ -93,7 +92,7 @@ def undrawn(study: Study, known: Sequence[KnownModel]) -> list[MergePoint]:
     """One merge point of each mask seed whose masks are not drawn yet; none where mergekit makes every merge."""
     seeds: dict[int, MergePoint] = {}
     for point in grid(study.recipe.merge):
-        if way_of(point) == "blend":
+        if point.way == "blend":
             seeds.setdefault(point.mask_seed, point)
     models, threads = folders_of(known), study.recipe.merge.threads
     if models is None:

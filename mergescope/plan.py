@@ -17,7 +17,6 @@ from merge.forecast import (
     parameters_by_dtype,
     stock_need,
     stored_bytes,
-    way_of,
 )
 from merge.identity import known_weights_hash
 from merge.points import MergePoint, grid
@@ -92,8 +91,8 @@ def _model_plan(model: KnownModel) -> ModelPlan:
 
 def _grid_plan(points: Sequence[MergePoint], undrawn_seeds: int) -> GridPlan:
     seeds = len({point.mask_seed for point in points})
-    drawn = seeds - undrawn_seeds if way_of(points[0]) == "blend" else 0
-    return GridPlan(len(points), len(points) // seeds, seeds, drawn, way_of(points[0]))
+    drawn = seeds - undrawn_seeds if points[0].way == "blend" else 0
+    return GridPlan(len(points), len(points) // seeds, seeds, drawn, points[0].way)
 
 
 def _misfit(known: Sequence[KnownModel], point: MergePoint) -> CheckpointError | None:
@@ -113,7 +112,7 @@ def _merge_plan(known: Sequence[KnownModel], points: Sequence[MergePoint], undra
     if inputs is None:
         return None
     rates = measured_rates(_largest_file(known))
-    blending = way_of(points[0]) == "blend"
+    blending = points[0].way == "blend"
     cache = memory().available - inputs.blend_memory
     if blending:
         each = blend_need(inputs, rates, len(points), cache)

@@ -104,7 +104,7 @@ def _merges(grid: GridPlan, merge: MergePlan | None) -> Iterator[str]:
     seeds = "mask seed" if grid.mask_seeds == 1 else "mask seeds"
     yield _fact("merge points", f"{grid.points:,} = {grid.ratios:,} ratios x {grid.mask_seeds:,} {seeds}")
     if grid.way == "mergekit":
-        yield _fact("made by", "mergekit itself, a run for every point")
+        yield _fact("made by", "mergekit itself, one run per point; nothing is drawn or written")
         return
     yield _fact("made by", "our blend in memory, with mergekit's bits; a sweep writes no checkpoint (0 bytes)")
     drawn = f"{grid.seeds_drawn:,} of {grid.mask_seeds:,} {seeds} drawn"

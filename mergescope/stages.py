@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from merge.points import grid
 from mergescope.environment import offline
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import MANIFEST
@@ -43,7 +44,7 @@ class Stage:
     command: Command
     """The command that does this stage alone; `run` does all of them."""
     folder: str | None
-    """Its folder in the study's, whose manifest says that it is done; None: its work lies in the store."""
+    """Its folder in the study's, whose manifest says that it is done; None: it keeps nothing there."""
     do: Callable[[Work], None]
     """Does what is missing."""
 
@@ -55,11 +56,14 @@ class Stage:
 def stages_of(recipe: Recipe) -> list[Stage]:
     """The stages that a recipe asks for, in order."""
     training = recipe.train != "skip"
+    blended = grid(recipe.merge)[0].way == "blend"
     wanted = {
         "world": recipe.world is not None,
         "base": isinstance(recipe.train, TrainSection) and recipe.train.pretrain is not None,
         "safe": training,
         "useful": training,
+        "masks": blended,
+        "models": not blended,
     }
     return [stage for stage in STAGES if wanted.get(stage.name, True)]
 
@@ -180,6 +184,12 @@ def _masks(work: Work) -> None:
     draw_masks(work.study, work.reporter)
 
 
+def _models(work: Work) -> None:
+    from mergescope.merges import check_models_fit
+
+    check_models_fit(work.study, work.reporter)
+
+
 def _sweep(work: Work) -> None:
     from mergescope.sweep import sweep
 
@@ -192,6 +202,7 @@ STAGES = (
     Stage("safe", "train", "model-safe", _finetune("safe")),
     Stage("useful", "train", "model-useful", _finetune("useful")),
     Stage("masks", "merge", "masks", _masks),
+    Stage("models", "merge", None, _models),
     Stage("sweep", "eval", None, _sweep),
 )
 """All stages in the order in which they run."""

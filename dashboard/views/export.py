@@ -48,6 +48,8 @@ def _config(frame: Frame, handle: str, setting: MergeSetting) -> None:
     word = frame.words
     text = config_text(setting)
     st.html(markup.heading(f"{word('export.yaml')} · {frame.name(handle)}"))
+    if setting.point.way == "mergekit":
+        st.html(markup.note(word("export.by_mergekit", method=setting.point.method)))
     st.code(text, language="yaml", wrap_lines=True)
     st.download_button(
         word("export.download_yaml", file=CONFIG),

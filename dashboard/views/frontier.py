@@ -55,6 +55,8 @@ def _strip(frame: Frame) -> None:
         (frame.judge.name, judge),
     ]
     st.html(markup.strip(items, word("strip.updated", when=_local(updated()))))
+    if counts.by_mergekit:
+        st.html(markup.note(word("frontier.by_mergekit")))
 
 
 def _local(moment: datetime) -> str:

@@ -140,6 +140,21 @@ def test_failures_list_and_matrix(pages: Pages, store: Path) -> None:
     assert ["", "1"] in squares["customdata"]
 
 
+@pytest.mark.parametrize(("language", "words"), [("en", "mergekit itself"), ("ja", "mergekit 本体")])
+def test_merges_by_mergekit_itself_are_labelled(
+    pages: Pages, store: Path, tmp_path: Path, language: str, words: str
+) -> None:
+    path = tmp_path / "own.duckdb"
+    path.write_bytes(store.read_bytes())
+    with open_store(path, read_only=False) as db:
+        db.execute("UPDATE checkpoint SET method = 'slerp', way = 'mergekit' WHERE kind = 'merge'")
+    for name in ("frontier", "export"):
+        assert words in html(pages(name, at=path, lang=language))
+        assert words not in html(pages(name, lang=language))
+    config = yaml.safe_load(pages("export", at=path, pick="0.25").code[0].value)
+    assert config["parameters"] == {"t": 0.25}
+
+
 def test_the_export_is_the_points_own_config(pages: Pages) -> None:
     page = pages("export", pick="0.75")
     config = yaml.safe_load(page.code[0].value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,28 @@ def test_a_merge_setting_is_the_point_itself(store: Path, checkpoints: list[Chec
     assert isinstance(setting.point, MergePoint)
     assert str(setting.point.ratio) == "0.25"
     assert (setting.threads, setting.out_dtype) == (2, "bfloat16")
+
+
+def test_a_setting_of_mergekits_own_merge_is_whole(
+    store: Path, tmp_path: Path, study: queries.StudyRow, judge: str, checkpoints: list[Checkpoint]
+) -> None:
+    path = tmp_path / "own.duckdb"
+    path.write_bytes(store.read_bytes())
+    with open_store(path, read_only=False) as db:
+        assert not queries.overview(db, study.study_id, judge).by_mergekit
+        db.execute(
+            "UPDATE checkpoint SET method = 'ties', way = 'mergekit', int8_mask = true, gradient = [0.25, 1], "
+            "normalize = true, rescale = false WHERE checkpoint_id = ?",
+            [checkpoints[1].checkpoint_id],
+        )
+        assert queries.overview(db, study.study_id, judge).by_mergekit
+        point = queries.merge_setting(db, checkpoints[1].checkpoint_id).point
+    half, gradient = Decimal("0.5"), (Decimal("0.25"), Decimal(1))
+    wanted = MergePoint(
+        "ties", "complementary", Decimal("0.25"), half, half, Decimal(1), 1, True, False, True, gradient
+    )
+    assert point == wanted
+    assert list(map(str, point.gradient)) == ["0.25", "1"]
 
 
 def test_differences_are_those_of_the_values(

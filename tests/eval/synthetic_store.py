@@ -153,6 +153,9 @@ def _checkpoint(kind: str, label: str, ratio: Decimal | None, seed: int) -> Chec
         normalize=False if merge else None,
         rescale=True if merge else None,
         recipe=json.dumps({"invented": True, "threads": 1}),
+        way="blend" if merge else None,
+        int8_mask=False if merge else None,
+        gradient=() if merge else None,
     )
 
 

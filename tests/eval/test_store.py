@@ -211,6 +211,25 @@ def test_an_older_store_is_backed_up_before_a_migration(store: Path) -> None:
     assert copy.read_bytes() == store.read_bytes()
 
 
+def test_merges_of_an_older_store_are_blends(tmp_path: Path) -> None:
+    path = tmp_path / "results.duckdb"
+    first = (ROOT / "eval" / "migrations" / "001_first_tables.sql").read_text(encoding="utf-8")
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE schema_version (name VARCHAR PRIMARY KEY, applied_at TIMESTAMPTZ)")
+        connection.execute("INSERT INTO schema_version VALUES ('001_first_tables', current_timestamp)")
+        connection.execute(first)
+        connection.execute(
+            "INSERT INTO checkpoint (checkpoint_id, kind, label, recipe) VALUES ('a', 'merge', 'r', '{}')"
+        )
+        connection.execute(
+            "INSERT INTO checkpoint (checkpoint_id, kind, label, recipe) VALUES ('b', 'base', 'b', '{}')"
+        )
+    with open_store(path, read_only=False) as connection:
+        rows = connection.execute("SELECT way, int8_mask, gradient FROM checkpoint ORDER BY checkpoint_id").fetchall()
+    assert rows == [("blend", False, []), (None, None, None)]
+    assert path.with_name("results.duckdb.before-002_merges_by_mergekit").exists()
+
+
 def test_the_invented_store_is_the_same_each_time(tmp_path: Path) -> None:
     first, second = tmp_path / "a.duckdb", tmp_path / "b.duckdb"
     for path in (first, second):

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from merge.bundle import BundleInputs, write_bundle
 from merge.mergekit_yaml import INPUTS, mergekit_config, to_yaml
 from merge.merger import open_merger
+from merge.methods import METHODS, MethodName
 from merge.points import MergePoint, Mode
 from merge.sources import Models
 from merge.stock import stock_merge
@@ -43,16 +45,19 @@ def a_point(
     useful: str = "0.5",
     lambda_: str = "1",
     seed: int = SEED,
+    method: MethodName = "dare_ties",
+    **others: Any,
 ) -> MergePoint:
-    """A merge point in few words."""
+    """A merge point in few words, with its method's own rescale unless another is given."""
     return MergePoint(
-        method="dare_ties",
+        method=method,
         mode=mode,
         ratio=Decimal(ratio),
         density_safe=Decimal(safe),
         density_useful=Decimal(useful),
         lambda_=Decimal(lambda_),
         mask_seed=seed,
+        **{"rescale": METHODS[method].rescale, **others},
     )
 
 

@@ -69,6 +69,7 @@ MATRIX = [
     ]
     for mode in ("complementary", "additive", "into-useful")
 ]
+MATRIX.append(pytest.param({"dtype": "bfloat16"}, {"rescale": False, "useful": "0.3"}, id="not-rescaled"))
 OTHERS = [
     pytest.param({"family": family, "dtype": "bfloat16"}, {"ratio": "0.4", "useful": "0.3"}, id=family)
     for family in ("qwen2", "qwen3", "gemma2", "gemma3", "mistral", "phi3", "olmo2", "mixtral", "qwen3_moe")

@@ -37,7 +37,6 @@ from merge.forecast import (
     parameters_by_dtype,
     stock_need,
     stored_bytes,
-    way_of,
 )
 from merge.masks import PLANES, drawn_masks, masks_for
 from merge.points import MergePoint
@@ -123,11 +122,6 @@ def test_seconds_by_hand() -> None:
     assert exporting.seconds == pytest.approx(2 * blending.seconds + 2 * billion)
     assert (exporting.times, exporting.written) == (0, one.output_bytes)
     assert stock_need(one, RATES, 3).seconds > 10 * blending.seconds
-
-
-def test_the_way_of_a_point() -> None:
-    assert way_of(DEMO_POINT) == "blend"
-    assert way_of(replace(DEMO_POINT, normalize=True)) == "mergekit"
 
 
 def test_room_on_a_disk() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 import yaml
 
+from merge.bundle import BundleInputs, write_bundle
+from merge.merger import open_merger
 from merge.sources import stored_tensors
 from merge.verify import verify
 from mergescope.ground.errors import MergescopeError
-from tests.merge.conftest import World
+from tests.merge.conftest import World, a_point
 
 
 def change_manifest(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -60,6 +63,30 @@ def test_verify_tells_a_scale_from_a_mask(bundle: Path, demo_world: World) -> No
     report = verify(bundle, demo_world.models.base.parent)
     assert report.differing == ("model.layers.0.mlp.up_proj.weight",)
     assert report.causes[0] == "same masks, scale differs by up to 1 ulp: other CPU or number of threads"
+
+
+@pytest.mark.deep
+def test_a_bundle_of_what_mergekit_itself_merged(demo_world: World, tmp_path: Path) -> None:
+    point = a_point("0.3", method="della", gradient=(Decimal("0.5"), Decimal(1)), int8_mask=True)
+    merger = open_merger(tmp_path, point, demo_world.models, threads=1)
+    write_bundle(tmp_path / "bundle", point, BundleInputs(demo_world.models, merger), {})
+    assert json.loads((tmp_path / "bundle" / "manifest.json").read_text())["masks"] is None
+    assert verify(tmp_path / "bundle", demo_world.models.base.parent).ok
+    change_manifest(tmp_path / "bundle", lambda manifest: manifest.update(seed=12))
+    report = verify(tmp_path / "bundle", demo_world.models.base.parent)
+    assert "model.layers.0.mlp.up_proj.weight" in report.differing
+    assert report.causes[0].startswith("mergekit itself made this merge")
+
+
+def test_keys_are_those_of_the_method(bundle: Path, demo_world: World) -> None:
+    config = yaml.safe_load((bundle / "mergekit.yaml").read_text())
+    for method, complaint in (
+        ("task_arithmetic", "unknown key parameters.rescale"),
+        ("sce", "a method that no bundle"),
+    ):
+        (bundle / "mergekit.yaml").write_text(yaml.safe_dump({**config, "merge_method": method}))
+        with pytest.raises(MergescopeError, match=complaint):
+            verify(bundle, demo_world.models.base.parent)
 
 
 @pytest.mark.parametrize(

@@ -244,6 +244,21 @@ def test_into_useful_reads_two_models(own_study: Callable[..., Path]) -> None:
     assert both.merge.mask_bytes == 2 * one.merge.mask_bytes
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "models"), [("method", "ties", 3), ("normalize", True, 3), ("method", "slerp", 2)]
+)
+def test_merges_by_mergekit_draw_nothing(own_study: Callable[..., Path], key: str, value: object, models: int) -> None:
+    found = plan(own_study(changed(own_models(), f"merge.{key}", value)))
+    assert found.grid.way == "mergekit"
+    assert found.merge is not None
+    assert found.room is not None
+    assert (found.merge.mask_bytes, found.room.disk_masks) == (0, 0)
+    assert [need.name for need in found.merge.work] == ["hash the weights", "merge by mergekit", "export --materialize"]
+    (base, *_) = found.models
+    assert found.merge.source_bytes == models * 4 * sum(base.parameters.values())
+    assert "mergekit itself, one run per point" in text_of(found)
+
+
 @pytest.mark.parametrize("option", [["--json"], ["--gpu", "L4"], ["--hours", "3"]])
 def test_options_of_a_plan_want_a_plan(own_study: Callable[..., Path], option: list[str]) -> None:
     file = own_study()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,27 @@ def test_the_models_may_move_without_new_work(copied: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "[masks] was done already" in done.stderr
     assert rows(copied / "results.duckdb")["answer"] == before["answer"]
+
+
+@pytest.mark.deep
+def test_a_study_that_mergekit_itself_merges(own_study: Callable[..., Path]) -> None:
+    raw = changed(own_models(), "merge", {"ratios": [0, 0.5], "method": "ties", "density_useful": 0.3})
+    folder = own_study(raw).parent
+    done = cli("merge", "recipe.yaml", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "nothing is drawn" in done.stderr
+    done = cli("run", "recipe.yaml", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert not (folder / "tiny" / "masks").exists()
+    found = rows(folder / "results.duckdb")
+    assert len(found["answer"]) == 5 * ASKED
+    ways = [(row[3], row[13]) for row in found["checkpoint"] if row[1] == "merge"]
+    assert ways == [("ties", "mergekit")] * 2
+    assert cli("run", "recipe.yaml", cwd=folder).returncode == 0
+    assert rows(folder / "results.duckdb") == found
+    assert "masks" not in cli("status", "recipe.yaml", cwd=folder).stdout
+    cli("export", "recipe.yaml", "--ratio", "0.5", "--out", "bundle", "--materialize", cwd=folder)
+    assert read_json(folder / "bundle" / "manifest.json")["merge_id"] in {row[0] for row in found["checkpoint"]}
+    assert (folder / "bundle" / "checkpoint" / "model.safetensors").is_file()
+    done = cli("verify", "bundle", "--inputs", ".", cwd=folder)
+    assert "tensors are equal in every bit" in done.stdout, done.stderr

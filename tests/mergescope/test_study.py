@@ -57,6 +57,17 @@ def test_every_shipped_recipe_loads_and_explains_each_line(file: Path) -> None:
             [1, 1],
             "merge.mask_seeds: not allowed (got [1, 1]); it must be one or more different seeds",
         ),
+        (
+            "merge.method",
+            "slerp",
+            "merge.density_safe: not allowed (got 0.8); it must be left out: slerp drops nothing",
+        ),
+        (
+            "merge",
+            {"method": "ties", "mask_seeds": [1, 2]},
+            "merge.mask_seeds: not allowed (got [1, 2]); "
+            "it must hold one seed: ties draws nothing, so others make the same merges",
+        ),
         ("merge.desnity_safe", 0.5, "merge.desnity_safe: unknown key; did you mean `density_safe`?"),
         ("eval.zzz", 1, "eval.zzz: unknown key; remove it"),
         ("train", "skipp", "train: not understood (got 'skipp'); write a mapping of keys or 'skip'"),

@@ -1,0 +1,94 @@
+"""Merges by mergekit itself, tensor by tensor to standard output: `python -m merge.stream JOB.json`.
+
+Nothing of mergekit is replaced but the writer: each tensor that it would save goes down the pipe, a line of JSON
+(name, dtype, shape) before its bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from mergekit.graph import Executor
+from mergekit.io.tasks import LoadTensor, SaveTensor
+
+from merge.planned import (
+    REFUSED,
+    RefusedError,
+    configured,
+    loads_of,
+    planned,
+    refuse_unless_finite,
+    sources_of,
+    started,
+)
+from merge.tensor_bytes import tensor_bytes
+
+
+class StreamingWriter:
+    """Takes what mergekit would write to disk, and sends it down the pipe."""
+
+    def __init__(self, pipe: BinaryIO) -> None:
+        self._pipe = pipe
+        self.loads: Mapping[str, Sequence[LoadTensor]] = {}
+        """By output tensor: how mergekit loads what it is made of."""
+
+    def save_tensor(self, name: str, tensor: torch.Tensor, clone: bool = False) -> None:  # noqa: ARG002 - mergekit's
+        """Send one tensor. Raises RefusedError where a model's is not finite, or where it became NaN on the way."""
+        if not bool(torch.isfinite(tensor).all()):
+            for load in self.loads[name]:
+                refuse_unless_finite(load.execute(), load.tensor, str(load.model))
+            if bool(tensor.isnan().any()):
+                raise RefusedError(f"tensor {name} overflows float32 when merged", "")
+        self.say({"name": name, "dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape)})
+        self._pipe.write(tensor_bytes(tensor))
+        self._pipe.flush()
+
+    def finalize(self) -> None:
+        """Tell the reader that this was all."""
+        self.say({"done": True})
+
+    def say(self, message: Mapping[str, Any]) -> None:
+        """Send one line."""
+        self._pipe.write(json.dumps(message).encode() + b"\n")
+        self._pipe.flush()
+
+
+def stream(job: dict[str, Any], writer: StreamingWriter) -> None:
+    """Run mergekit's own plan into `writer`; raises RefusedError, where it can before any tensor is merged."""
+    options = started(job["seed"], job["threads"])
+    targets = planned(configured(job["config"]), options, writer)
+    saves = [task for task in targets if isinstance(task, SaveTensor)]
+    for save in saves:  # refuses by name, at the price that mixtures' experts are read once more
+        sources_of(save.tensor_task)
+    writer.loads = {save.tensor_name: loads_of(save.tensor_task) for save in saves}
+    for _ in Executor(targets, math_device="cpu", storage_device="cpu").run(quiet=True):
+        pass
+
+
+def own_pipe() -> BinaryIO:
+    """Standard output for ourselves alone: what any library prints goes to standard error from now on."""
+    pipe = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return pipe
+
+
+def main(job_file: str) -> int:
+    """Exit code 0, or REFUSED with the refusal as a JSON line."""
+    job = json.loads(Path(job_file).read_text(encoding="utf-8"))
+    writer = StreamingWriter(own_pipe())
+    try:
+        stream(job, writer)
+    except RefusedError as refusal:
+        writer.say(refusal.message)
+        return REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
