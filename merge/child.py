@@ -61,8 +61,8 @@ def child(
     """Run `python -m MODULE job.json ARGUMENTS` for the block, in a room where the models are `inputs/<role>`.
 
     level: ATEN_CPU_CAPABILITY, None for this machine's own. When the block is left by an error or early, the process
-    is ended. Raises MergescopeError where it was killed and RuntimeError with its last words where it failed; a block that misses
-    something raises EOFError to say so.
+    is ended. Raises MergescopeError where it was killed and RuntimeError with its last words where it failed; a block
+    that misses something raises EOFError to say so.
     """
     with tempfile.TemporaryDirectory() as name:
         room = Path(name)

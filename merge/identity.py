@@ -62,6 +62,13 @@ def weights_hashes(folders: Sequence[Path], cache: Path | None = None) -> list[s
     return [full_hash([known[file] for file in of_one]) for of_one in files]
 
 
+def known_weights_hash(folder: Path, cache: Path | None = None) -> str | None:
+    """As `weights_hash`, without reading weights: None where a file has not been hashed since it changed."""
+    known = _Book(cache or default_cache()).known
+    hashes = [known.get(_key(file)) for file in weight_files(folder)]
+    return None if None in hashes else full_hash(hashes)
+
+
 def checkpoint_id(folder: Path, cache: Path | None = None) -> str:
     """The id of a checkpoint folder: its weights and everything in it that changes what it answers."""
     return content_id("c2", {"weights": weights_hash(folder, cache), "text_side": text_side(folder, cache)})

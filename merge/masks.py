@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from merge.child import Child, child
-from merge.identity import kernel_level, mergekit_version, weights_hashes
+from merge.identity import kernel_level, known_weights_hash, mergekit_version, weights_hashes
 from merge.mergekit_yaml import INPUTS, ROLES, mergekit_config, to_yaml
 from merge.points import MergePoint, Role
 from merge.sources import Models, check_models, stored_tensors
 from mergescope.ground.errors import CheckpointError
-from mergescope.ground.files import fresh_folder, is_done, read_json, read_manifest, write_manifest
+from mergescope.ground.files import MANIFEST, fresh_folder, is_done, read_json, read_manifest, write_manifest
 from mergescope.ground.ids import file_hash, full_hash
 from mergescope.ground.progress import Reporter
 
@@ -139,6 +139,22 @@ def masks_for(
 def _conditions(models: Models, roles: tuple[Role, ...], threads: int) -> Conditions:
     hashes = weights_hashes([models.folder(role) for role in roles])
     return Conditions(dict(zip(roles, hashes, strict=True)), threads, kernel_level())
+
+
+def drawn_masks(study_folder: Path, point: MergePoint, models: Models, *, threads: int) -> Path | None:
+    """The folder of the masks that `point` needs if it is there already; reads no weights and imports no torch.
+
+    Masks of any kernel level count. None also where the weights have not been hashed since they changed.
+    """
+    known = {role: known_weights_hash(models.folder(role)) for role in (point.base_role, *point.term_roles)}
+    inputs = {role: digest for role, digest in known.items() if digest is not None}
+    if len(inputs) < len(known):
+        return None
+    for folder in sorted(path.parent for path in (study_folder / "masks").glob(f"*/{MANIFEST}")):
+        level = read_json(folder / MANIFEST).get("kernel_level")
+        if is_done(folder, full_hash(_stage(point, Conditions(inputs, threads, level)))):
+            return folder
+    return None
 
 
 def make_masks(

@@ -2,15 +2,16 @@
 
 A plane holds blocks of 8 x 1024 parameters in 1024 bytes. Bit i of byte j of a block belongs to the block's
 parameter i * 1024 + j, hence unpacking bit i is one shift over 1024 neighbouring bytes, and never a gather.
-The last block is filled up with zero bits.
+The last block is filled up with zero bits. torch is imported only where tensors are handled: forecasts want sizes.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
+if TYPE_CHECKING:
+    import torch
 
 WIDTH = 1024
 """Bytes of a block."""
@@ -25,6 +26,8 @@ def plane_bytes(count: int) -> int:
 
 def pack(mask: torch.Tensor) -> torch.Tensor:
     """Bool mask of any shape (read in its own order) -> uint8 plane `(blocks * WIDTH,)`."""
+    import torch
+
     flat = mask.reshape(-1)
     blocks = -(-flat.numel() // BLOCK)
     if flat.numel() < blocks * BLOCK:
@@ -38,6 +41,9 @@ def pack(mask: torch.Tensor) -> torch.Tensor:
 
 def unpack(plane: torch.Tensor, count: int) -> torch.Tensor:
     """uint8 plane -> bool mask `(count,)`."""
+    import numpy as np
+    import torch
+
     if plane.device.type != "cpu":
         shifts = torch.arange(8, dtype=torch.uint8, device=plane.device).view(1, 8, 1)
         return ((plane.view(-1, 1, WIDTH) >> shifts) & 1).view(-1)[:count].to(torch.bool)
@@ -48,5 +54,7 @@ def unpack(plane: torch.Tensor, count: int) -> torch.Tensor:
 
 def mapped(file: Path) -> torch.Tensor:
     """A file's bytes as a uint8 tensor, mapped: nothing is read before it is used, and nothing written back."""
+    import torch
+
     size = file.stat().st_size
     return torch.from_file(str(file), shared=False, size=size, dtype=torch.uint8)

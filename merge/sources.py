@@ -63,6 +63,18 @@ def local_folder(model: Path | str, *, may_run_code: bool = False) -> Path:
         ) from None
 
 
+def fetched_folder(name: str) -> Path | None:
+    """The local snapshot of a Hub id, nothing fetched; None where there is none."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    repository, _, revision = name.partition("@")
+    try:
+        return Path(snapshot_download(repository, revision=revision or None, local_files_only=True))
+    except (HFValidationError, LocalEntryNotFoundError):
+        return None
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files of a checkpoint, in name order; pickles are refused by name.
 

@@ -99,8 +99,28 @@ def adapt(
 
 
 @app.command()
-def merge(study: StudyFile, store: Store = RESULTS) -> None:
-    """Merge adapters and draw the masks of the study's merges; where mergekit merges every point, check the models."""
+def merge(
+    study: StudyFile,
+    store: Store = RESULTS,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what the study will take, and do nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --plan: as JSON.")] = False,
+    gpu: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[xN]", help="With --plan: GPUs to answer on; may be given again. [A100-40GB x4]"),
+    ] = None,
+    hours: Annotated[float | None, typer.Option(help="With --plan: limit of all answers, in hours. [24]")] = None,
+) -> None:
+    """Merge adapters and draw the masks of the study's merges; where mergekit merges every point, check the models.
+
+    With --plan, forecast bytes, memory, disk, time and GPU hours instead.
+    """
+    if plan:
+        from mergescope.plan_text import show_plan
+
+        raise typer.Exit(show_plan(study, gpu or [], hours, as_json=as_json))
+    for option, value in (("--json", as_json), ("--gpu", gpu), ("--hours", hours)):
+        if value:
+            raise MergescopeError("belongs to --plan", where=option, cure="add --plan, or leave it out")
     _do(study, store, "merge")
 
 

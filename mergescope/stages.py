@@ -17,6 +17,7 @@ from mergescope.ground.files import MANIFEST
 from mergescope.ground.progress import Reporter
 from mergescope.inputs import check_engine_and_judges, check_inputs, check_store, held_out_prompts
 from mergescope.lock import locked
+from mergescope.model_headers import require_room
 from mergescope.study import Study
 from trainer.config import TrainSection
 
@@ -84,6 +85,8 @@ def do(study: Study, store: Path, commands: Sequence[str]) -> None:
         check_inputs(study)
     if "eval" in commands:
         check_engine_and_judges(study)
+    if {"merge", "eval"} & set(commands):
+        require_room(study)
     with locked(study.folder):
         work = Work(study, store, Reporter(sys.stderr, study.folder / PROGRESS))
         for stage in todo:
@@ -182,8 +185,10 @@ def _inputs(work: Work) -> None:
 
 
 def _masks(work: Work) -> None:
-    from mergescope.merges import draw_masks
+    from mergescope.merges import draw_masks, models_of
 
+    models_of(work.study, work.reporter)  # fetched now, if they are on the Hub, so that their size is known
+    require_room(work.study)
     draw_masks(work.study, work.reporter)
 
 

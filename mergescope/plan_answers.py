@@ -1,0 +1,153 @@
+"""The half of a plan that GPUs do: how long a study's answers take on the GPUs that the user names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from eval.backlog import wanted_answers
+from eval.config import EvalSection
+from eval.prompt_length import prompt_length
+from eval.prompts import PromptSet
+from eval.roofline import (
+    ITEM_BYTES,
+    Gpu,
+    Questions,
+    Served,
+    Sweep,
+    cache_bytes_per_token,
+    engine_share,
+    gpus_per_model,
+    least_memory,
+    needed_bytes,
+    sweep_on,
+    usable_bytes,
+)
+from mergescope.ground.errors import MergescopeError
+from mergescope.ground.units import size_text
+
+TYPICAL_SHARE = 0.5
+"""Mean answer over max_tokens: an assumption; the other bound is every answer at max_tokens."""
+Verdict = Literal["fits", "fits if answers are short", "too long"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the study asks every checkpoint."""
+
+    prompts: int
+    """Distinct prompts of all sets."""
+    samples: int
+    """Answers to each of them."""
+    checkpoints: int
+    """Merge points and references."""
+    merges: int
+    """Merge points among them."""
+    prompt_tokens: float
+    """Mean length of a prompt, chat template included."""
+    prompt_basis: str
+    """How that was found."""
+    max_tokens: int
+    """Length at which an answer is cut."""
+    answer_tokens: float
+    """Mean length of an answer that is taken as typical."""
+
+    def questions(self, answer_tokens: float) -> Questions:
+        """As the roofline takes it, for answers of a given mean length."""
+        answers = self.prompts * self.samples
+        return Questions(self.checkpoints, self.merges, answers, self.prompt_tokens, answer_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class GpuRow:
+    """The sweep on some GPUs of one kind."""
+
+    gpus: int
+    typical: Sweep
+    """With answers of typical length."""
+    at_most: Sweep
+    """With every answer at max_tokens."""
+    verdict: Verdict
+    """Against the limit of hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuPlan:
+    """One kind of GPU that was asked about."""
+
+    gpu: Gpu
+    count: int
+    """How many of them there are."""
+    per_model: int | None
+    """GPUs that one model needs with its cache; None where 16 do not hold it."""
+    rows: tuple[GpuRow, ...]
+    """For 1, 2, 4, ... of them and for all."""
+
+
+def asked_of(section: EvalSection, sets: Sequence[PromptSet], model: Path | None, merges: int) -> Asked:
+    """model: a folder with the tokenizer of the models, where there is one."""
+    length = prompt_length(sets, model)
+    sampling = section.sampling
+    return Asked(
+        prompts=len(wanted_answers(sets, 1)),
+        samples=sampling.samples,
+        checkpoints=merges + 3,
+        merges=merges,
+        prompt_tokens=length.tokens,
+        prompt_basis=length.basis,
+        max_tokens=sampling.max_tokens,
+        answer_tokens=max(1.0, sampling.max_tokens * TYPICAL_SHARE),
+    )
+
+
+def served_of(section: EvalSection, config: Mapping[str, Any], parameters: int, asked: Asked) -> Served | None:
+    """The model as the recipe's engine holds it; None where its config does not give the cache's size."""
+    engine = section.engine
+    cache = cache_bytes_per_token(config, engine.dtype)
+    if cache is None:
+        return None
+    longest = round(asked.prompt_tokens) + asked.max_tokens
+    if engine.kind == "vllm":  # which wants room for one sequence of the longest kind, asked for or not
+        longest = engine.max_model_len or config.get("max_position_embeddings") or longest
+    return Served(parameters, parameters * ITEM_BYTES[engine.dtype], cache, longest)
+
+
+def gpu_plan(
+    section: EvalSection, served: Served, asked: Asked, gpu: Gpu, count: int, blend_s: float, hours: float
+) -> GpuPlan:
+    """The sweep on up to `count` GPUs of a kind. blend_s: seconds of one merge on the host; hours: the limit."""
+    share = engine_share(section.engine.kind, section.engine.batch_size)
+    rows = []
+    for gpus in sorted({count, *(2**i for i in range(7) if 2**i < count)}):
+        typical = sweep_on(served, asked.questions(asked.answer_tokens), gpu, gpus, share, blend_s)
+        at_most = sweep_on(served, asked.questions(asked.max_tokens), gpu, gpus, share, blend_s)
+        if typical is not None and at_most is not None:
+            rows.append(GpuRow(gpus, typical, at_most, _verdict(typical.hours, at_most.hours, hours)))
+    return GpuPlan(gpu, count, gpus_per_model(served, gpu), tuple(rows))
+
+
+def _verdict(typical: float, at_most: float, limit: float) -> Verdict:
+    if typical > limit:
+        return "too long"
+    return "fits" if at_most <= limit else "fits if answers are short"
+
+
+def gpu_refusals(plan: GpuPlan, served: Served, hours: float) -> Iterator[MergescopeError]:
+    """What will not work on the GPUs of a plan: memory, or the limit of hours."""
+    name = f"{plan.gpu.name} x{plan.count}"
+    if plan.per_model != 1:
+        number = "more than 16" if plan.per_model is None else str(plan.per_model)
+        yield MergescopeError(
+            f"the model takes {size_text(needed_bytes(served))} with one sequence's cache, one GPU has "
+            f"{size_text(usable_bytes(plan.gpu))} for it: it needs {number}, and an engine runs on one",
+            where=name,
+            cure=f"take GPUs of {least_memory(served) / 1e9:.0f} GB or more, or a smaller eval.engine.max_model_len",
+        )
+    elif plan.rows[-1].verdict == "too long":
+        yield MergescopeError(
+            f"the answers take about {plan.rows[-1].typical.hours:,.0f} h, and the limit is {hours:g} h",
+            where=name,
+            cure="name fewer ratios, prompts, samples or max_tokens, or more GPUs",
+        )
