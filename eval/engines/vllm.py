@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.engine import Answer, Request, Sampling
+from eval.engines.layout import layout_of
+from eval.engines.readback import ReadBack
 from mergescope.ground.errors import CheckpointError, MergescopeError
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class VllmEngine:
             raise MergescopeError(
                 "the vllm engine is not installed", where="eval.engine.kind", cure="pip install 'mergescope[vllm]'"
             ) from None
-        self._folder = folder
+        self._layout = layout_of(folder)
         self._llm: Any = LLM(
             model=str(folder),
             dtype=dtype,
@@ -52,22 +54,18 @@ class VllmEngine:
         return CHUNK
 
     def load(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Stream all weights in under their names in the checkpoint.
+        """Stream all weights in, and read a part of them back from every layer that can be asked.
 
-        Raises CheckpointError where nothing was streamed.
+        Raises CheckpointError where a name is unknown, a shape differs, a tensor is left unswapped, or a layer
+        computes with other values afterwards. Tied tensors may come under one name or both; a mixture's experts one
+        by one or together.
         """
-        names: list[str] = []
-
-        def noted() -> Iterable[tuple[str, torch.Tensor]]:
-            for name, tensor in weights:
-                names.append(name)
-                yield name, tensor
-
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": noted()})
+        read_back = ReadBack(self._layout.tied)
+        streamed = read_back.noted(self._layout.as_stored(weights))
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": streamed})
         self._llm.apply_model(_repack_tied_head)
         self._llm.reset_prefix_cache()
-        if not names:
-            raise CheckpointError("no tensor was streamed", where=self._folder)
+        self._llm.apply_model(read_back.check)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
         """Answers in the order of the requests."""
