@@ -40,9 +40,10 @@ class ReadBack:
             sources = [self._tied.get(n, n) if n not in self._streamed else n for n in _sources(name, packed)]
             if not all(source in self._streamed for source in sources):
                 continue
-            streamed = torch.cat([self._streamed[source] for source in sources])
-            if not torch.equal(live, streamed.to(live.device, live.dtype)):
-                raise CheckpointError("a swapped tensor reads back differently", value=sources[0])
+            parts = [self._streamed[source] for source in sources]
+            for source, streamed, there in zip(sources, parts, live.split([len(p) for p in parts]), strict=True):
+                if not torch.equal(there, streamed.to(there.device, there.dtype)):
+                    raise CheckpointError("a swapped tensor reads back differently", value=source)
             compared += 1
         if not compared:
             raise CheckpointError("no swapped tensor of this architecture can be read back from vLLM")

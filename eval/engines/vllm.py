@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,10 +61,20 @@ class VllmEngine:
         by one or together.
         """
         read_back = ReadBack(self._layout.tied)
-        streamed = read_back.noted(self._layout.as_stored(weights))
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": streamed})
+        refusals: list[CheckpointError] = []
+
+        def streamed() -> Iterator[tuple[str, torch.Tensor]]:
+            try:
+                yield from read_back.noted(self._layout.as_stored(weights))
+            except CheckpointError as refusal:
+                refusals.append(refusal)  # raised below: a reload that vLLM does not finish spoils every later one
+
+        self._llm.apply_model(_forget_packed_experts)
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": streamed()})
         self._llm.apply_model(_repack_tied_head)
         self._llm.reset_prefix_cache()
+        if refusals:
+            raise refusals[0]
         self._llm.apply_model(read_back.check)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
@@ -96,6 +106,20 @@ class VllmEngine:
         )
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
+
+
+def _forget_packed_experts(model: Any) -> None:
+    """Have the coming reload pack a mixture's experts as the first load did.
+
+    vLLM's CPU build pads and packs experts only where no kernel is set up yet. A reload copies them plain over the
+    packed ones: it fails where padding makes the shapes differ, and is silently wrong elsewhere.
+    """
+    from vllm.model_executor.layers.fused_moe.unquantized_fused_moe_method import UnquantizedFusedMoEMethod
+    from vllm.platforms import current_platform
+
+    for module in model.modules() if current_platform.is_cpu() else ():
+        if isinstance(getattr(module, "quant_method", None), UnquantizedFusedMoEMethod):
+            module.quant_method.moe_kernel = None
 
 
 def _repack_tied_head(model: Any) -> None:

@@ -20,6 +20,7 @@ from mergescope.sweep import stored_weights
 from tests.merge.conftest import World, a_point, build_models
 from tests.tokenizers import SPECIAL, character_tokenizer
 
+INSTALLED = importlib.util.find_spec("vllm") is not None
 POINT = a_point("0.4", safe="0.5", useful="0.3")
 VOCABULARY = 1000
 ASCII = string.ascii_letters + string.digits
@@ -39,8 +40,14 @@ DEEP = [
     ("mixtral", False),
     ("qwen3_moe", False),
 ]
-VLLM = [("llama", False), ("llama", True), ("qwen3", False), ("qwen3_moe", False)]
-"""Families that vLLM opens from a merged checkpoint; Mixtral's it does not, for it knows the stored names only."""
+VLLM = [
+    ("llama", False, "vllm"),
+    ("llama", True, "vllm"),
+    ("qwen3", False, "vllm"),
+    ("qwen3_moe", False, "vllm"),
+    ("mixtral", False, "transformers"),
+]
+"""Families, and who opens the merge's folder: vLLM knows Mixtral by its stored names only, and mergekit renames it."""
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +85,7 @@ def asked(kind: str, folder: Path) -> Iterator[tuple[Engine, Callable[[], list[A
         yield engine, lambda: engine.generate(REQUESTS, GREEDY)
 
 
-def assert_streamed_as_fresh(kind: str, world: World, study: Path, out: Path) -> None:
+def assert_streamed_as_fresh(kind: str, world: World, study: Path, out: Path, fresh: str) -> None:
     """A merge and a reference streamed into one engine answer as fresh engines on their folders do."""
     models = world.models
     merger = open_merger(study, POINT, models, threads=1)
@@ -89,7 +96,7 @@ def assert_streamed_as_fresh(kind: str, world: World, study: Path, out: Path) ->
         merged = answers()
         engine.load(stored_weights(models.safe))
         assert answers() == safe != merged
-    with asked(kind, out) as (_, answers):
+    with asked(fresh, out) as (_, answers):
         assert answers() == merged
     assert len({answer.text for answer in merged}) > 4  # the merge tells prompts apart
 
@@ -105,7 +112,7 @@ def assert_alive(folder: Path) -> None:
 
 
 def test_a_tied_llama(talking: Callable[..., World], shared_masks: Path, tmp_path: Path) -> None:
-    assert_streamed_as_fresh("transformers", talking("llama", True), shared_masks, tmp_path / "merged")
+    assert_streamed_as_fresh("transformers", talking("llama", True), shared_masks, tmp_path / "merged", "transformers")
     assert_alive(tmp_path / "merged")
 
 
@@ -114,21 +121,22 @@ def test_a_tied_llama(talking: Callable[..., World], shared_masks: Path, tmp_pat
 def test_every_family(
     family: str, tied: bool, talking: Callable[..., World], shared_masks: Path, tmp_path: Path
 ) -> None:
-    assert_streamed_as_fresh("transformers", talking(family, tied), shared_masks, tmp_path / "merged")
+    assert_streamed_as_fresh("transformers", talking(family, tied), shared_masks, tmp_path / "merged", "transformers")
     assert_alive(tmp_path / "merged")
 
 
 @pytest.mark.deep
 @pytest.mark.vllm
-@pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vllm is not installed")
-@pytest.mark.parametrize(("family", "tied"), VLLM)
+@pytest.mark.skipif(not INSTALLED, reason="vllm is not installed; `make test-deep` does it where it runs")
+@pytest.mark.parametrize(("family", "tied", "fresh"), VLLM)
 def test_vllm(
     family: str,
     tied: bool,
+    fresh: str,
     talking: Callable[..., World],
     shared_masks: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
-    assert_streamed_as_fresh("vllm", talking(family, tied), shared_masks, tmp_path / "merged")
+    assert_streamed_as_fresh("vllm", talking(family, tied), shared_masks, tmp_path / "merged", fresh)
