@@ -31,9 +31,8 @@ class VllmEngine:
         try:
             from vllm import LLM
         except ImportError:
-            raise MergescopeError(
-                "the vllm engine is not installed", where="eval.engine.kind", cure="pip install 'mergescope[vllm]'"
-            ) from None
+            cure = "pip install 'mergescope[vllm]', or without a GPU `make .venv/vllm` in the project's folder"
+            raise MergescopeError("the vllm engine is not installed", where="eval.engine.kind", cure=cure) from None
         self._layout = layout_of(folder)
         self._llm: Any = LLM(
             model=str(folder),
