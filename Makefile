@@ -23,7 +23,7 @@ demo-run: .venv/installed  ## run the demo study without serving
 test: check browser  ## lint, types, floors and all tests but the long ones
 	$(RUN) pytest -m "not deep"
 
-test-deep: .venv/vllm browser  ## the long tests; vLLM's in a process apart, whose threads it keeps for itself
+test-deep: .venv/test-tools .venv/vllm browser  ## the long tests; vLLM's in a process apart, whose threads it keeps for itself
 	$(RUN) pytest -m "deep and not vllm"
 	$(RUN) pytest -m "deep and vllm"
 
@@ -66,10 +66,10 @@ clean:  ## remove the environment and what the demo made
 	@$(INSTALL) --no-build-isolation --editable '.[test]'
 	@touch .venv/test-tools
 
-.venv/vllm: .venv/test-tools  # the extra where torch sees a GPU, else vLLM's CPU build, which is for Linux
+.venv/vllm: .venv/installed  # the extra where torch sees a GPU, else vLLM's CPU build, which is for Linux
 	@set -e; \
 	if .venv/bin/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
-		$(INSTALL) --no-build-isolation --editable '.[test,vllm]'; \
+		$(INSTALL) --no-build-isolation --editable '.[vllm]'; \
 		touch .venv/vllm; \
 		exit 0; \
 	fi; \
@@ -84,7 +84,7 @@ clean:  ## remove the environment and what the demo made
 		apt-get update -q; \
 		apt-get install -y -q --no-install-recommends g++ libnuma1; \
 	fi; \
-	echo 'Installing vLLM for its tests (1.3 GB), once.'; \
+	echo 'Installing vLLM (1.3 GB); once.'; \
 	sed '1,/^# vLLM/d' constraints.txt | $(INSTALL) --no-deps --requirement /dev/stdin; \
 	touch .venv/vllm
 
