@@ -23,8 +23,9 @@ demo-run: .venv/installed  ## run the demo study without serving
 test: check browser  ## lint, types, floors and all tests but the long ones
 	$(RUN) pytest -m "not deep"
 
-test-deep: .venv/test-tools browser  ## the long tests
-	$(RUN) pytest -m deep || [ $$? -eq 5 ]  # 5: none are marked deep
+test-deep: .venv/test-tools .venv/vllm browser  ## the long tests; vLLM's in a process apart, whose threads it keeps for itself
+	$(RUN) pytest -m "deep and not vllm"
+	$(RUN) pytest -m "deep and vllm"
 
 check: .venv/test-tools  ## lint, types, import floors
 	$(RUN) ruff check .
@@ -64,6 +65,28 @@ clean:  ## remove the environment and what the demo made
 .venv/test-tools: .venv/installed
 	@$(INSTALL) --no-build-isolation --editable '.[test]'
 	@touch .venv/test-tools
+
+.venv/vllm: .venv/installed  # the extra where torch sees a GPU, else vLLM's CPU build, which is for Linux
+	@set -e; \
+	if .venv/bin/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
+		$(INSTALL) --no-build-isolation --editable '.[vllm]'; \
+		touch .venv/vllm; \
+		exit 0; \
+	fi; \
+	case "$$(uname -sm)" in 'Linux x86_64' | 'Linux aarch64') ;; *) \
+		echo 'vLLM has no build for this machine, so its tests are skipped.' >&2; exit 0;; \
+	esac; \
+	if ! command -v g++ >/dev/null || ! .venv/bin/python -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null; then \
+		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+			echo 'vLLM wants g++ and libnuma, so its tests are skipped: install them (Debian: apt-get install g++ libnuma1).' >&2; \
+			exit 0; \
+		fi; \
+		apt-get update -q; \
+		apt-get install -y -q --no-install-recommends g++ libnuma1; \
+	fi; \
+	echo 'Installing vLLM (1.3 GB); once.'; \
+	sed '1,/^# vLLM/d' constraints.txt | $(INSTALL) --no-deps --requirement /dev/stdin; \
+	touch .venv/vllm
 
 browser:  # one test drives the dashboard in a real browser
 	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then exit 0; fi; \

@@ -194,4 +194,5 @@ def frontier(x: Floats, y: Floats) -> NDArray[np.bool_]:
     x, y = np.where(known, x, -np.inf), np.where(known, y, -np.inf)
     as_good = (x[:, None] >= x[None, :]) & (y[:, None] >= y[None, :])
     better = as_good & ((x[:, None] > x[None, :]) | (y[:, None] > y[None, :]))
-    return known & ~better.any(axis=0)
+    unbeaten: NDArray[np.bool_] = known & ~better.any(axis=0)
+    return unbeaten

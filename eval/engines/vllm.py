@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.engine import Answer, Request, Sampling
+from eval.engines.layout import layout_of
+from eval.engines.readback import ReadBack
 from mergescope.ground.errors import CheckpointError, MergescopeError
 
 if TYPE_CHECKING:
@@ -32,10 +34,9 @@ class VllmEngine:
         try:
             from vllm import LLM
         except ImportError:
-            raise MergescopeError(
-                "the vllm engine is not installed", where="eval.engine.kind", cure="pip install 'mergescope[vllm]'"
-            ) from None
-        self._folder = folder
+            cure = "pip install 'mergescope[vllm]', or without a GPU `make .venv/vllm` in the project's folder"
+            raise MergescopeError("the vllm engine is not installed", where="eval.engine.kind", cure=cure) from None
+        self._layout = layout_of(folder)
         self._llm: Any = LLM(
             model=str(folder),
             dtype=dtype,
@@ -56,22 +57,28 @@ class VllmEngine:
         return CHUNK
 
     def load(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Stream all weights in under their names in the checkpoint.
+        """Stream all weights in, and read a part of them back from every layer that can be asked.
 
-        Raises CheckpointError where nothing was streamed.
+        Raises CheckpointError where a name is unknown, a shape differs, a tensor is left unswapped, or a layer
+        computes with other values afterwards. Tied tensors may come under one name or both; a mixture's experts one
+        by one or together.
         """
-        names: list[str] = []
+        read_back = ReadBack(self._layout.tied)
+        refusals: list[CheckpointError] = []
 
-        def noted() -> Iterable[tuple[str, torch.Tensor]]:
-            for name, tensor in weights:
-                names.append(name)
-                yield name, tensor
+        def streamed() -> Iterator[tuple[str, torch.Tensor]]:
+            try:
+                yield from read_back.noted(self._layout.as_stored(weights))
+            except CheckpointError as refusal:
+                refusals.append(refusal)  # raised below: a reload that vLLM does not finish spoils every later one
 
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": noted()})
+        self._llm.apply_model(_forget_packed_experts)
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": streamed()})
         self._llm.apply_model(_repack_tied_head)
         self._llm.reset_prefix_cache()
-        if not names:
-            raise CheckpointError("no tensor was streamed", where=self._folder)
+        if refusals:
+            raise refusals[0]
+        self._llm.apply_model(read_back.check)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
         """Answers in the order of the requests."""
@@ -102,6 +109,20 @@ class VllmEngine:
         )
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
+
+
+def _forget_packed_experts(model: Any) -> None:
+    """Have the coming reload pack a mixture's experts as the first load did.
+
+    vLLM's CPU build pads and packs experts only where no kernel is set up yet. A reload copies them plain over the
+    packed ones: it fails where padding makes the shapes differ, and is silently wrong elsewhere.
+    """
+    from vllm.model_executor.layers.fused_moe.unquantized_fused_moe_method import UnquantizedFusedMoEMethod
+    from vllm.platforms import current_platform
+
+    for module in model.modules() if current_platform.is_cpu() else ():
+        if isinstance(getattr(module, "quant_method", None), UnquantizedFusedMoEMethod):
+            module.quant_method.moe_kernel = None
 
 
 def _repack_tied_head(model: Any) -> None:

@@ -12,40 +12,21 @@ import pytest
 
 from eval.config import PromptSetFile
 from eval.prompts import PromptSet, load_prompt_set
-
-TEMPLATE = (
-    "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] }}{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
-SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", "<|user|>", "<|assistant|>", "<|system|>"]
+from tests.tokenizers import character_tokenizer
 
 
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random 2-layer Llama of width 64 with tied embeddings and a context of 64 tokens."""
     import torch
-    from tokenizers import Tokenizer, decoders
-    from tokenizers.models import BPE
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaConfig, LlamaForCausalLM
 
     folder = tmp_path_factory.mktemp("tiny-llama")
-    letters = [chr(c) for c in range(0x20, 0x7F)] + [chr(c) for c in range(0x3041, 0x3097)]
-    vocabulary = {token: i for i, token in enumerate(SPECIAL + letters)}
-    raw = Tokenizer(BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
-    raw.decoder = decoders.Fuse()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=raw,
-        bos_token="<s>",
-        eos_token="</s>",
-        pad_token="<pad>",
-        unk_token="<unk>",
-        extra_special_tokens=SPECIAL[4:],
-    )
-    tokenizer.chat_template = TEMPLATE
+    tokenizer = character_tokenizer([chr(c) for c in (*range(0x20, 0x7F), *range(0x3041, 0x3097))])
     torch.manual_seed(0)
     model = LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=len(vocabulary),
+            vocab_size=len(tokenizer),
             hidden_size=64,
             intermediate_size=128,
             num_hidden_layers=2,

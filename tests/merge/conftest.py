@@ -74,14 +74,16 @@ class World:
     dtype: str
 
 
-def build_models(folder: Path, *, family: str = "llama", tied: bool = False, dtype: str = "float32") -> World:
+def build_models(
+    folder: Path, *, family: str = "llama", tied: bool = False, dtype: str = "float32", width: int = 64
+) -> World:
     """A base with negative zeros in it, and two fine-tunes that moved away from it, some entries not at all."""
     import torch
     import transformers
 
     generator = torch.Generator().manual_seed(3)
     config = getattr(transformers, FAMILIES[family])(
-        **(OF_THE_DEMO if family == "demo" else SMALL),
+        **(OF_THE_DEMO if family == "demo" else {**SMALL, "hidden_size": width}),
         **(EXPERTS if family in ("mixtral", "qwen3_moe") else {}),
         vocab_size=1000,
         num_key_value_heads=2,
