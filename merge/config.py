@@ -75,6 +75,8 @@ class MergeSection(BaseModel):
     """Whether code that comes with the models (auto_map in config.json) may run, here and in the exported command."""
     threads: int = Field(default=1, ge=1, le=1024)
     """mergekit's --num-threads; part of the merge's identity, since the scales k depend on it in the last bit."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where merges are blended, with the same bits; masks are drawn on the CPU."""
     normalize: bool = False
     """mergekit's normalize: divide by the sum of the weights that took part. Runs mergekit for every point."""
     rescale: bool | None = None

@@ -12,6 +12,7 @@ import torch
 from merge.kernel import Inputs, Kernel, Make, TermTensors, blend_eager, merged
 from merge.masks import TensorRecord
 from merge.planes import BLOCK, WIDTH, pack
+from mergescope.ground.errors import MergescopeError
 
 NO_FUSION = {"emulate_precision_casts": True}
 """Inductor's option that keeps Triton from fusing a multiplication and an addition, which would round once where
@@ -29,7 +30,10 @@ class Gpu:
         """keep: where sources and masks stay between ratios: in their files, in pinned host memory, or on the device.
 
         None pins them where half of the free memory holds them, for a copy from a file's pages waits for the CPU.
+        Raises MergescopeError where there is no such device, or one whose bits are not the CPU's.
         """
+        if not torch.cuda.is_available():
+            raise MergescopeError("torch finds no CUDA device", where="merge.device", value=device, cure="take cpu")
         self.where = torch.device(device)
         """Where inputs and outputs lie."""
         self.kernel: Kernel = gpu_blend(self.where)
@@ -58,7 +62,7 @@ class Gpu:
 def gpu_blend(device: torch.device) -> Kernel:
     """The kernel as one fused pass, made by torch.compile; all tensors lie on `device`.
 
-    Raises RuntimeError where the device's bits are not the CPU's: a merge that nobody can rebuild helps nobody.
+    Raises MergescopeError where the device's bits are not the CPU's: nobody could rebuild such a merge.
     """
     form = torch.compile(_blended_blocks, dynamic=True, fullgraph=True, options=NO_FUSION)
 
@@ -113,7 +117,9 @@ def _check_bits(kernel: Kernel, device: torch.device) -> None:
         moved = inputs.put(lambda tensor: tensor.to(device))
         kernel(moved.base, moved.terms, factors, [there])
         if not torch.equal(here.view(bits), there.cpu().view(bits)):
-            raise RuntimeError(f"blending on {device} does not give the CPU's bits")
+            raise MergescopeError(
+                "blending there does not give the CPU's bits", where="merge.device", value=str(device), cure="take cpu"
+            )
 
 
 def _streamed(

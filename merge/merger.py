@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from merge.masks import masks_for
 from merge.points import MergePoint, Role, Way
@@ -14,6 +14,8 @@ from mergescope.ground.progress import Reporter
 
 if TYPE_CHECKING:
     import torch
+
+    from merge.kernel import Device
 
 
 class Merger(Protocol):
@@ -54,12 +56,18 @@ class MadeWith:
 
 
 def open_merger(
-    study_folder: Path, point: MergePoint, models: Models, *, threads: int, reporter: Reporter | None = None
+    study_folder: Path,
+    point: MergePoint,
+    models: Models,
+    *,
+    threads: int,
+    device: Literal["cpu", "cuda"] = "cpu",
+    reporter: Reporter | None = None,
 ) -> Merger:
     """What merges `point` and every point that differs from it in the ratio or in lambda alone.
 
-    Draws the masks of a blend if they are not in `study_folder` yet. Raises CheckpointError for models that cannot
-    be merged.
+    Draws the masks of a blend if they are not in `study_folder` yet. device: where to blend; mergekit itself stays on
+    the CPU. Raises CheckpointError for models that cannot be merged, MergescopeError for a device that is not here.
     """
     if point.way == "mergekit":
         from merge.mergekit_merger import MergekitMerger
@@ -68,4 +76,10 @@ def open_merger(
     from merge.blend import Blender
 
     masks = masks_for(study_folder, point, models, threads=threads, reporter=reporter)
-    return Blender(models.base, models.safe, models.useful, masks)
+    return Blender(models.base, models.safe, models.useful, masks, device=_gpu() if device == "cuda" else None)
+
+
+def _gpu() -> Device:
+    from merge.gpu import Gpu
+
+    return Gpu()

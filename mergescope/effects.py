@@ -23,6 +23,7 @@ NO_EFFECT = frozenset(
         "train.safe.gradient_checkpointing",  # computes the same numbers twice
         "train.useful.gradient_checkpointing",
         "merge.trust_remote_code",  # whether code may run; the code itself counts, by its hash
+        "merge.device",  # how fast; the bits are the same
         "eval.sets.path",
         "eval.engine.device",  # how fast
         "eval.engine.batch_size",

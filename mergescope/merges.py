@@ -96,10 +96,13 @@ def mergers_of(study: Study, models: Models, reporter: Reporter) -> Iterator[tup
     section = study.recipe.merge
     for point in grid(section):
         if point.ratio == section.ratio_list()[0]:
-            yield (
-                point.mask_seed,
-                open_merger(study.folder, point, models, threads=section.threads, reporter=reporter),
-            )
+            yield point.mask_seed, merger_of(study, models, point, reporter)
+
+
+def merger_of(study: Study, models: Models, point: MergePoint, reporter: Reporter) -> Merger:
+    """What merges one point as the recipe asks; masks are drawn now where they are missing."""
+    section = study.recipe.merge
+    return open_merger(study.folder, point, models, threads=section.threads, device=section.device, reporter=reporter)
 
 
 def draw_masks(study: Study, reporter: Reporter) -> None:

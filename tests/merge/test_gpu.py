@@ -11,6 +11,7 @@ import torch
 from merge.blend import Blender
 from merge.gpu import Gpu, Keep, gpu_blend
 from merge.masks import masks_for
+from mergescope.ground.errors import MergescopeError
 from tests.merge.conftest import DEMO_POINT, World
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
@@ -20,6 +21,12 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA d
 @pytest.mark.skipif(" " in sys.prefix, reason="torch.compile cannot link beside a folder with a space")
 def test_the_fused_form_has_the_eager_bits_on_the_cpu() -> None:
     gpu_blend(torch.device("cpu"))  # raises where a bit differs
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
+def test_a_missing_device_is_one_line() -> None:
+    with pytest.raises(MergescopeError, match="no CUDA device"):
+        Gpu()
 
 
 @needs_cuda
