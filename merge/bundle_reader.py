@@ -4,7 +4,6 @@ outside the bundle is reached."""
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,8 +114,10 @@ class Manifest(_Strict):
         except (ValidationError, ValueError) as error:
             what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
             raise MergescopeError(f"the manifest's merge point is not readable: {what}") from None
-        if not all(0 <= number <= 1 for number in numbers) or point.mask_seed != self.seed:
-            raise MergescopeError("the manifest's merge point is impossible, or has another seed than the manifest")
+        if not all(0 <= number <= 1 for number in numbers):
+            raise MergescopeError("the manifest's merge point is impossible: ratio and densities lie in 0 to 1")
+        if point.mask_seed != self.seed or point.point_id != self.point_id:
+            raise MergescopeError("the manifest contradicts itself: its point is not that of seed and point_id")
         return point
 
 
@@ -164,6 +165,10 @@ def read_bundle(folder: Path) -> Bundle:
     point = manifest.merge_point()
     if set(manifest.inputs) != {point.base_role, *point.term_roles}:
         raise MergescopeError("the inputs are not those of the merge point", where=folder / MANIFEST)
+    if missing := {*FILES} - {MANIFEST} - manifest.files.keys():
+        raise MergescopeError("files without a hash", where=folder / MANIFEST, value=sorted(missing)[0])
+    if not {"mergekit", "torch"} <= manifest.versions.keys():
+        raise MergescopeError("versions are missing", where=folder / MANIFEST)
     for role, entry in manifest.inputs.items():
         if entry.name not in (INPUTS[role], entry.hub):
             raise MergescopeError(f"inputs.{role} is called what it is not", where=folder / MANIFEST, value=entry.name)
@@ -230,7 +235,7 @@ def _refuse_odd(value: Any, path: Path) -> None:
         if depth > DEEPEST:
             raise MergescopeError("nested too deeply", where=path)
         known = leaf is None or isinstance(leaf, str | bool | int | float)
-        if not known or (isinstance(leaf, int | float) and not (math.isfinite(leaf) and abs(leaf) < 2**63)):
+        if not known or (isinstance(leaf, int | float) and not -(2**63) < leaf < 2**63):  # false for NaN too
             raise MergescopeError("holds a value of an odd kind or size", where=path, value=str(leaf)[:40])
 
 

@@ -126,11 +126,17 @@ def _is_of(word: str, vendor: Vendor) -> bool:
     return word.startswith(vendor.prefixes) or f"{word}-" in vendor.prefixes
 
 
-def _vendor_text(made_by: Iterable[str]) -> str:
+def vendors_among(made_by: Iterable[str]) -> dict[Vendor, list[str]]:
+    """Each vendor whose models wrote some of the data, with what the data call them."""
     found: dict[Vendor, list[str]] = {}
     for name in sorted(set(made_by)):
         for vendor in vendors_of(name):
             found.setdefault(vendor, []).append(name)
+    return found
+
+
+def _vendor_text(made_by: Iterable[str]) -> str:
+    found = vendors_among(made_by)
     parts = (f"made with {', '.join(names)} ({vendor.name}, {vendor.terms})" for vendor, names in found.items())
     listed = "; ".join(parts)
     return f"training data {listed}" if listed else ""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from typing import Any
 
 LONGEST = 500
 """Characters of one text that a card shows."""
-_PLACE = re.compile(r"(?<![\w:/.~])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\,;:'\"()]+[/\\])+([^\s/\\,;:'\"()]*)")
-"""A path from the root, a home folder or a drive; an address (`https://…`) is none."""
+_FOLDER = r"[^\s/\\,;:'\"()<>|~][^/\\,;:'\"()<>|~\n]*"
+"""A folder's name, which may have blanks in it."""
+_LAST = r"([^\s/\\,;:'\"()<>|]+)"
+_PLACES = (
+    re.compile(rf"(?<![\w:/.<~-])(?:~[\w.-]*)?/(?:{_FOLDER}/)*{_LAST}?"),
+    re.compile(rf"(?<!\w)(?:[A-Za-z]:|\\)\\(?:{_FOLDER}\\)*{_LAST}?"),
+)
+"""Paths from the root or a home folder, and from a drive or a server; an address (`https://…`) is none."""
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|#~$!])")
 
 
@@ -17,12 +24,17 @@ def placeless(value: Any) -> Any:
     """Plain JSON in which every absolute path inside a text is cut down to its last name."""
     match value:
         case str():
-            return _PLACE.sub(lambda found: found[1] or "…", value)
+            return functools.reduce(lambda text, place: place.sub(_last_name, text), _PLACES, value)
         case dict():
             return {placeless(key): placeless(entry) for key, entry in value.items()}
         case list() | tuple():
             return [placeless(entry) for entry in value]
     return value
+
+
+def _last_name(found: re.Match[str]) -> str:
+    alone = "…" if len(found[0]) > 1 else found[0]  # a slash between two words is no path
+    return found[1] or alone
 
 
 def one_line(text: object, limit: int = LONGEST) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,11 @@ import numpy as np
 import pytest
 import yaml
 
+from merge.bundle import BundleInputs, write_bundle
 from merge.sources import stored_tensors
 from merge.verify import verify
 from mergescope.ground.errors import MergescopeError
-from tests.merge.conftest import World
+from tests.merge.conftest import DEMO_POINT, World, a_story
 
 
 def change_manifest(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -32,7 +35,8 @@ def test_verify_agrees(bundle: Path, demo_world: World) -> None:
 
 @pytest.mark.deep
 def test_verify_names_the_tensor_and_the_seed(bundle: Path, demo_world: World) -> None:
-    change_manifest(bundle, lambda m: m.update(seed=12, point={**m["point"], "mask_seed": 12}))
+    other = replace(DEMO_POINT, mask_seed=12)
+    change_manifest(bundle, lambda m: m.update(seed=12, point={**m["point"], "mask_seed": 12}, point_id=other.point_id))
     report = verify(bundle, demo_world.models.base.parent)
     assert "model.layers.0.mlp.up_proj.weight" in report.differing
     assert report.causes[0].startswith("other masks")
@@ -45,7 +49,9 @@ def test_verify_notices_an_edited_ratio(bundle: Path, demo_world: World) -> None
     (bundle / "mergekit.yaml").write_text(yaml.safe_dump(config))
     report = verify(bundle, demo_world.models.base.parent)
     assert not report.ok
-    assert report.causes[0].startswith("same masks and scales")
+    assert report.edited == ("mergekit.yaml",)
+    assert report.causes[0] == "mergekit.yaml is not as it was exported"
+    assert report.causes[1].startswith("same masks and scales")
 
 
 @pytest.mark.deep
@@ -59,6 +65,7 @@ def test_verify_tells_a_scale_from_a_mask(bundle: Path, demo_world: World) -> No
     change_manifest(bundle, nudge)
     report = verify(bundle, demo_world.models.base.parent)
     assert report.differing == ("model.layers.0.mlp.up_proj.weight",)
+    assert report.other_scales
     assert report.causes[0] == "same masks, scale differs by up to 1 ulp: other CPU or number of threads"
 
 
@@ -106,3 +113,126 @@ def test_odd_manifests_are_refused(bundle: Path, demo_world: World, change: dict
     change_manifest(bundle, lambda m: m.update(change))
     with pytest.raises(MergescopeError):
         verify(bundle, demo_world.models.base.parent)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c.update(models=["./inputs/safe"]),
+        lambda c: c.update(models={"model": 1}),
+        lambda c: c["models"][0].update(model=["x"]),
+        lambda c: c["models"][0].update(parameters=[]),
+        lambda c: c.update(parameters="x"),
+        lambda c: c.update(base_model={}),
+        lambda c: c.pop("base_model"),
+    ],
+)
+def test_odd_configs_are_refused(bundle: Path, demo_world: World, change: Callable[[dict[str, Any]], object]) -> None:
+    config = yaml.safe_load((bundle / "mergekit.yaml").read_text())
+    change(config)
+    (bundle / "mergekit.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(MergescopeError):
+        verify(bundle, demo_world.models.base.parent)
+
+
+def test_a_config_that_mergekit_refuses_is_one_line(bundle: Path, demo_world: World) -> None:
+    config = yaml.safe_load((bundle / "mergekit.yaml").read_text())
+    config["merge_method"] = "no-such-method"
+    (bundle / "mergekit.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(MergescopeError, match=r"mergekit does not run this config: .*no-such-method"):
+        verify(bundle, demo_world.models.base.parent)
+
+
+@pytest.fixture
+def whole(tmp_path: Path, inputs: BundleInputs) -> Path:
+    """A bundle with its checkpoint."""
+    write_bundle(tmp_path / "whole", DEMO_POINT, inputs, a_story(), write_weights=True)
+    return tmp_path / "whole"
+
+
+def spoil(file: Path) -> None:
+    """Turn one bit of the last weight."""
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+
+
+def same(*_: Any, **__: Any) -> tuple[str, ...]:
+    """Stands in for the merge by mergekit where a test is about everything else."""
+    return ()
+
+
+def test_a_damaged_checkpoint_is_named_by_its_tensor(
+    whole: Path, demo_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("merge.verify._merged_differing", same)
+    assert verify(whole, demo_world.models.base.parent).ok
+    spoil(whole / "checkpoint" / "model.safetensors")
+    report = verify(whole, demo_world.models.base.parent)
+    assert len(report.damaged) == 1
+    assert report.differing == ()
+    assert not report.ok
+    (whole / "checkpoint" / "model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{broken json!!!")
+    with pytest.raises(MergescopeError, match="no whole safetensors file"):
+        verify(whole, demo_world.models.base.parent)
+
+
+def test_inputs_lie_in_the_bundle_unless_said_otherwise(
+    bundle: Path, demo_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("merge.verify._merged_differing", same)
+    with pytest.raises(MergescopeError, match=r"the model base is not there; .* --inputs"):
+        verify(bundle)
+    (bundle / "inputs").symlink_to(demo_world.models.base.parent)
+    assert verify(bundle).ok
+
+
+def test_a_model_of_the_hub_is_taken_from_its_local_snapshot(
+    tmp_path: Path, inputs: BundleInputs, demo_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("merge.verify._merged_differing", same)
+    names = {role: f"owner/{role}@{'1' * 40}" for role in ("base", "safe", "useful")}
+    write_bundle(tmp_path / "b", DEMO_POINT, replace(inputs, names=names), a_story())
+    with pytest.raises(MergescopeError, match="neither a folder nor a Hub model"):
+        verify(tmp_path / "b")
+    for role in ("base", "safe", "useful"):
+        snapshots = tmp_path / "hub" / f"models--owner--{role}" / "snapshots"
+        snapshots.mkdir(parents=True)
+        (snapshots / ("1" * 40)).symlink_to(demo_world.models.folder(role))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert verify(tmp_path / "b").ok
+
+
+@pytest.mark.deep
+def test_a_zip_verifies_as_its_folder_does(whole: Path, demo_world: World, tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "b"), "zip", whole)
+    report = verify(Path(archive), demo_world.models.base.parent)
+    assert report.ok
+    assert report.checkpoint
+
+
+def test_other_versions_and_other_scales_need_no_merge(
+    bundle: Path, demo_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any) -> tuple[str, ...]:
+        raise AssertionError("a merge was made")
+
+    def elsewhere(manifest: dict[str, Any]) -> None:
+        manifest["versions"]["torch"] = "2.0.0"
+        scales = manifest["masks"]["scales"]["model.layers.0.mlp.up_proj.weight"]
+        scales["safe"] = float(np.nextafter(np.float32(scales["safe"]), np.float32(9)))
+
+    monkeypatch.setattr("merge.verify._merged_differing", never)
+    change_manifest(bundle, elsewhere)
+    report = verify(bundle, demo_world.models.base.parent)
+    assert report.other_scales
+    assert report.differing == ("model.layers.0.mlp.up_proj.weight",)
+    assert [cause.partition(" ")[0] for cause in report.causes] == ["same", "torch"]
+
+
+def test_changed_inputs_are_named(bundle: Path, demo_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("merge.verify._merged_differing", lambda *_: ("a",))
+    change_manifest(bundle, lambda m: m["inputs"]["safe"].update(weights_sha256="0" * 64))
+    report = verify(bundle, demo_world.models.base.parent)
+    assert report.causes == ("inputs/safe holds other weights than the merge was made from",)
+    assert not report.ok
