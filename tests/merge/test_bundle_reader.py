@@ -32,6 +32,12 @@ def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
             yield from places(entry, (*place, number))
 
 
+def value_at(raw: Any, place: tuple[Any, ...]) -> Any:
+    for step in place:
+        raw = raw[step]
+    return raw
+
+
 def replaced(raw: Any, place: tuple[Any, ...], value: Any) -> Any:
     if not place:
         return value
@@ -87,6 +93,8 @@ def test_no_field_of_a_manifest_brings_the_reader_down(made: Path) -> None:
     taken: list[tuple[tuple[Any, ...], Any]] = []
     for place in places(raw):
         for odd in ODD:
+            if json.dumps(odd) == json.dumps(value_at(raw, place)):
+                continue
             file.write_text(json.dumps(replaced(raw, place, odd)))
             line = attempt(made)
             assert line is None or line.isprintable()
@@ -110,8 +118,6 @@ def _is_as_good(place: tuple[Any, ...], odd: Any) -> bool:
             return odd == []
         case ("versions", _):
             return odd == "x"
-        case ("evaluated",):
-            return odd is True
     return False
 
 
