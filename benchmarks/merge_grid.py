@@ -1,11 +1,12 @@
 """21 ratios: a loop of stock mergekit-yaml against masks once and 21 blends, in one run on one machine.
 
-    python benchmarks/merge_grid.py [--size 336m|42m] [--measured 2] [--ratios 21] [--work FOLDER]
+    python benchmarks/merge_grid.py [--sizes 336m 170m demo] [--measured 3] [--ratios 21] [--work FOLDER]
 
-Prints a table and writes benchmarks/results/merge_grid-<size>.json with machine and versions. The stock loop is
-measured at a few ratios and multiplied: its time does not depend on the ratio. The sweep is one whole process: its
-imports, hashing of the inputs, drawing of the masks, compiling and every blend, each tensor copied out as an engine
-would take it.
+Prints and writes benchmarks/results/merge_grid.json with machine and versions. The stock loop is measured at a few
+ratios and multiplied: its time does not depend on the ratio. The sweep is one whole process from start to end, with
+nothing remembered from before: imports, hashing of the inputs, drawing of the masks, building of the loops and every
+blend, one ratio at a time, each tensor copied into standing memory as an engine takes it. Stock merges and sweeps take
+turns, so that both meet the same noise. `demo` takes the demo's own models, from studies/demo.
 """
 
 from __future__ import annotations
@@ -15,44 +16,61 @@ import json
 import os
 import platform
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
-from decimal import Decimal
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from merge.bundle import versions
 from merge.config import MergeSection, RatioRange
 from merge.identity import kernel_level
 from merge.mergekit_yaml import INPUTS, mergekit_config, to_yaml
+from merge.merger import Merger, open_merger
 from merge.points import MergePoint, grid
-from merge.sources import Models, stored_tensors
+from merge.sources import Models, stored_dtype, stored_tensors, weight_files
 
-RESULTS = Path(__file__).parent / "results"
+if TYPE_CHECKING:
+    from merge.blend import Blender
+
+HERE = Path(__file__).parent
+RESULT = HERE / "results" / "merge_grid.json"
 SIZES = {
     "336m": {"hidden_size": 1024, "num_hidden_layers": 24, "intermediate_size": 2816, "vocab_size": 32000},
+    "170m": {"hidden_size": 1024, "num_hidden_layers": 11, "intermediate_size": 2816, "vocab_size": 32000},
     "42m": {"hidden_size": 512, "num_hidden_layers": 8, "intermediate_size": 1408, "vocab_size": 32000},
 }
+DEMO = HERE.parent / "studies" / "demo"
 GB = 1e9
+AGAIN = 5
+"""Blends and copies that are timed in turns for the share of the copy's bandwidth."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What one whole sweep took."""
+    """What one whole sweep took, seen from inside."""
 
     masks_s: float
-    """Checking, hashing and drawing, with the start of the drawing process."""
-    start_s: float
-    """Opening the blender, compiling included."""
+    """Checking, hashing and drawing, with the start of the drawing process and the build of the loops."""
     blends_s: list[float]
     """Each ratio's pass, in seconds, every tensor copied out."""
     wall_s: float
-    """The whole process, from its start."""
+    """From the start of the process to the last byte of the last ratio."""
     peak_gb: float
     """Largest resident memory of the sweep's own process, mapped files included."""
+    masks_peak_gb: float
+    """The same of the drawing process."""
+    bytes_written: int
+    """What the process and its child handed to the file system, as the kernel counts it: masks and the loops."""
+    blend_s: float
+    """Median of passes that hand nothing on, in turns with copies."""
+    copy_gb_s: float
+    """Median rate of a plain copy of 512 MB, bytes read and written both counted."""
+    many_s: float
+    """All ratios at once: each tensor read once, every output handed on and dropped."""
 
 
 def main() -> None:
@@ -60,57 +78,77 @@ def main() -> None:
     if arguments.sweep_only:
         print(json.dumps(asdict(sweep(Path(arguments.work), arguments.ratios))))
         return
-    with tempfile.TemporaryDirectory(dir=arguments.work) as room:
-        result = run(Path(room), arguments.size, arguments.ratios, arguments.measured)
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"merge_grid-{arguments.size}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=1))
+    runs = {}
+    for size in arguments.sizes:
+        with tempfile.TemporaryDirectory(dir=arguments.work) as room:
+            runs[size] = run(Path(room), size, arguments.ratios, arguments.measured)
+            print(size, json.dumps(runs[size], indent=1), flush=True)
+    machine = {"cpu": _cpu(), "cores": os.cpu_count(), "kernel_level": kernel_level()}
+    result = {"machine": machine, "versions": {**versions(), "python": platform.python_version()}, "runs": runs}
+    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def run(room: Path, size: str, ratios: int, measured: int) -> dict[str, Any]:
-    """Build the models in `room`, run both ways, and put the numbers together."""
-    models = build(room / "models", **SIZES[size])
-    stock_s = [
-        stock_seconds(room / f"stock-{i}", models, point) for i, point in enumerate(points(ratios)[1 : measured + 1])
-    ]
-    started = time.monotonic()
+    """Build the models in `room`, run both ways in turns, and put the numbers together."""
+    models = Models(*(DEMO / name for name in ("base", "model-safe", "model-useful")))
+    if size != "demo":
+        models = build(room / "models", **SIZES[size])
+    (room / "models.json").write_text(json.dumps([str(models.folder(r).resolve()) for r in ("base", "safe", "useful")]))
+    stock_s, sweeps = [], []
+    for i, point in enumerate(points(ratios)[1 : measured + 1]):
+        stock_s.append(stock_seconds(room / f"stock-{i}", models, point))
+        sweeps.append(swept(room, ratios, i))
+    stock = statistics.median(stock_s)
+    middle = sorted(sweeps, key=lambda s: s.wall_s)[(len(sweeps) - 1) // 2]
+    tensors = stored_tensors(models.base).values()
+    parameters = sum(t.numel for t in tensors)
+    per_parameter = 4 * {"float32": 4, "bfloat16": 2, "float16": 2}[stored_dtype(models.base)] + 0.25
+    blend_gb_s = parameters * per_parameter / middle.blend_s / GB
+    return {
+        "parameters": parameters,
+        "ratios": ratios,
+        "stock_s": _rounded(stock_s),
+        "stock_loop_s": round(stock * ratios, 1),
+        "sweep_s": _rounded([s.wall_s for s in sweeps]),
+        "times_faster": round(stock * ratios / middle.wall_s, 1),
+        "masks_s": _rounded([s.masks_s for s in sweeps]),
+        "masks_per_stock_merge": round(middle.masks_s / stock, 3),
+        "ratio_handed_over_s": round(statistics.median(middle.blends_s), 4),
+        "ratio_alone_s": round(middle.blend_s, 4),
+        "many_ratios_at_once_s": round(middle.many_s, 2),
+        "bytes_per_parameter": per_parameter,
+        "blend_gb_s": round(blend_gb_s, 2),
+        "copy_gb_s": round(middle.copy_gb_s, 2),
+        "blend_per_copy": round(blend_gb_s / middle.copy_gb_s, 2),
+        "peak_gb": round(middle.peak_gb, 2),
+        "masks_peak_gb": round(middle.masks_peak_gb, 2),
+        "mapped_gb": round(
+            sum(f.stat().st_size for r in ("base", "safe", "useful") for f in weight_files(models.folder(r))) / GB, 2
+        ),
+        "bytes_written": middle.bytes_written,
+        "checkpoints_written": 0,
+    }
+
+
+def _rounded(seconds: list[float]) -> list[float]:
+    return [round(s, 2) for s in seconds]
+
+
+def swept(room: Path, ratios: int, number: int) -> Sweep:
+    """One whole sweep in a process of its own, with nothing remembered from before."""
     done = subprocess.run(
         [sys.executable, __file__, "--sweep-only", "--work", str(room), "--ratios", str(ratios)],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        # a cold cache: hashes of the weights and compiled kernels are made in the run
         env={
             **os.environ,
-            "XDG_CACHE_HOME": str(room / "cache"),
-            "TORCHINDUCTOR_CACHE_DIR": str(room / "inductor"),
+            "XDG_CACHE_HOME": str(room / f"cache-{number}"),
+            "STUDY": str(room / f"study-{number}"),
+            "STARTED": str(time.monotonic()),
         },
     )
-    whole_s = time.monotonic() - started
-    swept = Sweep(**json.loads(done.stdout.strip().splitlines()[-1]))
-    parameters = sum(t.numel for t in stored_tensors(models.base).values())
-    blend_s = sorted(swept.blends_s)[len(swept.blends_s) // 2]
-    stock_mean = sum(stock_s) / len(stock_s)
-    return {
-        "parameters": parameters,
-        "ratios": ratios,
-        "stock_s": [round(s, 1) for s in stock_s],
-        "stock_loop_s": round(stock_mean * ratios, 1),
-        "sweep_s": round(whole_s, 1),
-        "times_faster": round(stock_mean * ratios / whole_s, 1),
-        "masks_s": round(swept.masks_s, 1),
-        "masks_per_stock_merge": round(swept.masks_s / stock_mean, 2),
-        "start_s": round(swept.start_s, 1),
-        "blend_s": round(blend_s, 3),
-        "blend_gb_s": round(parameters * 8.25 / blend_s / GB, 2),
-        "copy_gb_s": round(copy_rate(), 2),
-        "peak_gb": round(swept.peak_gb, 2),
-        "mapped_gb": round(sum(f.stat().st_size for f in room.rglob("*.safetensors") if "models" in f.parts) / GB, 2),
-        "checkpoint_bytes_written": 0,
-        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "kernel_level": kernel_level()},
-        "versions": {**versions(), "python": platform.python_version()},
-    }
+    return Sweep(**json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 def points(ratios: int) -> list[MergePoint]:
@@ -156,42 +194,70 @@ def stock_seconds(room: Path, models: Models, point: MergePoint) -> float:
 def sweep(room: Path, ratios: int) -> Sweep:
     """Masks once and every ratio, each tensor copied into one standing buffer per tensor."""
     began = time.monotonic()
-    from merge.masks import masks_for
-
-    models = Models(*(room / "models" / role for role in ("base", "safe", "useful")))
-    grid_points = [replace(point, ratio=Decimal(point.ratio)) for point in points(ratios)]
-    masks = masks_for(room / "study", grid_points[0], models, threads=os.cpu_count() or 1)
-    drawn = time.monotonic()
-    from merge.blend import Blender
-
-    blender = Blender(models.base, models.safe, models.useful, masks, kernel="compiled")
-    opened = time.monotonic()
+    models = Models(*map(Path, json.loads((room / "models.json").read_text(encoding="utf-8"))))
+    grid_points = points(ratios)
+    merger: Any = open_merger(Path(os.environ["STUDY"]), grid_points[0], models, threads=os.cpu_count() or 1)
+    masks_s = time.monotonic() - began
     taken: dict[str, Any] = {}
-    blends = []
-    for point in grid_points:
-        started = time.monotonic()
-        for name, tensor in blender.blend(point):
-            if name in taken:
-                taken[name].copy_(tensor)
-            else:
-                taken[name] = tensor
-        blends.append(time.monotonic() - started)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GB
-    return Sweep(drawn - began, opened - drawn, blends, time.monotonic() - began, peak)
+    blends_s = [_handed_over(merger, point, taken) for point in grid_points]
+    wall_s = time.monotonic() - float(os.environ["STARTED"])
+    peak_gb, masks_peak_gb = (
+        resource.getrusage(who).ru_maxrss * 1024 / GB for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    written = _bytes_written()
+    pairs = [(_alone(merger, point), copy_rate()) for point in grid_points[:AGAIN]]
+    return Sweep(
+        masks_s=masks_s,
+        blends_s=blends_s,
+        wall_s=wall_s,
+        peak_gb=peak_gb,
+        masks_peak_gb=masks_peak_gb,
+        bytes_written=written,
+        blend_s=statistics.median(seconds for seconds, _ in pairs),
+        copy_gb_s=statistics.median(rate for _, rate in pairs),
+        many_s=_many(merger, grid_points),
+    )
+
+
+def _handed_over(merger: Merger, point: MergePoint, taken: dict[str, Any]) -> float:
+    started = time.monotonic()
+    for name, tensor in merger.blend(point):
+        if name in taken:
+            taken[name].copy_(tensor)
+        else:
+            taken[name] = tensor
+    return time.monotonic() - started
+
+
+def _alone(merger: Merger, point: MergePoint) -> float:
+    started = time.monotonic()
+    for _name, _tensor in merger.blend(point):
+        pass
+    return time.monotonic() - started
+
+
+def _many(merger: Blender, grid_points: list[MergePoint]) -> float:
+    started = time.monotonic()
+    for _name, _tensors in merger.blend_many(grid_points):
+        pass
+    return time.monotonic() - started
+
+
+def _bytes_written() -> int:
+    """As the kernel counts them for this process and its finished children."""
+    lines = Path("/proc/self/io").read_text(encoding="ascii").splitlines()
+    return int(next(line for line in lines if line.startswith("write_bytes")).split()[1])
 
 
 def copy_rate() -> float:
-    """GB/s of a plain copy between two tensors of 512 MB, bytes read and written both counted; best of 5."""
+    """GB/s of a plain copy between two tensors of 512 MB, bytes read and written both counted."""
     import torch
 
     source = torch.ones(128 * 1024 * 1024)
-    target = torch.empty_like(source)
-    best = float("inf")
-    for _ in range(5):
-        started = time.monotonic()
-        target.copy_(source)
-        best = min(best, time.monotonic() - started)
-    return 2 * source.nbytes / best / GB
+    target = torch.zeros_like(source)
+    started = time.monotonic()
+    target.copy_(source)
+    return 2 * source.nbytes / (time.monotonic() - started) / GB
 
 
 def _cpu() -> str:
@@ -203,9 +269,9 @@ def _cpu() -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=SIZES, default="336m")
+    parser.add_argument("--sizes", nargs="+", choices=[*SIZES, "demo"], default=["336m", "170m", "demo"])
     parser.add_argument("--ratios", type=int, default=21)
-    parser.add_argument("--measured", type=int, default=2, help="stock merges to time")
+    parser.add_argument("--measured", type=int, default=3, help="stock merges to time")
     parser.add_argument("--work", default=None, help="folder for models and merges, deleted afterwards")
     parser.add_argument("--sweep-only", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -28,12 +28,10 @@ from mergekit.merge_methods.task_adapter import ExecuteMergeMethodTask
 from mergekit.options import MergeOptions
 from mergekit.plan import MergePlanner
 
+from merge.bernoulli import drawn
 from merge.masks import INDEX, PLANES, REFUSED
-from merge.planes import pack
 
 METHOD = "mergescope_dare_masks"
-TINY = 1e-7
-"""Below this L1 norm mergekit leaves a task vector unscaled."""
 ALIGNMENT = 64
 """Planes start at multiples of this many bytes."""
 
@@ -69,49 +67,22 @@ class MaskMethod(GroupMergeMethod):  # type: ignore[misc]  # mergekit is untyped
         if not group.non_base:
             _refuse_unless_finite(base, group.metadata.name, str(group.base.id))
         terms = {}
-        for entry in group.non_base:
-            density = parameters["density"][entry.id]
-            mask, scale = drawn(entry.tensor - base, density, rescale=parameters["rescale"])
+        densities = [parameters["density"][entry.id] for entry in group.non_base]
+        draws = drawn(base, [entry.tensor for entry in group.non_base], densities, rescale=parameters["rescale"])
+        for entry, (plane, scale) in zip(group.non_base, draws, strict=True):
             if scale is None:
                 _refuse_unless_finite(base, group.metadata.name, str(group.base.id))
                 _refuse_unless_finite(entry.tensor, group.metadata.name, str(entry.id))
                 raise RefusedError(f"tensor {group.metadata.name} overflows float32 when summed", str(entry.id))
-            terms[str(entry.id)] = {"scale": scale, "plane": None if mask is None else self._append(mask)}
+            terms[str(entry.id)] = {"scale": scale, "plane": None if plane is None else self._append(plane)}
         self.records[group.metadata.name] = {"shape": list(base.shape), "terms": terms}
         return base
 
-    def _append(self, mask: torch.Tensor) -> int:
+    def _append(self, plane: torch.Tensor) -> int:
         place = -(-self.planes.tell() // ALIGNMENT) * ALIGNMENT
         self.planes.seek(place)
-        self.planes.write(memoryview(pack(mask).numpy()))
+        self.planes.write(memoryview(plane.numpy()))
         return place
-
-
-def drawn(delta: torch.Tensor, density: float, *, rescale: bool) -> tuple[torch.Tensor | None, float | None]:
-    """DARE's mask and mergekit's scale k = |d|_1 / |m d|_1 for one task vector, as mergekit computes them.
-
-    delta: float32. Returns the bool mask in delta's shape, None where density >= 1 draws nothing; and k, None
-    where the task vector is not finite.
-    """
-    magnitudes = delta.abs()
-    before = magnitudes.sum()
-    if not bool(torch.isfinite(before)):
-        return None, None
-    if density >= 1:
-        return None, 1.0
-    mask = _bernoulli(delta, density)
-    if not rescale:
-        return mask, 1.0
-    after = magnitudes.mul_(mask).sum()  # |m d| = m |d|: mergekit's summands, in its order
-    scale = 1.0 if before < TINY or after < TINY else float(before / after)
-    return mask, scale
-
-
-def _bernoulli(delta: torch.Tensor, density: float) -> torch.Tensor:
-    """The bits of torch.bernoulli(density), and the generator's state after it, in less than half its time."""
-    if delta.is_contiguous():
-        return torch.rand(delta.shape) < density
-    return torch.bernoulli(torch.full_like(delta, density)) > 0
 
 
 def _refuse_unless_finite(tensor: torch.Tensor, name: str, model: str) -> None:

@@ -7,27 +7,25 @@
             min(a, 0) + min(c, 0)    elsewhere
     theta = theta_0 + lambda delta   cast to the dtype of the output
 
-Every step rounds as mergekit's does, so the bits agree: see docs/merge.md.
+Every step rounds as mergekit's does, so the bits agree: see docs/merge.md. The form here is the definition;
+merge/native.c says it again for CPUs, and merge/gpu.py compiles this one.
 """
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
 import torch
 
+from merge.masks import TensorRecord
+from merge.native import Native
 from merge.planes import BLOCK, WIDTH, unpack
 
 SLICE = 4 * BLOCK
 """Parameters that the eager form handles at a time: temporaries stay in the cache, and no operation is large enough
 for torch to wake its threads."""
-COMPILED_BLOCKS = 8
-"""Fewest whole blocks of a tensor that are worth a call of the compiled kernel."""
-
-CompiledForm = Callable[..., None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +38,77 @@ class TermTensors:
     """The mask as a bit plane (see `merge.planes`); None keeps everything."""
     scale: float
     """k, a float32 value."""
-    weight: float
-    """w, rounded to float32 before use, as mergekit does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What one tensor of a merge is made of."""
+
+    base: torch.Tensor
+    """The base's values, flat `(n,)`."""
+    terms: tuple[TermTensors, ...]
+    """None, one or two."""
+
+    def tensors(self) -> Iterator[torch.Tensor]:
+        """Values and masks."""
+        yield self.base
+        for term in self.terms:
+            yield term.tuned
+            if term.plane is not None:
+                yield term.plane
+
+    def put(self, place: Callable[[torch.Tensor], torch.Tensor]) -> Inputs:
+        """The same with every tensor moved by `place`."""
+        terms = (TermTensors(place(t.tuned), None if t.plane is None else place(t.plane), t.scale) for t in self.terms)
+        return Inputs(place(self.base), tuple(terms))
+
+    def after(self, start: int) -> Inputs:
+        """What follows `start`, a multiple of a plane's BLOCK."""
+        terms = (
+            TermTensors(t.tuned[start:], None if t.plane is None else t.plane[start // 8 :], t.scale)
+            for t in self.terms
+        )
+        return Inputs(self.base[start:], tuple(terms))
+
+
+Make = Callable[[TensorRecord], Inputs]
+"""Finds what a record is made of."""
+
+
+class Device(Protocol):
+    """Where merges are blended; what it makes has the same bits wherever that is."""
+
+    where: torch.device
+    """Where inputs and outputs lie."""
+    kernel: Kernel
+    """The arithmetic."""
+
+    def staged(self, records: Sequence[TensorRecord], make: Make) -> Iterator[tuple[TensorRecord, Inputs]]:
+        """Each record with its inputs on the device."""
+
+
+class Cpu:
+    """The processor, which reads mapped files as they are."""
+
+    where = torch.device("cpu")
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+
+    def staged(self, records: Sequence[TensorRecord], make: Make) -> Iterator[tuple[TensorRecord, Inputs]]:
+        """Each record with its inputs, mapped."""
+        return ((record, make(record)) for record in records)
+
+
+Kernel = Callable[[torch.Tensor, Sequence[TermTensors], torch.Tensor, Sequence[torch.Tensor]], None]
+"""Fills each of `outs`, the last argument, with the merged values at one point: kernel(base, terms, factors, outs).
+
+base, outs: flat `(n,)`. factors: float32 `(points, 2 * terms + 1)`, as `factors_of` gives them."""
+
+
+def factors_of(terms: Sequence[TermTensors], weights: Sequence[float], lambda_: float) -> list[float]:
+    """One row of a kernel's factors: k and w of each term, then lambda."""
+    return [f for term, weight in zip(terms, weights, strict=True) for f in (term.scale, weight)] + [lambda_]
 
 
 def merged(
@@ -68,17 +135,15 @@ def _added(terms: list[torch.Tensor]) -> torch.Tensor:
     return terms[0] if len(terms) == 1 else terms[0] + terms[1]
 
 
-def factors_of(terms: Sequence[TermTensors], lambda_: float) -> torch.Tensor:
-    """k and w of each term, then lambda, as the kernel takes them."""
-    return torch.tensor([f for term in terms for f in (term.scale, term.weight)] + [lambda_], dtype=torch.float32)
-
-
-def blend_eager(base: torch.Tensor, terms: Sequence[TermTensors], factors: torch.Tensor, out: torch.Tensor) -> None:
-    """Fill `out` with the merged values, slice after slice. base, out: flat `(n,)`."""
+def blend_eager(
+    base: torch.Tensor, terms: Sequence[TermTensors], factors: torch.Tensor, outs: Sequence[torch.Tensor]
+) -> None:
+    """The kernel in plain torch operations, slice after slice."""
     for start in range(0, base.numel(), SLICE):
         part = slice(start, min(start + SLICE, base.numel()))
         masks = [_mask(term.plane, part) for term in terms]
-        out[part] = merged(base[part], [term.tuned[part] for term in terms], masks, factors)
+        for row, out in zip(factors, outs, strict=True):
+            out[part] = merged(base[part], [term.tuned[part] for term in terms], masks, row)
 
 
 def _mask(plane: torch.Tensor | None, part: slice) -> torch.Tensor | None:
@@ -88,77 +153,16 @@ def _mask(plane: torch.Tensor | None, part: slice) -> torch.Tensor | None:
     return unpack(plane[first:last], part.stop - part.start).to(torch.float32)
 
 
-class CompiledBlend:
-    """The same arithmetic as one fused loop per tensor, made by torch.compile; equal in every bit."""
+def compiled_blend(loops: Native) -> Kernel:
+    """The kernel as one compiled pass over memory; dtypes that the loops do not know take the eager form."""
 
-    def __init__(self) -> None:
-        self._forms: dict[tuple[object, ...], CompiledForm] = {}
-
-    def __call__(
-        self, base: torch.Tensor, terms: Sequence[TermTensors], factors: torch.Tensor, out: torch.Tensor
+    def blend(
+        base: torch.Tensor, terms: Sequence[TermTensors], factors: torch.Tensor, outs: Sequence[torch.Tensor]
     ) -> None:
-        """As `blend_eager`; what does not fill whole blocks takes the eager form."""
-        whole = base.numel() // BLOCK * BLOCK
-        if whole < COMPILED_BLOCKS * BLOCK:
-            blend_eager(base, terms, factors, out)
-            return
-        form = self._form(base, terms, out)
-        planes = [None if t.plane is None else t.plane[: whole // 8].view(-1, 1, WIDTH) for t in terms]
-        form(_blocks(base, whole), [_blocks(t.tuned, whole) for t in terms], planes, factors, _blocks(out, whole))
-        rest = [
-            TermTensors(t.tuned[whole:], None if t.plane is None else t.plane[whole // 8 :], t.scale, t.weight)
-            for t in terms
-        ]
-        blend_eager(base[whole:], rest, factors, out[whole:])
+        tuned = [term.tuned for term in terms]
+        if loops.takes(base, *tuned, *outs):
+            loops.blend(base, tuned, [term.plane for term in terms], factors, outs)
+        else:
+            blend_eager(base, terms, factors, outs)
 
-    def _form(self, base: torch.Tensor, terms: Sequence[TermTensors], out: torch.Tensor) -> CompiledForm:
-        # One compiled function per combination, so that none ever meets another and compiles again.
-        key = (base.dtype, out.dtype, *((t.tuned.dtype, t.plane is None) for t in terms))
-        if key not in self._forms:
-            _quote_library_path()
-            self._forms[key] = torch.compile(_blended_blocks, dynamic=True, fullgraph=True)
-        return self._forms[key]
-
-
-def _quote_library_path() -> None:
-    """Inductor quotes header folders but not torch's library folder: linking fails where that has a space."""
-    from torch.utils import cpp_extension
-
-    if Path(cpp_extension.TORCH_LIB_PATH).is_dir():  # a quoted one is none, so that it is quoted once
-        cpp_extension.TORCH_LIB_PATH = shlex.quote(cpp_extension.TORCH_LIB_PATH)
-
-
-def _blended_blocks(
-    base: torch.Tensor,
-    tuned: list[torch.Tensor],
-    planes: list[torch.Tensor | None],
-    factors: torch.Tensor,
-    out: torch.Tensor,
-) -> None:
-    """base, tuned, out: `(blocks, 8, WIDTH)`; planes: `(blocks, 1, WIDTH)` uint8."""
-    shifts = torch.arange(8, dtype=torch.uint8, device=base.device).view(1, 8, 1)
-    masks = [None if plane is None else ((plane >> shifts) & 1).to(torch.float32) for plane in planes]
-    out.copy_(merged(base, tuned, masks, factors))
-
-
-def _blocks(flat: torch.Tensor, whole: int) -> torch.Tensor:
-    return flat[:whole].view(-1, 8, WIDTH)
-
-
-def compiled_blend(base: torch.dtype, tuned: Sequence[torch.dtype], out: torch.dtype) -> CompiledBlend | None:
-    """The compiled kernel, warmed up for these dtypes; None where torch.compile cannot build one.
-
-    It needs a C++ compiler and Python's headers, and only building something tells whether they do.
-    """
-    from torch._dynamo.exc import BackendCompilerFailed
-    from torch._inductor.exc import InductorError
-
-    count = COMPILED_BLOCKS * BLOCK
-    plane = torch.zeros(count // 8, dtype=torch.uint8)
-    terms = [TermTensors(torch.zeros(count, dtype=dtype), plane, 1.0, 1.0) for dtype in tuned]
-    kernel = CompiledBlend()
-    try:
-        kernel(torch.zeros(count, dtype=base), terms, factors_of(terms, 1.0), torch.empty(count, dtype=out))
-    except (BackendCompilerFailed, InductorError):
-        return None
-    return kernel
+    return blend

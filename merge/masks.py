@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import os
 import subprocess
 import sys
@@ -67,6 +68,11 @@ class TensorRecord:
     """Dtype that the architecture wants whatever the checkpoint's; None leaves it to the checkpoint."""
     terms: tuple[Term, ...]
     """In the order in which mergekit adds them."""
+
+    @property
+    def numel(self) -> int:
+        """Number of entries; 1 for a scalar."""
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)

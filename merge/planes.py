@@ -37,7 +37,10 @@ def pack(mask: torch.Tensor) -> torch.Tensor:
 
 
 def unpack(plane: torch.Tensor, count: int) -> torch.Tensor:
-    """uint8 plane on the CPU -> bool mask `(count,)`."""
+    """uint8 plane -> bool mask `(count,)`."""
+    if plane.device.type != "cpu":
+        shifts = torch.arange(8, dtype=torch.uint8, device=plane.device).view(1, 8, 1)
+        return ((plane.view(-1, 1, WIDTH) >> shifts) & 1).view(-1)[:count].to(torch.bool)
     # numpy's unpackbits takes a quarter of the time of eight shifts in torch.
     bits = np.unpackbits(plane.view(-1, 1, WIDTH).numpy(), axis=1, bitorder="little")
     return torch.from_numpy(bits).view(-1)[:count].view(torch.bool)

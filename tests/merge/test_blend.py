@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from merge.blend import Blender
 from merge.identity import kernel_level
+from merge.kernel import blend_eager
 from merge.masks import masks_for
 from merge.materialize import _write_shards
 from merge.points import MergePoint, Role
@@ -175,30 +178,40 @@ def test_without_a_compiler_one_line_says_so(
 ) -> None:
     models = worlds(**DEMO).models
     masks = masks_for(shared_masks, DEMO_POINT, models, threads=1)
-    monkeypatch.setattr("merge.blend.compiled_blend", lambda *_: None)
-    monkeypatch.setattr("merge.blend.COMPILE_PARAMETERS", 0)
+    monkeypatch.setattr("merge.blend.native", lambda: None)
     capsys.readouterr()
-    assert Blender(models.base, models.safe, models.useful, masks).kernel == "eager"
+    assert Blender(models.base, models.safe, models.useful, masks).device.kernel is blend_eager
     assert capsys.readouterr().err.count("\n") == 1
-    with pytest.raises(MergescopeError, match="no C\\+\\+ compiler"):
+    with pytest.raises(MergescopeError, match="no C compiler"):
         Blender(models.base, models.safe, models.useful, masks, kernel="compiled")
 
 
-@pytest.mark.deep
-def test_a_missing_compiler_is_noticed(tmp_path: Path) -> None:
-    code = "import torch; from merge.kernel import compiled_blend as c; f = torch.float32; print(c(f, [f], f))"
-    environment = {**os.environ, "CXX": str(tmp_path / "none"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+@pytest.mark.parametrize("compiler", ["none", "false"])
+def test_a_compiler_that_is_missing_or_fails_is_noticed(tmp_path: Path, compiler: str) -> None:
+    code = "from merge.native import native; print(native())"
+    environment = {**os.environ, "CC": compiler, "XDG_CACHE_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "None"
+    assert not list(tmp_path.rglob("*.part"))
 
 
-@pytest.mark.deep
 def test_compiled_blend_has_the_same_bits(shared_masks: Path, worlds: Callable[..., World]) -> None:
     models = worlds(**DEMO).models
     masks = masks_for(shared_masks, DEMO_POINT, models, threads=1)
     eager, compiled = (
         Blender(models.base, models.safe, models.useful, masks, kernel=kernel) for kernel in ("eager", "compiled")
     )
-    assert compiled.kernel == "compiled"
+    assert compiled.device.kernel is not blend_eager
     for (name, one), (_, other) in zip(eager.blend(DEMO_POINT), compiled.blend(DEMO_POINT), strict=True):
         assert torch.equal(one.view(torch.int32), other.view(torch.int32)), name
+
+
+def test_many_points_at_once_are_the_points_one_by_one(shared_masks: Path, worlds: Callable[..., World]) -> None:
+    models = worlds(**DEMO).models
+    masks = masks_for(shared_masks, DEMO_POINT, models, threads=1)
+    blender = Blender(models.base, models.safe, models.useful, masks)
+    points = [replace(DEMO_POINT, ratio=Decimal(r)) for r in ("0", "0.4", "1")]
+    singles = [dict(blender.blend(point)) for point in points]
+    for name, tensors in blender.blend_many(points):
+        for single, tensor in zip(singles, tensors, strict=True):
+            assert torch.equal(single[name].view(torch.int32), tensor.view(torch.int32)), name

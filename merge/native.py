@@ -1,0 +1,160 @@
+"""The compiled inner loops of merge/native.c: built once per machine with its own C compiler, called through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import itertools
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from merge.identity import default_cache
+from merge.planes import BLOCK, plane_bytes
+from mergescope.ground.ids import file_hash, full_hash
+
+SOURCE = Path(__file__).with_suffix(".c")
+FLAGS = ("-std=c11", "-O3", "-shared", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off")
+"""Contraction off: a fused multiply-add rounds once where mergekit rounds twice."""
+TUNED = ("-march=native", "-mprefer-vector-width=512")
+"""Flags that not every compiler knows; the bits do not depend on them."""
+KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+"""Dtypes by the numbers that native.c gives them."""
+SHARE = 64 * BLOCK
+"""Fewest parameters worth a thread of their own."""
+
+
+class Native:
+    """The loops of native.c over flat, contiguous CPU tensors, on several threads where it pays."""
+
+    def __init__(self, library: ctypes.CDLL, threads: int) -> None:
+        self._library = library
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads)
+
+    def takes(self, *tensors: torch.Tensor) -> bool:
+        """Whether the loops know the dtypes of all these."""
+        return all(tensor.dtype in KINDS for tensor in tensors)
+
+    def blend(
+        self,
+        base: torch.Tensor,
+        tuned: Sequence[torch.Tensor],
+        planes: Sequence[torch.Tensor | None],
+        factors: torch.Tensor,
+        outs: Sequence[torch.Tensor],
+    ) -> None:
+        """Fill each of `outs` with the merged values at one point; sources are read once for all points.
+
+        base, tuned, outs: flat `(n,)`, of any of KINDS. planes: see `merge.planes`, None keeps everything.
+        factors: float32 `(points, 2 * terms + 1)`: k and w of each term, then lambda.
+        """
+        kinds = [KINDS[tensor.dtype] for tensor in (base, *tuned, outs[0])]
+        numbers = (ctypes.c_int * len(kinds))(*kinds)
+        fixed = (len(tuned), len(outs), _address(base), _addresses(tuned), _addresses(planes), numbers)
+        targets = _addresses(outs)
+        self._split(base.numel(), lambda a, b: self._library.blend(a, b, *fixed, _address(factors), targets))
+
+    def magnitudes(self, base: torch.Tensor, tuned: torch.Tensor) -> torch.Tensor:
+        """|tuned - base| in the shape of `base`; all float32 and contiguous."""
+        out = torch.empty_like(base)
+        addresses = (_address(base), _address(tuned), _address(out))
+        self._split(base.numel(), lambda a, b: self._library.magnitudes(a, b, *addresses))
+        return out
+
+    def keep(self, plane: torch.Tensor, values: torch.Tensor) -> None:
+        """Zero in place what the plane drops; values: float32 and contiguous."""
+        addresses = (_address(plane), _address(values))
+        self._split(values.numel(), lambda a, b: self._library.keep(a, b, *addresses))
+
+    def draw(self, state: NDArray[np.uint32], used: int, count: int, threshold: int) -> tuple[torch.Tensor, int]:
+        """A plane of `count` draws of MT19937, each kept where its low 24 bits are below `threshold`.
+
+        state: the generator's 624 numbers, moved on in place. used: how many of them are used up, 0-624. Returns
+        the plane and the new `used`.
+        """
+        plane = torch.zeros(plane_bytes(count), dtype=torch.uint8)
+        place = ctypes.c_int32(used)
+        self._library.draw(_pointer(state.ctypes.data), ctypes.byref(place), _long(count), threshold, _address(plane))
+        return plane, place.value
+
+    def _split(self, count: int, run: Callable[[ctypes.c_int64, ctypes.c_int64], object]) -> None:
+        """Run over parameters 0 to `count`, in one piece per thread; pieces start at whole blocks."""
+        pieces = max(1, min(self._threads, count // SHARE))
+        bounds = [count * i // pieces // BLOCK * BLOCK for i in range(pieces)] + [count]
+        spans = [(_long(a), _long(b)) for a, b in itertools.pairwise(bounds)]
+        if len(spans) == 1:
+            run(*spans[0])
+            return
+        for done in [self._pool.submit(run, *span) for span in spans]:
+            done.result()
+
+
+@functools.cache
+def native() -> Native | None:
+    """The compiled loops; None where no C compiler builds them."""
+    file = _built()
+    return None if file is None else Native(ctypes.CDLL(str(file)), torch.get_num_threads())
+
+
+def _built() -> Path | None:
+    """The shared library for this source, compiler and CPU, built now unless it is in the user's cache folder."""
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if compiler is None:
+        return None
+    folder = default_cache().parent
+    file = folder / f"native-{_key(Path(compiler))}.so"
+    if file.is_file():
+        return file
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        folder = Path(tempfile.mkdtemp(prefix="mergescope-"))  # a read-only home: built again by the next process
+    part = folder / f".{file.name}.{os.getpid()}.part"
+    if not any(_compiles([compiler, *FLAGS, *extra, str(SOURCE), "-o", str(part)]) for extra in (TUNED, ())):
+        return None
+    return part.replace(folder / file.name)
+
+
+def _compiles(command: list[str]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _key(compiler: Path) -> str:
+    stat = compiler.stat()
+    about = [file_hash(SOURCE), FLAGS, TUNED, str(compiler), stat.st_size, stat.st_mtime_ns, _processor()]
+    return full_hash(about)[:16]
+
+
+def _processor() -> str:
+    """What -march=native depends on: a home folder may be shared by machines with other processors."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() + platform.machine()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.machine())
+
+
+def _long(value: int) -> ctypes.c_int64:
+    return ctypes.c_int64(value)
+
+
+def _pointer(address: int) -> ctypes.c_void_p:
+    return ctypes.c_void_p(address)
+
+
+def _address(tensor: torch.Tensor) -> ctypes.c_void_p:
+    return _pointer(tensor.data_ptr())
+
+
+def _addresses(tensors: Sequence[torch.Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
+    return (ctypes.c_void_p * len(tensors))(*(None if t is None else t.data_ptr() for t in tensors))

@@ -1,0 +1,35 @@
+"""The blend's GPU form: its bits on any device that is here, and the ways in which inputs reach it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from merge.blend import Blender
+from merge.gpu import Gpu, Keep, gpu_blend
+from merge.masks import masks_for
+from tests.merge.conftest import DEMO_POINT, World
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+
+
+@pytest.mark.deep
+@pytest.mark.skipif(" " in sys.prefix, reason="torch.compile cannot link beside a folder with a space")
+def test_the_fused_form_has_the_eager_bits_on_the_cpu() -> None:
+    gpu_blend(torch.device("cpu"))  # raises where a bit differs
+
+
+@needs_cuda
+@pytest.mark.parametrize("keep", ["mapped", "pinned", "device"])
+def test_a_gpu_s_merge_has_the_cpu_s_bits(shared_masks: Path, demo_world: World, keep: Keep) -> None:
+    models = demo_world.models
+    masks = masks_for(shared_masks, DEMO_POINT, models, threads=1)
+    here = Blender(models.base, models.safe, models.useful, masks)
+    there = Blender(models.base, models.safe, models.useful, masks, device=Gpu(keep=keep))
+    for _ in range(2):
+        for (name, one), (_, other) in zip(here.blend(DEMO_POINT), there.blend(DEMO_POINT), strict=True):
+            assert other.is_cuda
+            assert torch.equal(one.view(torch.int32), other.cpu().view(torch.int32)), name
