@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ def unpack_bundle(archive: Path, room: Path) -> Path:
                 target.parent.mkdir(exist_ok=True)
                 with opened.open(info) as packed, target.open("wb") as unpacked:
                     shutil.copyfileobj(packed, unpacked, 1 << 20)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, EOFError, ValueError, OSError) as error:
         raise MergescopeError(f"no whole zip file: {error}", where=archive) from None
     return room
 
@@ -62,12 +63,12 @@ def _entries(opened: zipfile.ZipFile, archive: Path) -> Iterator[tuple[zipfile.Z
 
 def _check_entry(info: zipfile.ZipInfo, archive: Path) -> None:
     name, parts = info.filename, info.filename.split("/")
-    if name.startswith("/") or "\\" in name or ":" in name or ".." in parts or not name.isprintable():
+    if not name or name.startswith("/") or "\\" in name or ":" in name or ".." in parts or not name.isprintable():
         raise MergescopeError("the zip holds a name that leads outside", where=archive, value=name)
     if stat.S_ISLNK(info.external_attr >> 16):
         raise MergescopeError("the zip holds a symbolic link", where=archive, value=name)
-    if info.flag_bits & 1:
-        raise MergescopeError("the zip is encrypted", where=archive, value=name)
+    if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise MergescopeError("the zip is encrypted, or packed in a rare way", where=archive, value=name)
 
 
 def _check_size(infos: list[zipfile.ZipInfo], archive: Path, room: Path) -> None:

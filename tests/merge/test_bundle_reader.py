@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
+import random
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -314,3 +316,24 @@ def test_a_name_that_stands_twice_in_a_zip(made: Path, tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(archive, "a") as packed:
         packed.writestr("manifest.json", "{}")
     assert "twice" in refusal(lambda: unpack_bundle(archive, tmp_path))
+
+
+def test_no_damage_to_a_zip_brings_the_reader_down(tmp_path: Path) -> None:
+    archive, room, draw = tmp_path / "b.zip", tmp_path / "room", random.Random(1)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("manifest.json", '{"a": 1}' * 50)
+        packed.writestr("checkpoint/config.json", "{}")
+    data = archive.read_bytes()
+    room.mkdir()
+    refused = 0
+    for _ in range(3000):
+        damaged = bytearray(data)
+        for _ in range(draw.randint(1, 4)):
+            damaged[draw.randrange(len(damaged))] = draw.randrange(256)
+        archive.write_bytes(damaged)
+        with contextlib.suppress(MergescopeError):  # anything else fails the test
+            unpack_bundle(archive, room)
+            refused -= 1
+        refused += 1
+    assert refused > 1000
+    assert {path.name for path in tmp_path.iterdir()} == {"b.zip", "room"}
