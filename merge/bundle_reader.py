@@ -143,8 +143,13 @@ class Bundle:
         return folder if folder.is_dir() else None
 
     def edited_files(self) -> list[str]:
-        """Files that are not as they were exported, or that are gone."""
-        return [name for name, digest in self.manifest.files.items() if not self._is(name, digest)]
+        """Files that are not as they were exported, that are gone, or that were put into the checkpoint since."""
+        files = self.manifest.files
+        changed = {name for name, digest in files.items() if not self._is(name, digest)}
+        if self.checkpoint is not None and any("/" in name for name in files):  # it was exported with the bundle
+            here = (f"{CHECKPOINT}/{file.name}" for file in self.checkpoint.iterdir())
+            changed |= {name for name in here if name not in files and not name.endswith(".safetensors")}
+        return sorted(changed)
 
     def _is(self, name: str, digest: str) -> bool:
         file = self.folder / name
@@ -165,8 +170,8 @@ def read_bundle(folder: Path) -> Bundle:
     point = manifest.merge_point()
     if set(manifest.inputs) != {point.base_role, *point.term_roles}:
         raise MergescopeError("the inputs are not those of the merge point", where=folder / MANIFEST)
-    if missing := {*FILES} - {MANIFEST} - manifest.files.keys():
-        raise MergescopeError("files without a hash", where=folder / MANIFEST, value=sorted(missing)[0])
+    if odd := {name for name in manifest.files if "/" not in name} ^ ({*FILES} - {MANIFEST}):
+        raise MergescopeError("a file has no hash, or is none of a bundle's", where=folder / MANIFEST, value=min(odd))
     if not {"mergekit", "torch"} <= manifest.versions.keys():
         raise MergescopeError("versions are missing", where=folder / MANIFEST)
     for role, entry in manifest.inputs.items():

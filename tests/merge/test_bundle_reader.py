@@ -123,6 +123,15 @@ def _is_as_good(place: tuple[Any, ...], odd: Any) -> bool:
     return False
 
 
+def test_a_manifest_hashes_the_bundles_own_files_and_no_other(made: Path) -> None:
+    file = made / "manifest.json"
+    raw = json.loads(file.read_text())
+    files = raw["files"]
+    for odd in ({**files, "notes.txt": "0" * 64}, {name: files[name] for name in files if name != "scores.json"}):
+        file.write_text(json.dumps({**raw, "files": odd}))
+        assert "a file has no hash" in refusal(lambda: read_bundle(made))
+
+
 def test_a_field_that_is_missing_or_too_many_is_named(made: Path) -> None:
     file = made / "manifest.json"
     raw = json.loads(file.read_text())
@@ -221,7 +230,9 @@ def test_edited_and_missing_files_are_known(made: Path) -> None:
     (made / "scores.json").write_text("{}")
     (made / "Dockerfile").unlink()
     (made / "checkpoint" / "config.json").write_text("{}")
-    assert read_bundle(made).edited_files() == ["Dockerfile", "checkpoint/config.json", "scores.json"]
+    (made / "checkpoint" / "modeling.py").write_text("")
+    edited = ["Dockerfile", "checkpoint/config.json", "checkpoint/modeling.py", "scores.json"]
+    assert read_bundle(made).edited_files() == edited
     shutil.rmtree(made / "checkpoint")  # the weights may stay behind
     assert read_bundle(made).edited_files() == ["Dockerfile", "scores.json"]
 
