@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -26,16 +27,19 @@ def recipe_file(store: Path, study: str) -> Path | None:
     return next((file for file in sorted(folder.glob("*.yaml")) if _study_name(file) == study), None)
 
 
-def command(recipe: str, ratio: str, mask_seed: int, out: str, store: str) -> list[str]:
-    """The command that writes the bundle, for readers and for this module alike."""
-    return ["export", recipe, "--ratio", ratio, "--mask-seed", str(mask_seed), "--out", out, "--store", store]
+def command(
+    recipe: str, ratio: str, mask_seed: int, out: str, store: str, acknowledged: Sequence[str] = ()
+) -> list[str]:
+    """The command that writes the bundle, for readers and for this module alike. acknowledged: labels of gates."""
+    opened = [word for label in acknowledged for word in ("--acknowledge", label)]
+    return ["export", recipe, "--ratio", ratio, "--mask-seed", str(mask_seed), "--out", out, "--store", store, *opened]
 
 
-def bundle(recipe: Path, ratio: str, mask_seed: int, store: Path) -> bytes:
+def bundle(recipe: Path, ratio: str, mask_seed: int, store: Path, acknowledged: Sequence[str] = ()) -> bytes:
     """The bundle as a zip file. Raises MergescopeError with the command's own line where it fails."""
     with tempfile.TemporaryDirectory() as room:
         out = Path(room) / "bundle"
-        arguments = command(str(recipe), ratio, mask_seed, str(out), str(store))
+        arguments = command(str(recipe), ratio, mask_seed, str(out), str(store), acknowledged)
         done = subprocess.run(
             [sys.executable, "-m", "mergescope", *arguments],
             capture_output=True,

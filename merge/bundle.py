@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import importlib.metadata
-import io
 import json
 import platform
-import textwrap
-import zipfile
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from merge.card import model_card
+from merge.container import dockerfile
+from merge.gates import Gate, release_of
 from merge.identity import chat_template, input_ids, merge_id
-from merge.mergekit_yaml import CONFIG, INPUTS, OUTPUT, command, mergekit_config, to_yaml
+from merge.inert import placeless
+from merge.mergekit_yaml import CONFIG, INPUTS, mergekit_config, to_yaml
 from merge.points import MergePoint, Role
+from merge.script import fetch_lines, reproduce_script
 from merge.sources import Models
 from mergescope.ground.files import MANIFEST, fresh_folder
-from mergescope.ground.ids import canonical_json, full_hash
+from mergescope.ground.ids import canonical_json, file_hash
+from mergescope.ground.progress import Reporter
 
 if TYPE_CHECKING:
     from merge.merger import Merger
@@ -26,64 +30,87 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the bundle's layout."""
 SCRIPT = "reproduce.sh"
+SCORES = "scores.json"
 README = "README.md"
+CONTAINER = "Dockerfile"
+CHECKPOINT = "checkpoint"
+"""Folder of the merged weights, where they are written."""
 PACKAGES = ("mergekit", "torch", "transformers", "safetensors", "numpy", "mergescope")
 """What the manifest names with its version."""
 
 
 @dataclass(frozen=True, slots=True)
 class BundleInputs:
-    """What a bundle is made from."""
+    """What a bundle's weights are made from."""
 
     models: Models
     merger: Merger
     """From `merge.merger.open_merger` for the point."""
     names: Mapping[Role, str] = field(default_factory=dict)
     """Hub ids (`owner/name@commit`) of the models that have one; the others are called inputs/<role>."""
+    rebuild: Mapping[Role, Sequence[str]] = field(default_factory=dict)
+    """Shell lines by which reproduce.sh makes inputs/<role>, for models that are made from others (adapters)."""
 
 
-def bundle_files(point: MergePoint, inputs: BundleInputs, evidence: dict[str, Any]) -> dict[str, str]:
-    """The bundle's files by name; makes the merge once, to hash its tensors.
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What a bundle tells of its point besides the weights: plain JSON from the caller, kept as it is.
 
-    evidence: plain JSON on the choice (rule, metrics, who, when), kept as it is.
+    Absolute paths inside its texts are cut down to their last name.
     """
-    config = exported_config(point, inputs)
-    manifest = _manifest(point, inputs, evidence)
-    return {
-        CONFIG: config,
-        SCRIPT: _script(point, inputs, manifest),
-        MANIFEST: json.dumps(manifest, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
-        README: _readme(point, manifest, config),
-    }
+
+    scores: Mapping[str, Any]
+    """`scores.json`; its keys: `prompt_sets`, `judges` (see mergescope.scores)."""
+    choice: Mapping[str, Any]
+    """`rule`, `by`, `when`, `note`, `source`; None where it is not recorded."""
+    provenance: Mapping[str, Any]
+    """`licence`, `language`, `models`, `training_data`, `notes` (see mergescope.provenance)."""
+    gates: Sequence[Gate] = ()
+    not_compared: Sequence[str] = ()
+    """Why the point was not compared with the base, in words; empty where it was."""
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether any judge has numbers of this point."""
+        return any(c["role"] == "point" for judge in self.scores["judges"] for c in judge["checkpoints"])
 
 
-def write_bundle(out: Path, point: MergePoint, inputs: BundleInputs, evidence: dict[str, Any]) -> dict[str, Any]:
-    """Write a bundle to the folder `out`, whole or not at all; returns its manifest."""
-    files = bundle_files(point, inputs, evidence)
+def write_bundle(
+    out: Path,
+    point: MergePoint,
+    inputs: BundleInputs,
+    story: Story,
+    *,
+    write_weights: bool = False,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Write a bundle to the folder `out`, whole or not at all; returns its manifest. The merge is made once.
+
+    write_weights: write the merged checkpoint into it as well. Raises MergescopeError for a point that the merger
+    does not make, or for want of room on the disk.
+    """
+    reporter = reporter or Reporter()
     with fresh_folder(out) as part:
-        for name, text in files.items():
+        tensors = _tensors(part if write_weights else None, point, inputs, reporter)
+        manifest = _manifest(point, inputs, story, tensors)
+        texts = _texts(point, inputs, manifest, placeless(dict(story.scores)))
+        for name, text in texts.items():
             (part / name).write_text(text, encoding="utf-8")
         (part / SCRIPT).chmod(0o755)
-    manifest: dict[str, Any] = json.loads(files[MANIFEST])
+        if write_weights:
+            (part / CHECKPOINT / README).write_text(texts[README], encoding="utf-8")
+        manifest["files"] = _hashes(part)
+        (part / MANIFEST).write_text(_json(manifest), encoding="utf-8")
     return manifest
-
-
-def bundle_zip(point: MergePoint, inputs: BundleInputs, evidence: dict[str, Any]) -> bytes:
-    """The same bundle as a zip file; equal content gives equal bytes."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in bundle_files(point, inputs, evidence).items():
-            entry = zipfile.ZipInfo(name)  # dated 1980: the zip says nothing of when it was made
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = (0o755 if name == SCRIPT else 0o644) << 16
-            archive.writestr(entry, text)
-    return buffer.getvalue()
 
 
 def exported_config(point: MergePoint, inputs: BundleInputs) -> str:
     """The text of mergekit.yaml."""
     names = model_names(inputs)
     template, dtype = exported_template(point, inputs.models), inputs.merger.made.out_dtype
+    donor = inputs.models.folder(point.base_role)
+    if names[point.base_role] != INPUTS[point.base_role] and (donor / "chat_template.jinja").is_file():
+        template = chat_template(inputs.models.safe)  # mergekit fetches no *.jinja from the Hub
     return to_yaml(mergekit_config(point, names["base"], names["safe"], names["useful"], dtype, template))
 
 
@@ -97,20 +124,65 @@ def exported_template(point: MergePoint, models: Models) -> str | None:
 
 
 def model_names(inputs: BundleInputs) -> dict[Role, str]:
-    """The three models as the config calls them."""
-    return {role: inputs.names.get(role, name) for role, name in INPUTS.items()}
+    """The three models as the config calls them.
+
+    A Hub id that two roles share would be one model to mergekit, so both are called inputs/<role> then.
+    """
+    shared = {name for name, count in Counter(inputs.names.values()).items() if count > 1}
+    return {
+        role: name if (name := inputs.names.get(role, local)) not in shared else local for role, local in INPUTS.items()
+    }
 
 
-def _manifest(point: MergePoint, inputs: BundleInputs, evidence: dict[str, Any]) -> dict[str, Any]:
+def versions() -> dict[str, str]:
+    """Versions of what a merge depends on."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
+
+
+def _tensors(
+    folder: Path | None, point: MergePoint, inputs: BundleInputs, reporter: Reporter
+) -> dict[str, dict[str, Any]]:
+    """By output tensor: dtype, shape, sha256; the weights are written to checkpoint/ in `folder`, if there is one."""
+    from merge.materialize import materialize, noted_blend
+
+    if folder is not None:
+        return materialize(point, inputs.merger, inputs.models, folder / CHECKPOINT, reporter)
+    entries: dict[str, dict[str, Any]] = {}
+    for _ in noted_blend(inputs.merger, point, entries, reporter):
+        pass  # the entries are all that is wanted
+    return entries
+
+
+def _texts(
+    point: MergePoint, inputs: BundleInputs, manifest: Mapping[str, Any], scores: Mapping[str, Any]
+) -> dict[str, str]:
+    config = exported_config(point, inputs)
+    return {
+        CONFIG: config,
+        SCRIPT: _script(point, inputs, manifest),
+        SCORES: _json(scores),
+        README: model_card(point, manifest, scores, config),
+        CONTAINER: dockerfile(inputs.merger.output_bytes, manifest["out_dtype"]),
+    }
+
+
+def _manifest(
+    point: MergePoint, inputs: BundleInputs, story: Story, tensors: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
     ids = input_ids(point, inputs.models)
-    made = inputs.merger.made
+    made, names = inputs.merger.made, model_names(inputs)
     return {
         "format": FORMAT,
         "merge_id": merge_id(point, ids, threads=made.threads, level=made.kernel_level, out_dtype=made.out_dtype),
         "point_id": point.point_id,
         "point": json.loads(canonical_json(asdict(point))),
         "inputs": {
-            role: {"name": model_names(inputs)[role], "checkpoint_id": ids[role], "weights_sha256": digest}
+            role: {
+                "name": names[role],
+                "hub": inputs.names.get(role),
+                "checkpoint_id": ids[role],
+                "weights_sha256": digest,
+            }
             for role, digest in made.inputs.items()
         },
         "seed": point.mask_seed,
@@ -118,79 +190,38 @@ def _manifest(point: MergePoint, inputs: BundleInputs, evidence: dict[str, Any])
         "device": "cpu",
         "kernel_level": made.kernel_level,
         "out_dtype": made.out_dtype,
-        "versions": {**versions(), "python": platform.python_version()},
+        "versions": versions(),
+        "choice": placeless(dict(story.choice)),
+        "evaluated": story.evaluated,
+        "gates": placeless([gate.plain() for gate in story.gates]),
+        "not_compared": placeless(list(story.not_compared)),
+        "release": release_of(story.gates),
+        "provenance": placeless(dict(story.provenance)),
         "masks": inputs.merger.draw(),
-        "tensors": tensor_hashes(inputs.merger, point),
-        "evidence": evidence,
+        "tensors": tensors,
     }
 
 
-def versions() -> dict[str, str]:
-    """Versions of the packages that a merge depends on."""
-    return {name: importlib.metadata.version(name) for name in PACKAGES}
-
-
-def tensor_hashes(merger: Merger, point: MergePoint) -> dict[str, dict[str, Any]]:
-    """By output tensor: dtype, shape, and sha256 of its little-endian bytes."""
-    from merge.tensor_bytes import tensor_sha256
-
-    return {
-        name: {
-            "dtype": str(tensor.dtype).removeprefix("torch."),
-            "shape": list(tensor.shape),
-            "sha256": tensor_sha256(tensor),
-        }
-        for name, tensor in merger.blend(point)
-    }
-
-
-def weights_digest(tensors: dict[str, dict[str, Any]]) -> str:
-    """One hash for all tensors of a checkpoint, however they are spread over files."""
-    return full_hash(tensors)
-
-
-def _script(point: MergePoint, inputs: BundleInputs, manifest: dict[str, Any]) -> str:
-    local = [role for role in (point.base_role, *point.term_roles) if role not in inputs.names]
-    links = "".join(
-        f"#   ln -s /where/it/lies inputs/{role}    # weights sha256 {manifest['inputs'][role]['weights_sha256']}\n"
-        for role in local
+def _script(point: MergePoint, inputs: BundleInputs, manifest: Mapping[str, Any]) -> str:
+    names = model_names(inputs)
+    local = {role: e["weights_sha256"] for role, e in manifest["inputs"].items() if names[role] == INPUTS[role]}
+    fetched = {role: fetch_lines(role, inputs.names[role]) for role in local if role in inputs.names}
+    return reproduce_script(
+        point,
+        threads=manifest["threads"],
+        level=manifest["kernel_level"],
+        versions=manifest["versions"],
+        local=local,
+        rebuild={**fetched, **inputs.rebuild},
+        trust_remote_code=inputs.models.trust_remote_code,
     )
-    checks = "".join(
-        f'[ -d inputs/{role} ] || {{ echo "inputs/{role} is missing: link the model there" >&2; exit 1; }}\n'
-        for role in local
-    )
-    pins = " ".join(f"{name}=={version}" for name, version in versions().items() if name != "mergescope")
-    return f"""#!/bin/sh
-# Rebuilds the merged checkpoint in {OUTPUT}/ with stock mergekit, bit for bit.
-# It needs: pip install {pins}
-# and the models beside this file:
-#   mkdir inputs
-{links}# Another number of threads or another ATEN_CPU_CAPABILITY changes the last bit of some weights.
-set -eu
-cd "$(dirname "$0")"
-{checks}export ATEN_CPU_CAPABILITY={inputs.merger.made.kernel_level}
-exec {" ".join(command(point, inputs.merger.made.threads, trust_remote_code=inputs.models.trust_remote_code))}
-"""
 
 
-def _readme(point: MergePoint, manifest: dict[str, Any], config: str) -> str:
-    rows = "\n".join(
-        f"| {role} | `{entry['name']}` | `{entry['weights_sha256']}` |" for role, entry in manifest["inputs"].items()
-    )
-    return f"""# Merge {manifest["merge_id"]}
+def _hashes(folder: Path) -> dict[str, str]:
+    """sha256 of every file but the weights, whose tensors have hashes of their own."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file() and file.suffix != ".safetensors")
+    return {file.relative_to(folder).as_posix(): file_hash(file) for file in files}
 
-{textwrap.fill(point.summary + ".", 118)}
 
-| role | model | sha256 of the weights |
-|---|---|---|
-{rows}
-
-## Rebuild and check
-
-`sh {SCRIPT}` rebuilds the checkpoint with stock mergekit {manifest["versions"]["mergekit"]}; it says where to link the
-models. `mergescope verify . --inputs inputs` rebuilds it too and compares the sha256 of every tensor with
-`{MANIFEST}`, which also holds the evidence that the choice was made on.
-
-```yaml
-{config}```
-"""
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n"

@@ -6,8 +6,9 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -16,7 +17,10 @@ from safetensors.torch import save_file
 from merge.merger import Merger
 from merge.points import MergePoint
 from merge.sources import INDEX, WEIGHTS, Models
+from merge.tensor_bytes import Entry, stored_entries, tensor_entry
+from mergescope.ground.errors import CheckpointError
 from mergescope.ground.files import fresh_folder
+from mergescope.ground.progress import Reporter
 
 SHARD_BYTES = 5_000_000_000
 """Largest shard of the written checkpoint, unless one tensor is larger."""
@@ -33,22 +37,70 @@ TOKENIZER_FILES = (
 """Copied from model-safe, which carries the chat template that both fine-tunes learnt."""
 
 
-def materialize(point: MergePoint, merger: Merger, models: Models, out: Path) -> None:
-    """Write the checkpoint of `point` to the folder `out`, whole or not at all.
+CONFIGS = ("tokenizer_config.json", "generation_config.json")
+PLACES = ("name_or_path", "_name_or_path", "tokenizer_file", "cache_dir")
+"""Keys under which configs remember where they lay on some machine; they are left out."""
+
+
+def materialize(
+    point: MergePoint, merger: Merger, models: Models, out: Path, reporter: Reporter | None = None
+) -> dict[str, Entry]:
+    """Write the checkpoint of `point` to the folder `out`, whole or not at all; returns every tensor's entry.
 
     Weights come from the blend; tokenizer and chat template from model-safe; config, generation config and trusted
-    code from the merge's base. Raises MergescopeError where the disk has too little room.
+    code from the merge's base. Every tensor is hashed as it is blended, and read back from disk once it is written.
+    Raises MergescopeError where the disk has too little room, CheckpointError where it gives back other bytes.
     """
     donor = models.folder(point.base_role)
+    reporter = reporter or Reporter()
+    entries: dict[str, Entry] = {}
     with fresh_folder(out, merger.output_bytes) as part:
-        write_shards(merger.blend(point), part)
+        write_shards(noted_blend(merger, point, entries, reporter), part)
+        _check_written(part, entries, reporter)
         _write_config(donor, part, merger.made.out_dtype)
         for name in TOKENIZER_FILES:
-            if (models.safe / name).is_file():
-                shutil.copyfile(models.safe / name, part / name)
+            _copy(models.safe / name, part)
         for file in (donor / "generation_config.json", *(donor.glob("*.py") if models.trust_remote_code else ())):
-            if file.is_file():
-                shutil.copyfile(file, part / file.name)
+            _copy(file, part)
+    return entries
+
+
+def noted_blend(
+    merger: Merger, point: MergePoint, entries: dict[str, Entry], reporter: Reporter
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of a merge, one at a time; the entry of each is put into `entries` as it passes."""
+    with reporter.task("merge", merger.output_bytes // 1024, "KiB") as task:
+        for name, tensor in merger.blend(point):
+            entries[name] = tensor_entry(tensor)
+            yield name, tensor
+            task.advance(tensor.nbytes // 1024)
+
+
+def _check_written(folder: Path, entries: dict[str, Entry], reporter: Reporter) -> None:
+    found: dict[str, Entry] = {}
+    with reporter.task("reading back", len(entries), "tensors") as task:
+        for name, entry in stored_entries(folder):
+            found[name] = entry
+            task.advance()
+    wrong = sorted(name for name in entries.keys() | found.keys() if entries.get(name) != found.get(name))
+    if wrong:
+        cure = "check the disk and write again"
+        raise CheckpointError(f"tensor {wrong[0]} was not read back as it was written", where=folder, cure=cure)
+
+
+def _copy(file: Path, folder: Path) -> None:
+    """Copy a file if it is there; a config loses the names of places on this machine."""
+    if not file.is_file():
+        return
+    if file.name in CONFIGS:
+        _write_json(folder / file.name, json.loads(file.read_text(encoding="utf-8")))
+    else:
+        shutil.copyfile(file, folder / file.name)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    kept = {key: value for key, value in content.items() if key not in PLACES}
+    path.write_text(json.dumps(kept, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
 def write_shards(tensors: Iterable[tuple[str, torch.Tensor]], folder: Path, limit: int = SHARD_BYTES) -> None:
@@ -86,6 +138,7 @@ def _flush(waiting: dict[str, torch.Tensor], folder: Path, number: int) -> list[
         if f"os error {errno.ENOSPC}" not in str(error):
             raise
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
+    (folder / _shard(number)).chmod(0o644)  # as every other file: safetensors leaves it to its owner alone
     names = list(waiting)
     waiting.clear()
     return names
@@ -98,5 +151,4 @@ def _shard(number: int) -> str:
 def _write_config(donor: Path, folder: Path, out_dtype: str) -> None:
     config = json.loads((donor / "config.json").read_text(encoding="utf-8"))
     config.pop("torch_dtype", None)
-    config["dtype"] = out_dtype
-    (folder / "config.json").write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    _write_json(folder / "config.json", {**config, "dtype": out_dtype})

@@ -160,20 +160,33 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder to write; must not exist.")],
     mask_seed: Annotated[int | None, typer.Option(help="Seed of the masks; the recipe's first if left out.")] = None,
     materialize: Annotated[bool, typer.Option("--materialize", help="Write the merged checkpoint as well.")] = False,
+    rule: Annotated[str | None, typer.Option(help="What the point was chosen by, in words.")] = None,
+    by: Annotated[str | None, typer.Option(help="Who chose it; nobody is recorded if left out.")] = None,
+    note: Annotated[str | None, typer.Option(help="Why, in words.")] = None,
+    acknowledge: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL", help="Open a gate: vendor-terms or less-safe-than-base; may be given again."),
+    ] = None,
     store: Store = RESULTS,
 ) -> None:
-    """Write the bundle of one merge: exact mergekit config, seed, command, hashes, evidence."""
-    from mergescope.export import export_point
+    """Write the bundle of one merge: exact mergekit config, seed, command, hashes, numbers, model card, Dockerfile."""
+    from mergescope.export import Wish, export_point
     from mergescope.study import load_study
 
-    for line in export_point(load_study(study), store, ratio, mask_seed, out, materialize):
+    wish = Wish(ratio, out, mask_seed, materialize, rule, by, note, tuple(acknowledge or ()))
+    for line in export_point(load_study(study), store, wish):
         typer.echo(line)
 
 
 @app.command()
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="Folder that `mergescope export` wrote.")],
-    inputs: Annotated[Path, typer.Option(help="Folder that holds the inputs: base, safe, useful.")],
+    bundle: Annotated[Path, typer.Argument(help="Folder that `mergescope export` wrote, or a .zip of it.")],
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with the models base, safe, useful; `inputs` in the bundle, or the Hub, if left out."
+        ),
+    ] = None,
 ) -> None:
     """Merge a bundle again with stock mergekit and compare every tensor; exit code 1 if one differs."""
     from mergescope.export import verify_bundle

@@ -17,6 +17,12 @@ NO_EFFECT = frozenset(
         "models.base",  # where a model lies; its weights count, by their hashes
         "models.safe",
         "models.useful",
+        "models.licence",  # words for the model card
+        *(
+            f"models.origin.{role}.{key}"
+            for role in ("base", "safe", "useful")
+            for key in ("source", "licence", "made_by")
+        ),
         "train.pretrain.corpus",  # where data lie; their contents count
         "train.safe.triples",
         "train.useful.triples",

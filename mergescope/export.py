@@ -2,95 +2,163 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from eval.store import open_store
-from merge.bundle import BundleInputs, write_bundle
-from merge.materialize import materialize
+from merge.bundle import BundleInputs, Story, write_bundle
+from merge.container import LIMIT_BYTES, fits_container
+from merge.gates import LABELS, LESS_SAFE, NOT_FOR_RELEASE, Comparison, compare_with_base, gates_of
+from merge.inert import one_line
 from merge.merger import open_merger
+from merge.points import MergePoint
+from merge.verify import VerifyReport
 from merge.verify import verify as rebuild_and_compare
-from mergescope.effects import recipe_hash
 from mergescope.environment import offline
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.progress import Reporter
 from mergescope.lock import locked
-from mergescope.merges import hub_names, models_of, point_at
+from mergescope.merges import adapters_of, hub_names, models_of, point_at
+from mergescope.provenance import makers, provenance_of
+from mergescope.scores import scores_of, stored_choice
 from mergescope.study import Study
-from mergescope.sweep import merge_job, study_id
-
-CHECKPOINT = "checkpoint"
-"""Folder of the merged weights in a bundle, with --materialize."""
+from mergescope.sweep import merge_job
 
 
-def export_point(
-    study: Study, store: Path, ratio: str, mask_seed: int | None, out: Path, write_weights: bool
-) -> Iterator[str]:
-    """Write the bundle of one merge to the new folder `out`; yields what was done, line by line.
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user asks of an export."""
 
-    Raises the MergescopeError family; nothing is left at `out` then.
+    ratio: str
+    """As typed."""
+    out: Path
+    """Folder to write; must not exist."""
+    mask_seed: int | None = None
+    """None: the recipe's first."""
+    write_weights: bool = False
+    rule: str | None = None
+    """What the point was chosen by; None: as the store says, if it holds a choice. So with the next two."""
+    by: str | None = None
+    note: str | None = None
+    acknowledged: Sequence[str] = ()
+    """Labels of gates (`merge.gates.LABELS`)."""
+
+
+def export_point(study: Study, store: Path, wish: Wish) -> Iterator[str]:
+    """Write the bundle of one merge; yields what was done, line by line.
+
+    Raises the MergescopeError family, also for a point less safe than the base that is not acknowledged; nothing is
+    left at `wish.out` then.
     """
-    if out.exists():
-        raise MergescopeError("exists already", where=out, cure="name a new folder")
-    point = point_at(study.recipe.merge, ratio, mask_seed)
+    _check_wish(wish)
+    point = point_at(study.recipe.merge, wish.ratio, wish.mask_seed)
     if study.is_local:
         offline()
+    reporter = Reporter(sys.stderr)
     with locked(study.folder):
-        models = models_of(study, Reporter())
-        threads = study.recipe.merge.threads
-        merger = open_merger(study.folder, point, models, threads=threads, reporter=Reporter())
-    evidence = evidence_of(study, store, merge_job(point, models, merger).checkpoint_id)
-    with removed_on_failure(out):
-        inputs = BundleInputs(models, merger, names=hub_names(study, models))
-        manifest = write_bundle(out, point, inputs, evidence)
-        if write_weights:
-            materialize(point, merger, models, out / CHECKPOINT)
-    yield f"{out}: bundle of {manifest['merge_id']}, {len(manifest['tensors'])} tensors"
-    if not evidence["metrics"]:
-        yield "this point was not evaluated: the bundle holds no metrics (add its ratio to the recipe and run it)"
+        models = models_of(study, reporter)
+        merger = open_merger(study.folder, point, models, threads=study.recipe.merge.threads, reporter=reporter)
+    story = story_of(study, store, merge_job(point, models, merger).checkpoint_id, point, wish)
+    _refuse_less_safe(story)
+    rebuild = {role: made.rebuild_lines(role) for role, made in adapters_of(study, models).items()}
+    inputs = BundleInputs(models, merger, names=hub_names(study, models), rebuild=rebuild)
+    manifest = write_bundle(wish.out, point, inputs, story, write_weights=wish.write_weights, reporter=reporter)
+    yield f"{wish.out}: bundle of {manifest['merge_id']}, {len(manifest['tensors'])} tensors"
+    yield from _remarks(manifest, merger.output_bytes if wish.write_weights else 0)
 
 
-def evidence_of(study: Study, store: Path, checkpoint: str) -> dict[str, Any]:
-    """What the store knows of a checkpoint: every metric with its interval, by judge and split."""
-    evidence: dict[str, Any] = {"study": study.recipe.study, "recipe_hash": recipe_hash(study.recipe), "metrics": {}}
-    if not store.exists():
-        return evidence
-    with open_store(store, read_only=True) as connection:
-        found = connection.execute(_ESTIMATES, [study_id(study), checkpoint]).fetchall()
-    for judge, kind, split, metric, *numbers in found:
-        entry = dict(zip(("value", "low", "high", "n", "n_unscored", "worst", "best", "note"), numbers, strict=True))
-        evidence["metrics"].setdefault(f"{judge} ({kind})", {}).setdefault(split, {})[metric] = entry
-    return evidence
+def story_of(study: Study, store: Path, checkpoint: str, point: MergePoint, wish: Wish) -> Story:
+    """What store, recipe and user say of a point."""
+    scores = scores_of(study, store, checkpoint, point)
+    provenance = provenance_of(study)
+    comparisons = list(_comparisons(scores))
+    return Story(
+        scores=scores,
+        choice=_choice(stored_choice(study, store, checkpoint), wish),
+        provenance=provenance,
+        gates=gates_of(comparisons, makers(provenance), wish.acknowledged),
+        not_compared=list(_not_compared(comparisons)),
+    )
 
 
-def verify_bundle(bundle: Path, inputs: Path) -> int:
+def _check_wish(wish: Wish) -> None:
+    if wish.out.exists():
+        raise MergescopeError("exists already", where=wish.out, cure="name a new folder")
+    if unknown := [label for label in wish.acknowledged if label not in LABELS]:
+        raise MergescopeError(
+            "no such gate", where="--acknowledge", value=unknown[0], cure=f"use {' or '.join(LABELS)}"
+        )
+
+
+def _choice(stored: Mapping[str, Any], wish: Wish) -> dict[str, Any]:
+    """Who chose the point, when and why: the store's word, each part of it replaced by the user's where given."""
+    given = {key: value for key, value in (("rule", wish.rule), ("by", wish.by), ("note", wish.note)) if value}
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    source = "the command line" if given else "the store" if stored else "nobody: exported without a recorded choice"
+    nothing = {"rule": None, "by": None, "note": None, "when": now}
+    return {**nothing, **stored, **given, **({"when": now} if given else {}), "source": source}
+
+
+def _comparisons(scores: Mapping[str, Any]) -> Iterator[Comparison]:
+    """Every judge's word on the point and the base, on all prompts; judges without numbers of the point have none."""
+    for judge in scores["judges"]:
+        found = {c["role"]: c["splits"].get("all", {}) for c in judge["checkpoints"]}
+        if "point" in found:
+            yield compare_with_base(judge["name"], judge["kind"], found["point"], found.get("base", {}))
+
+
+def _not_compared(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    for c in comparisons:
+        if c.bound is None or c.base is None:
+            who = "the merge" if c.bound is None else "the base"
+            yield f"{c.metric.replace('_', ' ')} by {c.judge} ({c.kind}): no number of {who}"
+
+
+def _refuse_less_safe(story: Story) -> None:
+    for gate in story.gates:
+        if gate.label == LESS_SAFE and not gate.acknowledged:
+            cure = f"pick another ratio, or add --acknowledge {LESS_SAFE}"
+            raise MergescopeError(gate.text, where="--ratio", cure=cure)
+
+
+def _remarks(manifest: Mapping[str, Any], written_bytes: int) -> Iterator[str]:
+    if not manifest["evaluated"]:
+        yield "this point was not evaluated: the bundle holds no numbers of it (add its ratio to the recipe and run it)"
+    yield from (f"not compared with the base: {note}" for note in manifest["not_compared"])
+    for gate in manifest["gates"]:
+        state = "acknowledged" if gate["acknowledged"] else f"--acknowledge {gate['label']} opens this gate"
+        yield f"{gate['text']} ({state})"
+    if manifest["release"] == NOT_FOR_RELEASE:
+        yield f"the bundle is marked: {NOT_FOR_RELEASE}"
+    if not fits_container(written_bytes):
+        size, most = f"{written_bytes / 1e9:.0f} GB", f"{LIMIT_BYTES / 1e9:.0f} GB"
+        yield f"a checkpoint of {size} makes an image of more than {most} by the Dockerfile: contests refuse it"
+
+
+def verify_bundle(bundle: Path, inputs: Path | None) -> int:
     """Rebuild a bundle's checkpoint, print what came of it, and return the exit code: 0 where every bit is equal."""
-    report = rebuild_and_compare(bundle, inputs)
-    for cause in report.causes:
-        print(cause)
-    if report.ok:
-        print(f"all {report.compared} tensors are equal in every bit")
-        return 0
-    shown = ", ".join(report.differing[:5]) + (", ..." if len(report.differing) > 5 else "")
-    print(f"{len(report.differing)} of {report.compared} tensors differ: {shown}")
-    return 1
+    report = rebuild_and_compare(bundle, inputs, Reporter(sys.stderr))
+    for line in _told(report):
+        print(one_line(line))
+    return 0 if report.ok else 1
 
 
-@contextmanager
-def removed_on_failure(folder: Path) -> Iterator[None]:
-    """Take `folder` away again if the block fails."""
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+def _told(report: VerifyReport) -> Iterator[str]:
+    yield from report.causes
+    if report.damaged:
+        yield f"checkpoint/: {_named(report.damaged, report.compared)} the manifest's: edited or damaged"
+    if report.other_scales:
+        yield "no other merge: the same masks on another CPU, so that some weights differ in their last bit"
+    if report.differing:
+        yield f"{_named(report.differing, report.compared)} the manifest's"
+    else:
+        also = "" if not report.checkpoint or report.damaged else ", and so is checkpoint/"
+        yield f"all {report.compared} tensors are equal in every bit{also}"
 
 
-_ESTIMATES = """
-SELECT judge.name, judge.kind, split, metric, value, low, high, n, n_unscored, worst, best, note
-FROM estimate JOIN judge USING (judge_id)
-WHERE study_id = ? AND checkpoint_id = ? AND scope = 'all' ORDER BY ALL
-"""
+def _named(names: Sequence[str], count: int) -> str:
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return f"{len(names)} of {count} tensors differ ({shown}) from"

@@ -18,6 +18,29 @@ from mergescope.ground.errors import RecipeError
 from trainer.config import TrainSection, WorldSection
 
 
+class Origin(BaseModel):
+    """Where one model comes from: for the model card, and for the check of vendors' terms."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str | None = None
+    """Where the model or its training data come from, in words or as an address; None: the Hub id, or this study."""
+    licence: str = "unknown"
+    """Its licence, as an SPDX name where there is one."""
+    made_by: tuple[str, ...] = ()
+    """Who or what wrote its training data: people, or the names of models such as gpt-4o."""
+
+
+class Origins(BaseModel):
+    """The origin of each model. Triples that the study trains on say theirs in the file, row by row."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: Origin = Origin()
+    safe: Origin = Origin()
+    useful: Origin = Origin()
+
+
 class ModelsSection(BaseModel):
     """The three models, each a folder (relative to the recipe's) or a Hugging Face id; None where a stage makes it."""
 
@@ -29,6 +52,9 @@ class ModelsSection(BaseModel):
     """model-safe, or `base+adapter` (each part a folder or an id); None where `train.safe` makes it."""
     useful: str | None = None
     """model-useful, or `base+adapter`; None where `train.useful` makes it."""
+    licence: str = "unknown"
+    """Licence of the merges, as the Hub names it (apache-2.0); it goes into the model card of a bundle."""
+    origin: Origins = Origins()
 
 
 class Recipe(BaseModel):

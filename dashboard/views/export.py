@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import streamlit as st
 
-from dashboard import bundling, markup, queries, state
+from dashboard import bundling, gates, markup, queries, state
 from dashboard.frame import Frame, current
-from dashboard.inert import escaped
+from dashboard.inert import escaped, one_line
 from dashboard.measures import PANEL, present
 from dashboard.picks import first_pick
 from dashboard.queries import Checkpoint, MergeSetting
 from dashboard.source import ask, store_path
 from dashboard.standing import Standing
+from merge.gates import LESS_SAFE, VENDOR_TERMS, vendors_among
 from merge.mergekit_yaml import CONFIG, INPUTS, command, mergekit_config, to_yaml
 from mergescope.ground.errors import MergescopeError
 
@@ -85,28 +87,61 @@ def _bundle(frame: Frame, checkpoint: Checkpoint, setting: MergeSetting) -> None
     word = frame.words
     store = store_path()
     recipe = bundling.recipe_file(store, frame.study.name)
-    ratio = str(setting.point.ratio)
+    ratio, seed = str(setting.point.ratio), setting.point.mask_seed
     with st.container(border=True):
         st.html(markup.heading(word("export.files")) + markup.note(word("export.bundle_note")))
+        opened = _gates(frame, checkpoint, None if recipe is None else recipe.parent)
         if recipe is None:
-            example = bundling.command("RECIPE", ratio, setting.point.mask_seed, "bundle", store.name)
+            acknowledged = [label for label, open_ in opened.items() if open_]
+            example = bundling.command("RECIPE", ratio, seed, "bundle", store.name, acknowledged)
             st.html(markup.note(word("export.bundle_missing")))
             st.code(shlex.join(["mergescope", *example]), language="bash", wrap_lines=True)
             return
-        kept = f"bundle:{checkpoint.checkpoint_id}"
-        if st.button(word("export.bundle"), key="prepare_bundle"):
-            with st.spinner(word("export.bundle_running")):
-                _prepare(kept, lambda: bundling.bundle(recipe, ratio, setting.point.mask_seed, store))
-        if kept in st.session_state:
-            name = f"{frame.study.name}-{checkpoint.handle}.zip"
-            st.download_button(
-                word("export.bundle_download"),
-                st.session_state[kept],
-                name,
-                "application/zip",
-                key="download_bundle",
-                on_click="ignore",
-            )
+        _download(frame, checkpoint, opened, lambda labels: bundling.bundle(recipe, ratio, seed, store, labels))
+
+
+def _gates(frame: Frame, checkpoint: Checkpoint, folder: Path | None) -> dict[str, bool]:
+    """Show each gate with a box that opens it; returns whether it is open, by label."""
+    word = frame.words
+    compared = ask(gates.comparisons, frame.study.study_id, checkpoint.checkpoint_id)
+    found: dict[str, list[str]] = {LESS_SAFE: [], VENDOR_TERMS: []}
+    for c in compared:
+        names = {"metric": word(f"metric.{c.metric}"), "judge": one_line(c.judge), "kind": c.kind}
+        if c.less_safe:
+            values = {"bound": f"{c.bound:.3g}", "base": f"{c.base:.3g}"}
+            found[LESS_SAFE].append(word("export.less_safe", **names, **values))
+        elif c.bound is None or c.base is None:
+            st.html(markup.note(word("export.not_compared", **names)))
+    for vendor, makers in vendors_among(gates.makers(frame.study.recipe, folder)).items():
+        found[VENDOR_TERMS].append(word("export.vendor", vendor=vendor.name, names=one_line(", ".join(makers))))
+    opened = {}
+    for label, texts in found.items():
+        if texts:
+            st.html("".join(f'<div class="ms-gate" role="alert">{escaped(text, 600)}</div>' for text in texts))
+            opened[label] = st.checkbox(word(f"export.acknowledge_{label}"), key=f"{label}:{checkpoint.checkpoint_id}")
+    return opened
+
+
+def _download(
+    frame: Frame, checkpoint: Checkpoint, opened: Mapping[str, bool], make: Callable[[list[str]], bytes]
+) -> None:
+    word = frame.words
+    acknowledged = [label for label, open_ in opened.items() if open_]
+    kept = f"bundle:{checkpoint.checkpoint_id}:{','.join(acknowledged)}"
+    closed = not opened.get(LESS_SAFE, True)
+    if st.button(word("export.bundle"), key="prepare_bundle", disabled=closed):
+        with st.spinner(word("export.bundle_running")):
+            _prepare(kept, lambda: make(acknowledged))
+    if kept in st.session_state:
+        name = f"{frame.study.name}-{checkpoint.handle}.zip"
+        st.download_button(
+            word("export.bundle_download"),
+            st.session_state[kept],
+            name,
+            "application/zip",
+            key="download_bundle",
+            on_click="ignore",
+        )
 
 
 def _prepare(key: str, make: Callable[[], bytes]) -> None:

@@ -42,3 +42,9 @@ def test_zips_of_equal_folders_are_equal(tmp_path: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(first)) as archive:
         assert archive.namelist() == ["deep/a.txt", "run.sh"]
         assert archive.getinfo("run.sh").external_attr >> 16 == 0o755
+
+
+def test_acknowledged_gates_stand_in_the_command() -> None:
+    plain = bundling.command("r.yaml", "0.5", 1, "out", "s.duckdb")
+    opened = bundling.command("r.yaml", "0.5", 1, "out", "s.duckdb", ["vendor-terms", "less-safe-than-base"])
+    assert opened == [*plain, "--acknowledge", "vendor-terms", "--acknowledge", "less-safe-than-base"]

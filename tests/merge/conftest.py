@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from merge.bundle import BundleInputs, write_bundle
+from merge.bundle import BundleInputs, Story, write_bundle
+from merge.gates import Gate
 from merge.mergekit_yaml import INPUTS, mergekit_config, to_yaml
 from merge.merger import open_merger
 from merge.methods import METHODS, MethodName
@@ -63,7 +64,41 @@ def a_point(
 
 DEMO_POINT = a_point("0.3", safe="0.5", useful="0.3")
 """The point that most tests share, so that its masks are drawn once."""
-EVIDENCE = {"rule": "safety_low >= 4.5", "points": [{"ratio": "0.3", "safety": 4.6}]}
+
+
+def an_estimate(value: float | None = 4.5, **others: object) -> dict[str, object]:
+    """One estimate of scores.json."""
+    low, high = (None, None) if value is None else (value - 0.5, value + 0.25)
+    plain = {"value": value, "low": low, "high": high, "n": 60, "n_unscored": 0, "worst": value, "best": value}
+    return {**plain, "note": None if value is not None else "no scored item", **others}
+
+
+def a_story(*gates: Gate, **others: object) -> Story:
+    """What a caller may tell of DEMO_POINT: two judges, a base, an end, and a name with markup in it."""
+    splits = {
+        split: {"safety": an_estimate(), "refusal_f1": an_estimate(None)} for split in ("select", "confirm", "all")
+    }
+    judge = {"name": "proxy ja", "kind": "proxy", "label": "proxy ja", "trust": "not calibrated"}
+    checkpoints = [
+        {"role": role, "label": label, "checkpoint_id": "c1_0", "ratio": None, "splits": splits}
+        for role, label in (("point", "r 0.30"), ("base", "base"), ("end", "r 0"))
+    ]
+    sets = [{"name": "seen", "version": "0" * 12, "sha256": "0" * 64, "licence": "CC0-1.0", "items": 60}]
+    other = {**judge, "name": "m", "kind": "llm", "label": "m (llm)", "checkpoints": []}
+    model = {"source": "made | by | <us>", "licence": "MIT", "made_by": ["people"]}
+    parts: dict[str, object] = {
+        "scores": {"prompt_sets": sets, "judges": [{**judge, "checkpoints": checkpoints}, other]},
+        "choice": {"rule": "safety >= 4", "by": "A. Chooser", "when": "2026-01-01T00:00:00+00:00", "note": None},
+        "provenance": {
+            "licence": "Apache-2.0",
+            "language": ["ja"],
+            "models": {"base": model, "safe": model, "useful": model},
+            "training_data": {"safe": [{"source": None, "licence": "MIT", "made_by": "template", "triples": 3}]},
+            "notes": ["one file changed"],
+        },
+        "gates": gates,
+    }
+    return Story(**(parts | others))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,5 +198,5 @@ def inputs(shared_masks: Path, demo_world: World) -> BundleInputs:
 
 @pytest.fixture
 def bundle(tmp_path: Path, inputs: BundleInputs) -> Path:
-    write_bundle(tmp_path / "bundle", DEMO_POINT, inputs, EVIDENCE)
+    write_bundle(tmp_path / "bundle", DEMO_POINT, inputs, a_story())
     return tmp_path / "bundle"

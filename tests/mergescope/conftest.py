@@ -107,3 +107,24 @@ def own_study(tiny_models: Path, tmp_path: Path) -> Callable[..., Path]:
         return written(tmp_path, raw or own_models())
 
     return make
+
+
+@pytest.fixture(scope="session")
+def finished(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study that ran once, without touching the network."""
+    folder = tmp_path_factory.mktemp("a study")
+    for role in ("base", "safe", "useful"):
+        shutil.copytree(tiny_models / role, folder / role)
+    write_lines(folder / "prompts.jsonl", prompt_lines())
+    written(folder, own_models())
+    done = cli("run", "recipe.yaml", cwd=folder, NETWORK_LOG=str(folder / "network"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    return folder
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    """A copy of that folder, to change."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    return tmp_path

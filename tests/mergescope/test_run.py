@@ -19,27 +19,6 @@ from tests.mergescope.results import count, rows, stage_hashes
 ASKED = sum(map(len, PROMPTS.values()))
 
 
-@pytest.fixture(scope="module")
-def finished(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a study that ran once, without touching the network."""
-    folder = tmp_path_factory.mktemp("a study")
-    for role in ("base", "safe", "useful"):
-        shutil.copytree(tiny_models / role, folder / role)
-    write_lines(folder / "prompts.jsonl", prompt_lines())
-    written(folder, own_models())
-    done = cli("run", "recipe.yaml", cwd=folder, NETWORK_LOG=str(folder / "network"))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
-    return folder
-
-
-@pytest.fixture
-def copied(finished: Path, tmp_path: Path) -> Path:
-    """A copy of that folder, to change."""
-    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    return tmp_path
-
-
 def test_every_checkpoint_answered_and_was_judged(finished: Path) -> None:
     store = finished / "results.duckdb"
     kinds = sorted(row[1] for row in rows(store)["checkpoint"])
@@ -103,7 +82,12 @@ def test_export_writes_the_config_of_the_point_with_its_evidence(copied: Path) -
     manifest = read_json(copied / "bundle" / "manifest.json")
     merges = {row[0] for row in rows(copied / "results.duckdb")["checkpoint"]}
     assert manifest["merge_id"] in merges
-    assert "select" in next(iter(manifest["evidence"]["metrics"].values()))
+    assert manifest["evaluated"]
+    assert manifest["not_compared"] == []
+    (judge,) = read_json(copied / "bundle" / "scores.json")["judges"]
+    roles = [found["role"] for found in judge["checkpoints"]]
+    assert roles == ["point", "base", "model-safe", "model-useful", "end", "end"]
+    assert all(set(found["splits"]) == {"all", "select", "confirm"} for found in judge["checkpoints"])
     for path in (copied / "bundle").iterdir():
         assert str(copied) not in path.read_text(encoding="utf-8")
 
