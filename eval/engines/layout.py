@@ -77,14 +77,17 @@ class Layout:
         return {part: tuple(tensor.shape) for part, tensor in self._divide({name: whole}).items()}
 
 
-def layout_of(folder: Path) -> Layout:
-    """The layout of the checkpoint in `folder`, from its configuration alone."""
+def layout_of(folder: Path, *, may_run_code: bool = False) -> Layout:
+    """The layout of the checkpoint in `folder`, from its configuration alone.
+
+    may_run_code: whether code in the folder may run.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    config = AutoConfig.from_pretrained(folder)
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=may_run_code)
     with torch.device("meta"):
-        return Layout(AutoModelForCausalLM.from_config(config), folder)
+        return Layout(AutoModelForCausalLM.from_config(config, trust_remote_code=may_run_code), folder)
 
 
 def _divider(model: Any) -> Callable[[Mapping[str, torch.Tensor]], dict[str, torch.Tensor]]:
