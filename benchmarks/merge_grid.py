@@ -1,6 +1,6 @@
 """21 ratios: a loop of stock mergekit-yaml against masks once and 21 blends, in one run on one machine.
 
-    python benchmarks/merge_grid.py [--sizes 336m 170m demo] [--measured 3] [--ratios 21] [--work FOLDER]
+    python -m benchmarks.merge_grid [--sizes 336m 170m demo] [--measured 3] [--ratios 21] [--work FOLDER]
 
 Prints and writes benchmarks/results/merge_grid.json with machine and versions. The stock loop is measured at a few
 ratios and multiplied: its time does not depend on the ratio. The sweep is one whole process from start to end, with

@@ -101,7 +101,7 @@ class Blender:
             return [inputs.base.to(torch.float32).to(dtype).view(record.shape) for _ in points]
         weights = [[float(point.weight(term.role)) for term in record.terms] for point in points]
         rows = [factors_of(inputs.terms, row, float(point.lambda_)) for row, point in zip(weights, points, strict=True)]
-        outs = [torch.empty(record.shape, dtype=dtype, device=self.device.where) for _ in points]
+        outs = [self.device.empty(record.shape, dtype) for _ in points]
         flat = [out.view(-1) for out in outs]
         self.device.kernel(inputs.base, inputs.terms, torch.tensor(rows, dtype=torch.float32), flat)
         return outs

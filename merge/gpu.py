@@ -41,6 +41,10 @@ class Gpu:
         self._keep = keep
         self._known: dict[TensorRecord, Inputs] = {}
 
+    def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        """Memory on the device, from torch's own pool."""
+        return torch.empty(shape, dtype=dtype, device=self.where)
+
     def staged(self, records: Sequence[TensorRecord], make: Make) -> Iterator[tuple[TensorRecord, Inputs]]:
         """Each record's inputs on the device; the next ones are on their way meanwhile."""
         if self._keep is None:

@@ -19,6 +19,7 @@ from typing import Protocol
 
 import torch
 
+from merge.arena import Arena
 from merge.masks import TensorRecord
 from merge.native import Native
 from merge.planes import BLOCK, WIDTH, unpack
@@ -78,10 +79,11 @@ Make = Callable[[TensorRecord], Inputs]
 class Device(Protocol):
     """Where merges are blended; what it makes has the same bits wherever that is."""
 
-    where: torch.device
-    """Where inputs and outputs lie."""
     kernel: Kernel
     """The arithmetic."""
+
+    def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        """Memory on the device for a merged tensor."""
 
     def staged(self, records: Sequence[TensorRecord], make: Make) -> Iterator[tuple[TensorRecord, Inputs]]:
         """Each record with its inputs on the device."""
@@ -90,10 +92,9 @@ class Device(Protocol):
 class Cpu:
     """The processor, which reads mapped files as they are."""
 
-    where = torch.device("cpu")
-
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
+        self.empty = Arena().empty
 
     def staged(self, records: Sequence[TensorRecord], make: Make) -> Iterator[tuple[TensorRecord, Inputs]]:
         """Each record with its inputs, mapped."""

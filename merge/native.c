@@ -17,6 +17,20 @@ enum { FLOAT32 = 0, BFLOAT16 = 1, FLOAT16 = 2 };
 /* How many parameters of a row there are: WIDTH but at the end of a tensor. */
 static int64_t row_length(int64_t n, int64_t start) { return n - start < WIDTH ? n - start : WIDTH; }
 
+static float from_bfloat16(uint16_t half) {
+  const uint32_t bits = (uint32_t)half << 16;
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+/* To nearest, ties to even, as torch casts. */
+static uint16_t to_bfloat16(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return value != value ? 0x7fc0 : (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
 static void widen_half(const uint16_t *restrict in, int64_t count, float *restrict out) {
 #if defined(__F16C__)
   int64_t j = 0;
@@ -41,68 +55,82 @@ static void narrow_half(const float *restrict in, int64_t count, uint16_t *restr
 
 static void widen(const void *source, int kind, int64_t start, int64_t count, float *restrict out) {
   const uint16_t *restrict in = (const uint16_t *)source + start;
-  uint32_t *restrict bits = (uint32_t *)out;
   if (kind == FLOAT32)
     memcpy(out, (const float *)source + start, count * sizeof(float));
   else if (kind == FLOAT16)
     widen_half(in, count, out);
   else
-    for (int64_t j = 0; j < count; j++) bits[j] = (uint32_t)in[j] << 16;
+    for (int64_t j = 0; j < count; j++) out[j] = from_bfloat16(in[j]);
 }
 
-/* To nearest, ties to even, as torch casts. */
 static void narrow(const float *restrict in, int kind, int64_t start, int64_t count, void *target) {
-  const uint32_t *restrict bits = (const uint32_t *)in;
   uint16_t *restrict out = (uint16_t *)target + start;
   if (kind == FLOAT32)
     memcpy((float *)target + start, in, count * sizeof(float));
   else if (kind == FLOAT16)
     narrow_half(in, count, out);
   else
-    for (int64_t j = 0; j < count; j++)
-      out[j] = in[j] != in[j] ? 0x7fc0 : (uint16_t)((bits[j] + 0x7fff + ((bits[j] >> 16) & 1)) >> 16);
+    for (int64_t j = 0; j < count; j++) out[j] = to_bfloat16(in[j]);
 }
 
-/* term = ((m d) k) w; a plane of NULL keeps everything. */
-static void weigh(const float *restrict tuned, const float *restrict base, const uint8_t *restrict plane, int row,
-                  int64_t count, float k, float w, float *restrict term) {
-  if (plane) {
-    const uint8_t bit = (uint8_t)(1 << row);
-    for (int64_t j = 0; j < count; j++) {
-      const float delta = tuned[j] - base[j];
-      term[j] = ((plane[j] & bit ? delta : 0.0f) * k) * w;
-    }
-  } else {
-    for (int64_t j = 0; j < count; j++) term[j] = ((tuned[j] - base[j]) * k) * w;
-  }
-}
+static float same(float value) { return value; }
 
-static void merge_row(const float *restrict base, const float *restrict a, const float *restrict c, float lambda,
-                      int64_t count, float *restrict out) {
-  for (int64_t j = 0; j < count; j++) {
-    const float above = (a[j] > 0 ? a[j] : 0.0f) + (c[j] > 0 ? c[j] : 0.0f);
-    const float below = (a[j] < 0 ? a[j] : 0.0f) + (c[j] < 0 ? c[j] : 0.0f);
-    out[j] = base[j] + (a[j] + c[j] >= 0 ? above : below) * lambda;
+/* A row of merged parameters in one loop, so that nothing but sources, masks and result touches memory.
+ * f: k and w of each term, then lambda. */
+#define DEFINE_ROW(NAME, TYPE, FROM, TO)                                                                          \
+  static void NAME(const TYPE *restrict base, const TYPE *restrict first, const TYPE *restrict second,            \
+                   const uint8_t *restrict mask_1, const uint8_t *restrict mask_2, uint8_t bit, int64_t count,    \
+                   const float *restrict f, TYPE *restrict out) {                                                 \
+    const float k_1 = f[0], w_1 = f[1], k_2 = f[2], w_2 = f[3], lambda = f[4];                                    \
+    for (int64_t j = 0; j < count; j++) {                                                                         \
+      const float theta = FROM(base[j]);                                                                          \
+      const float a = ((mask_1[j] & bit ? FROM(first[j]) - theta : 0.0f) * k_1) * w_1;                            \
+      const float c = ((mask_2[j] & bit ? FROM(second[j]) - theta : 0.0f) * k_2) * w_2;                           \
+      const float above = (a > 0 ? a : 0.0f) + (c > 0 ? c : 0.0f);                                                \
+      const float below = (a < 0 ? a : 0.0f) + (c < 0 ? c : 0.0f);                                                \
+      out[j] = TO(theta + (a + c >= 0 ? above : below) * lambda);                                                 \
+    }                                                                                                             \
   }
-}
+
+DEFINE_ROW(row_float32, float, same, same)
+DEFINE_ROW(row_bfloat16, uint16_t, from_bfloat16, to_bfloat16)
+
+static const uint8_t NOTHING[WIDTH]; /* the mask of a term that is not there */
+static uint8_t everything[WIDTH];    /* the mask of a term that nothing was drawn for */
+
+__attribute__((constructor)) static void fill(void) { memset(everything, 0xff, WIDTH); }
 
 /* Merged parameters `first` to `last` (first: a multiple of BLOCK) of a tensor, at one or several points.
- * kinds: of base, each term, and out. factors: for each point k, w of each term, then lambda. */
+ * kinds: of base, each term, and out; planes: NULL keeps everything. factors: a row for each point: k and w of both
+ * terms (zeros for a second that is not there), then lambda. */
 void blend(int64_t first, int64_t last, int terms, int points, const void *base, const void *const *tuned,
            const uint8_t *const *planes, const int *kinds, const float *factors, void *const *outs) {
-  float theta[WIDTH], tuned_row[2][WIDTH], term[2][WIDTH], merged[WIDTH];
-  memset(term, 0, sizeof term); /* with one term the other adds nothing */
+  float theta[WIDTH], values[2][WIDTH], merged[WIDTH];
+  const int kind = kinds[0], second = terms - 1, out_kind = kinds[terms + 1];
+  const int uniform = kind != FLOAT16 && kinds[1] == kind && kinds[terms] == kind && out_kind == kind;
   for (int64_t start = first; start < last; start += WIDTH) {
     const int64_t count = row_length(last, start), bytes = start / BLOCK * WIDTH;
-    const int row = (int)(start / WIDTH % ROWS);
-    widen(base, kinds[0], start, count, theta);
-    for (int i = 0; i < terms; i++) widen(tuned[i], kinds[i + 1], start, count, tuned_row[i]);
+    const uint8_t bit = (uint8_t)(1 << start / WIDTH % ROWS);
+    const uint8_t *masks[2] = {everything, terms == 2 ? everything : NOTHING};
+    for (int i = 0; i < terms; i++)
+      if (planes[i]) masks[i] = planes[i] + bytes;
+    if (!uniform) {
+      widen(base, kind, start, count, theta);
+      for (int i = 0; i < terms; i++) widen(tuned[i], kinds[i + 1], start, count, values[i]);
+    }
     for (int p = 0; p < points; p++) {
-      const float *f = factors + p * (2 * terms + 1);
-      for (int i = 0; i < terms; i++)
-        weigh(tuned_row[i], theta, planes[i] ? planes[i] + bytes : NULL, row, count, f[2 * i], f[2 * i + 1], term[i]);
-      merge_row(theta, term[0], term[1], f[2 * terms], count, merged);
-      narrow(merged, kinds[terms + 1], start, count, outs[p]);
+      const float *f = factors + 5 * p;
+      if (!uniform) {
+        row_float32(theta, values[0], values[second], masks[0], masks[1], bit, count, f, merged);
+        narrow(merged, out_kind, start, count, outs[p]);
+      } else if (kind == FLOAT32) {
+        row_float32((const float *)base + start, (const float *)tuned[0] + start, (const float *)tuned[second] + start,
+                    masks[0], masks[1], bit, count, f, (float *)outs[p] + start);
+      } else {
+        row_bfloat16((const uint16_t *)base + start, (const uint16_t *)tuned[0] + start,
+                     (const uint16_t *)tuned[second] + start, masks[0], masks[1], bit, count, f,
+                     (uint16_t *)outs[p] + start);
+      }
     }
   }
 }

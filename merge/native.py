@@ -23,7 +23,7 @@ from merge.planes import BLOCK, plane_bytes
 from mergescope.ground.ids import file_hash, full_hash
 
 SOURCE = Path(__file__).with_suffix(".c")
-FLAGS = ("-std=c11", "-O3", "-shared", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off")
+FLAGS = ("-std=c11", "-O3", "-shared", "-fPIC", "-fno-trapping-math", "-ffp-contract=off")
 """Contraction off: a fused multiply-add rounds once where mergekit rounds twice."""
 TUNED = ("-march=native", "-mprefer-vector-width=512")
 """Flags that not every compiler knows; the bits do not depend on them."""
@@ -58,11 +58,13 @@ class Native:
         base, tuned, outs: flat `(n,)`, of any of KINDS. planes: see `merge.planes`, None keeps everything.
         factors: float32 `(points, 2 * terms + 1)`: k and w of each term, then lambda.
         """
+        rows = torch.zeros(len(outs), 5)  # the loops know two terms
+        rows[:, : 2 * len(tuned)], rows[:, 4] = factors[:, :-1], factors[:, -1]
         kinds = [KINDS[tensor.dtype] for tensor in (base, *tuned, outs[0])]
         numbers = (ctypes.c_int * len(kinds))(*kinds)
         fixed = (len(tuned), len(outs), _address(base), _addresses(tuned), _addresses(planes), numbers)
         targets = _addresses(outs)
-        self._split(base.numel(), lambda a, b: self._library.blend(a, b, *fixed, _address(factors), targets))
+        self._split(base.numel(), lambda a, b: self._library.blend(a, b, *fixed, _address(rows), targets))
 
     def magnitudes(self, base: torch.Tensor, tuned: torch.Tensor) -> torch.Tensor:
         """|tuned - base| in the shape of `base`; all float32 and contiguous."""
@@ -92,11 +94,10 @@ class Native:
         pieces = max(1, min(self._threads, count // SHARE))
         bounds = [count * i // pieces // BLOCK * BLOCK for i in range(pieces)] + [count]
         spans = [(_long(a), _long(b)) for a, b in itertools.pairwise(bounds)]
-        if len(spans) == 1:
-            run(*spans[0])
-            return
-        for done in [self._pool.submit(run, *span) for span in spans]:
-            done.result()
+        others = [self._pool.submit(run, *span) for span in spans[1:]]
+        run(*spans[0])
+        for other in others:
+            other.result()
 
 
 @functools.cache
