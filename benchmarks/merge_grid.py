@@ -5,7 +5,7 @@
 Prints and writes benchmarks/results/merge_grid.json with machine and versions. The stock loop is measured at a few
 ratios and multiplied: its time does not depend on the ratio. The sweep is one whole process from start to end, with
 nothing remembered from before: imports, hashing of the inputs, drawing of the masks, building of the loops and every
-blend, one ratio at a time, each tensor copied into standing memory as an engine takes it. Stock merges and sweeps take
+blend, one ratio at a time, every byte put where the embedded engine keeps its weights. Stock merges and sweeps take
 turns, so that both meet the same noise. `demo` takes the demo's own models, from studies/demo.
 """
 
@@ -32,6 +32,7 @@ from merge.mergekit_yaml import INPUTS, mergekit_config, to_yaml
 from merge.merger import Merger, open_merger
 from merge.points import MergePoint, grid
 from merge.sources import Models, stored_dtype, stored_tensors, weight_files
+from mergescope.environment import share_cores
 
 if TYPE_CHECKING:
     from merge.blend import Blender
@@ -56,7 +57,7 @@ class Sweep:
     masks_s: float
     """Checking, hashing and drawing, with the start of the drawing process and the build of the loops."""
     blends_s: list[float]
-    """Each ratio's pass, in seconds, every tensor copied out."""
+    """Each ratio's pass, in seconds, every tensor put into the engine's place."""
     wall_s: float
     """From the start of the process to the last byte of the last ratio."""
     peak_gb: float
@@ -192,7 +193,8 @@ def stock_seconds(room: Path, models: Models, point: MergePoint) -> float:
 
 
 def sweep(room: Path, ratios: int) -> Sweep:
-    """Masks once and every ratio, each tensor copied into one standing buffer per tensor."""
+    """Masks once and every ratio, each tensor put into standing memory of its own, as the embedded engine does."""
+    share_cores()  # as the command line does
     began = time.monotonic()
     models = Models(*map(Path, json.loads((room / "models.json").read_text(encoding="utf-8"))))
     grid_points = points(ratios)
@@ -221,11 +223,11 @@ def sweep(room: Path, ratios: int) -> Sweep:
 
 def _handed_over(merger: Merger, point: MergePoint, taken: dict[str, Any]) -> float:
     started = time.monotonic()
-    for name, tensor in merger.blend(point):
-        if name in taken:
-            taken[name].copy_(tensor)
-        else:
+    for name, tensor in merger.blend(point, taken):
+        if name not in taken:
             taken[name] = tensor
+        elif taken[name].data_ptr() != tensor.data_ptr():
+            taken[name].copy_(tensor)
     return time.monotonic() - started
 
 

@@ -70,6 +70,10 @@ class Engine(Protocol):
     def chunk(self) -> int:
         """Requests to hand over at once: enough to keep it busy, few enough to be saved often."""
 
+    @property
+    def places(self) -> Mapping[str, torch.Tensor]:
+        """Its own weights by name, as far as a merge may fill them directly; empty where they must be handed over."""
+
     def load(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
         """Swap in all weights, by their names in the checkpoint.
 

@@ -49,8 +49,8 @@ class CheckpointJob:
     """The merge's setting; None for references."""
     recipe: Mapping[str, Any]
     """What the store keeps of its making: input hashes, threads, versions, mergekit config. No paths."""
-    weights: Callable[[], Iterator[tuple[str, torch.Tensor]]]
-    """All its weights by name; called only when some answer is missing."""
+    weights: Callable[[Mapping[str, torch.Tensor]], Iterator[tuple[str, torch.Tensor]]]
+    """All its weights by name, given places that it may fill; called only when some answer is missing."""
 
 
 def study_rows(

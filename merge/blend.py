@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,13 +77,19 @@ class Blender:
         sizes = ((record, getattr(torch, record.dtype or self.out_dtype)) for record in self.masks.tensors)
         return sum(record.numel * dtype.itemsize for record, dtype in sizes)
 
-    def blend(self, point: MergePoint) -> Iterator[tuple[str, torch.Tensor]]:
+    def blend(
+        self, point: MergePoint, into: Mapping[str, torch.Tensor] | None = None
+    ) -> Iterator[tuple[str, torch.Tensor]]:
         """Every tensor of the merge by name, one at a time; each is the caller's own.
 
+        into: tensors that are filled instead of new ones, where one of that name has the shape, dtype and device.
         Raises MergescopeError for a point of another mode, density or seed than the masks'.
         """
-        for name, (tensor,) in self.blend_many([point]):
-            yield name, tensor
+        self._check_point(point)
+        for record, inputs in self.device.staged(self.masks.tensors, self._inputs):
+            out = self._out(record, into or {})
+            self._fill(record, inputs, [point], [out])
+            yield record.name, out
 
     def blend_many(self, points: list[MergePoint]) -> Iterator[tuple[str, list[torch.Tensor]]]:
         """As `blend` for several points at once: sources and masks of a tensor are read once.
@@ -93,18 +99,28 @@ class Blender:
         for point in points:
             self._check_point(point)
         for record, inputs in self.device.staged(self.masks.tensors, self._inputs):
-            yield record.name, self._tensors(record, inputs, points)
+            outs = [self._out(record, {}) for _ in points]
+            self._fill(record, inputs, points, outs)
+            yield record.name, outs
 
-    def _tensors(self, record: TensorRecord, inputs: Inputs, points: Sequence[MergePoint]) -> list[torch.Tensor]:
-        dtype = getattr(torch, record.dtype or self.out_dtype)
+    def _out(self, record: TensorRecord, into: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Where a merged tensor goes: the caller's own place if it has a fitting one, else new memory."""
+        dtype, place = getattr(torch, record.dtype or self.out_dtype), into.get(record.name)
+        if place is not None and place.dtype == dtype and place.shape == record.shape and place.is_contiguous():
+            return place
+        return self.device.empty(record.shape, dtype)
+
+    def _fill(
+        self, record: TensorRecord, inputs: Inputs, points: Sequence[MergePoint], outs: Sequence[torch.Tensor]
+    ) -> None:
         if not record.terms:
-            return [inputs.base.to(torch.float32).to(dtype).view(record.shape) for _ in points]
+            for out in outs:
+                out.copy_(inputs.base.to(torch.float32).view(record.shape))
+            return
         weights = [[float(point.weight(term.role)) for term in record.terms] for point in points]
         rows = [factors_of(inputs.terms, row, float(point.lambda_)) for row, point in zip(weights, points, strict=True)]
-        outs = [self.device.empty(record.shape, dtype) for _ in points]
         flat = [out.view(-1) for out in outs]
         self.device.kernel(inputs.base, inputs.terms, torch.tensor(rows, dtype=torch.float32), flat)
-        return outs
 
     def _inputs(self, record: TensorRecord) -> Inputs:
         base = self._source(self.masks.base_role, record.base_source)

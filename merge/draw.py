@@ -24,7 +24,7 @@ from mergekit.merge_methods.registry import register
 
 from merge.bernoulli import drawn
 from merge.masks import INDEX, PLANES
-from merge.planned import REFUSED, RefusedError, configured, planned, refuse_unless_finite, sources_of, started
+from merge.planned import REFUSED, RefusedError, configured, leave, planned, refuse_unless_finite, sources_of, started
 
 METHOD = "mergescope_dare_masks"
 ALIGNMENT = 64
@@ -136,4 +136,4 @@ def main(job_file: str, out: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    leave(main(*sys.argv[1:]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,11 @@ class MergekitMerger:
         size: int = getattr(torch, self.made.out_dtype).itemsize
         return sum(t.numel * size for t in stored_tensors(self._models.folder(self._point.base_role)).values())
 
-    def blend(self, point: MergePoint) -> Iterator[tuple[str, torch.Tensor]]:
+    def blend(
+        self,
+        point: MergePoint,
+        into: Mapping[str, torch.Tensor] | None = None,  # noqa: ARG002 - a pipe has its own
+    ) -> Iterator[tuple[str, torch.Tensor]]:
         """Every tensor of the merge by name, in the order in which mergekit saves them; each is the caller's own.
 
         Closing the iterator early ends mergekit. Raises MergescopeError for a point that differs in more than ratio

@@ -29,9 +29,12 @@ class Merger(Protocol):
     def output_bytes(self) -> int:
         """Bytes of one merge's tensors."""
 
-    def blend(self, point: MergePoint) -> Iterator[tuple[str, torch.Tensor]]:
+    def blend(
+        self, point: MergePoint, into: Mapping[str, torch.Tensor] | None = None
+    ) -> Iterator[tuple[str, torch.Tensor]]:
         """Every tensor of the merge by name, one at a time; each is the caller's own.
 
+        into: tensors that may be filled instead of new ones, where one of that name has the shape and dtype.
         Raises MergescopeError for a point that needs another merger.
         """
 

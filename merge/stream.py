@@ -21,6 +21,7 @@ from merge.planned import (
     REFUSED,
     RefusedError,
     configured,
+    leave,
     loads_of,
     planned,
     refuse_unless_finite,
@@ -91,4 +92,4 @@ def main(job_file: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    leave(main(*sys.argv[1:]))

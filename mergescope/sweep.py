@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -127,7 +127,9 @@ def merge_job(point: MergePoint, models: Models, merger: Merger) -> CheckpointJo
     )
 
 
-def stored_weights(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
+def stored_weights(
+    folder: Path, _places: Mapping[str, torch.Tensor] | None = None
+) -> Iterator[tuple[str, torch.Tensor]]:
     """A checkpoint folder's tensors by name, mapped from its files."""
     checkpoint = MappedCheckpoint(folder)
     for name in stored_tensors(folder):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +57,13 @@ class TransformersEngine:
         """One batch."""
         return self._chunk
 
+    @property
+    def places(self) -> Mapping[str, torch.Tensor]:
+        """All weights on a CPU, so that a swap goes over memory once; none on a GPU, where merges come from outside."""
+        return self._model.state_dict() if self._device.type == "cpu" else {}
+
     def load(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Copy every tensor over the present one and read a part of it back.
+        """Copy every tensor over the present one, unless it is that one, and read a part of it back.
 
         Raises CheckpointError where a name is unknown or a shape differs, where a tensor is left unswapped, or where
         tied tensors come with different values. Tied tensors may come under one name or all; a mixture's experts one
@@ -74,8 +79,9 @@ class TransformersEngine:
             if place.shape != tensor.shape:
                 shapes = f"{tuple(tensor.shape)}, the model's is {tuple(place.shape)}"
                 raise CheckpointError(f"tensor {name} has shape {shapes}", where=self._folder)
-            place.copy_(tensor)
-            probe = tensor.flatten()[:PROBE].to(place.device, place.dtype)
+            if tensor.data_ptr() != place.data_ptr():
+                place.copy_(tensor)
+            probe = tensor.flatten()[:PROBE].to(place.device, place.dtype, copy=True)
             _check_probe(probes.get(place.data_ptr(), (name, probe)), probe)
             probes[place.data_ptr()] = name, probe
             unswapped.discard(place.data_ptr())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,11 @@ class VllmEngine:
     def chunk(self) -> int:
         """Enough to keep the scheduler busy."""
         return CHUNK
+
+    @property
+    def places(self) -> Mapping[str, torch.Tensor]:
+        """None: vLLM keeps weights in forms of its own."""
+        return {}
 
     def load(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
         """Stream all weights in, and read a part of them back from every layer that can be asked.

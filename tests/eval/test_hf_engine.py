@@ -95,6 +95,20 @@ def test_unknown_and_misshapen_tensors(engine: TransformersEngine) -> None:
         engine.load({"model.norm.weight": torch.zeros(3)}.items())
 
 
+def test_weights_may_be_written_into_the_engine_s_own_places(
+    engine: TransformersEngine, weights: dict[str, torch.Tensor]
+) -> None:
+    def filled() -> Iterator[tuple[str, torch.Tensor]]:
+        for name, tensor in weights.items():
+            yield name, engine.places[name].copy_(tensor * 0.5)
+
+    engine.load((name, tensor * 0.5) for name, tensor in weights.items())
+    wanted = engine.generate(requests(), GREEDY)
+    engine.load(weights.items())
+    engine.load(filled())
+    assert engine.generate(requests(), GREEDY) == wanted
+
+
 def test_tied_tensors_must_agree(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> None:
     embedding = weights["model.embed_tokens.weight"]
     engine.load([*weights.items(), ("lm_head.weight", embedding)])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -48,6 +48,8 @@ class EchoEngine:
     @property
     def chunk(self) -> int:
         return 4
+
+    places: ClassVar[dict[str, torch.Tensor]] = {}
 
     def load(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
         self.loads += 1
@@ -94,7 +96,7 @@ def jobs(*ratios: str) -> list[CheckpointJob]:
 def _job(ratio: Decimal) -> CheckpointJob:
     point = MergePoint("dare_ties", "complementary", ratio, Decimal("0.5"), Decimal("0.5"), Decimal(1), 1)
 
-    def weights() -> Iterator[tuple[str, torch.Tensor]]:
+    def weights(_places: object) -> Iterator[tuple[str, torch.Tensor]]:
         yield "w", torch.tensor(float(ratio))
 
     return CheckpointJob(f"c1_{ratio}", "merge", point.label, point, {"threads": 1}, weights)

@@ -216,3 +216,18 @@ def test_many_points_at_once_are_the_points_one_by_one(shared_masks: Path, world
     for name, tensors in blender.blend_many(points):
         for single, tensor in zip(singles, tensors, strict=True):
             assert torch.equal(single[name].view(torch.int32), tensor.view(torch.int32)), name
+
+
+def test_a_merge_fills_the_caller_s_tensors_where_they_fit(shared_masks: Path, worlds: Callable[..., World]) -> None:
+    models = worlds(**DEMO).models
+    masks = masks_for(shared_masks, DEMO_POINT, models, threads=1)
+    blender = Blender(models.base, models.safe, models.useful, masks)
+    wanted = dict(blender.blend(DEMO_POINT))
+    places = {name: torch.full_like(tensor, 7) for name, tensor in wanted.items()}
+    places["model.norm.weight"] = places["model.norm.weight"].double()
+    across = "model.layers.0.self_attn.q_proj.weight"
+    places[across] = places[across].t()
+    for name, tensor in blender.blend(DEMO_POINT, places):
+        fits = name not in ("model.norm.weight", across)
+        assert (tensor.data_ptr() == places[name].data_ptr()) == fits, name
+        assert torch.equal(tensor.view(torch.int32), wanted[name].view(torch.int32)), name
