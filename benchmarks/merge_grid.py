@@ -30,7 +30,7 @@ from merge.config import MergeSection, RatioRange
 from merge.identity import kernel_level
 from merge.mergekit_yaml import INPUTS, mergekit_config, to_yaml
 from merge.merger import Merger, open_merger
-from merge.points import MergePoint, grid
+from merge.points import MergePoint, Role, grid
 from merge.sources import Models, stored_dtype, stored_tensors, weight_files
 from mergescope.environment import share_cores
 
@@ -45,6 +45,7 @@ SIZES = {
     "42m": {"hidden_size": 512, "num_hidden_layers": 8, "intermediate_size": 1408, "vocab_size": 32000},
 }
 DEMO = HERE.parent / "studies" / "demo"
+ROLES: tuple[Role, ...] = ("base", "safe", "useful")
 GB = 1e9
 AGAIN = 5
 """Blends and copies that are timed in turns for the share of the copy's bandwidth."""
@@ -61,7 +62,9 @@ class Sweep:
     wall_s: float
     """From the start of the process to the last byte of the last ratio."""
     peak_gb: float
-    """Largest resident memory of the sweep's own process, mapped files included."""
+    """Largest resident memory of the sweep's own process, mapped files and the engine's weights included."""
+    engine_gb: float
+    """The engine's weights in it."""
     masks_peak_gb: float
     """The same of the drawing process."""
     bytes_written: int
@@ -94,7 +97,7 @@ def run(room: Path, size: str, ratios: int, measured: int) -> dict[str, Any]:
     models = Models(*(DEMO / name for name in ("base", "model-safe", "model-useful")))
     if size != "demo":
         models = build(room / "models", **SIZES[size])
-    (room / "models.json").write_text(json.dumps([str(models.folder(r).resolve()) for r in ("base", "safe", "useful")]))
+    (room / "models.json").write_text(json.dumps([str(models.folder(r).resolve()) for r in ROLES]))
     stock_s, sweeps = [], []
     for i, point in enumerate(points(ratios)[1 : measured + 1]):
         stock_s.append(stock_seconds(room / f"stock-{i}", models, point))
@@ -104,6 +107,8 @@ def run(room: Path, size: str, ratios: int, measured: int) -> dict[str, Any]:
     tensors = stored_tensors(models.base).values()
     parameters = sum(t.numel for t in tensors)
     per_parameter = 4 * {"float32": 4, "bfloat16": 2, "float16": 2}[stored_dtype(models.base)] + 0.25
+    files = [file for role in ROLES for file in weight_files(models.folder(role))]
+    mapped = sum(file.stat().st_size for file in files) / GB
     blend_gb_s = parameters * per_parameter / middle.blend_s / GB
     return {
         "parameters": parameters,
@@ -122,10 +127,10 @@ def run(room: Path, size: str, ratios: int, measured: int) -> dict[str, Any]:
         "copy_gb_s": round(middle.copy_gb_s, 2),
         "blend_per_copy": round(blend_gb_s / middle.copy_gb_s, 2),
         "peak_gb": round(middle.peak_gb, 2),
+        "engine_gb": round(middle.engine_gb, 2),
+        "beyond_inputs_and_engine_gb": round(middle.peak_gb - middle.engine_gb - mapped, 2),
         "masks_peak_gb": round(middle.masks_peak_gb, 2),
-        "mapped_gb": round(
-            sum(f.stat().st_size for r in ("base", "safe", "useful") for f in weight_files(models.folder(r))) / GB, 2
-        ),
+        "mapped_gb": round(mapped, 2),
         "bytes_written": middle.bytes_written,
         "checkpoints_written": 0,
     }
@@ -186,9 +191,7 @@ def stock_seconds(room: Path, models: Models, point: MergePoint) -> float:
     room.mkdir()
     text = to_yaml(mergekit_config(point, INPUTS["base"], INPUTS["safe"], INPUTS["useful"], "bfloat16"))
     started = time.monotonic()
-    stock_merge(
-        room, text, models, ("base", "safe", "useful"), seed=1, threads=os.cpu_count() or 1, level=kernel_level()
-    )
+    stock_merge(room, text, models, ROLES, seed=1, threads=os.cpu_count() or 1, level=kernel_level())
     return time.monotonic() - started
 
 
@@ -203,9 +206,8 @@ def sweep(room: Path, ratios: int) -> Sweep:
     taken: dict[str, Any] = {}
     blends_s = [_handed_over(merger, point, taken) for point in grid_points]
     wall_s = time.monotonic() - float(os.environ["STARTED"])
-    peak_gb, masks_peak_gb = (
-        resource.getrusage(who).ru_maxrss * 1024 / GB for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
+    peak_gb, masks_peak_gb = _peak_gb(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / GB
+    engine_gb = sum(tensor.nbytes for tensor in taken.values()) / GB
     written = _bytes_written()
     pairs = [(_alone(merger, point), copy_rate()) for point in grid_points[:AGAIN]]
     return Sweep(
@@ -213,6 +215,7 @@ def sweep(room: Path, ratios: int) -> Sweep:
         blends_s=blends_s,
         wall_s=wall_s,
         peak_gb=peak_gb,
+        engine_gb=engine_gb,
         masks_peak_gb=masks_peak_gb,
         bytes_written=written,
         blend_s=statistics.median(seconds for seconds, _ in pairs),
@@ -243,6 +246,12 @@ def _many(merger: Blender, grid_points: list[MergePoint]) -> float:
     for _name, _tensors in merger.blend_many(grid_points):
         pass
     return time.monotonic() - started
+
+
+def _peak_gb() -> float:
+    """Of this process alone: ru_maxrss would count what its parent held when it started this one."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / GB
 
 
 def _bytes_written() -> int:

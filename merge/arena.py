@@ -16,8 +16,8 @@ import torch
 
 SMALL = 1 << 20
 """Bytes below which torch's own allocator keeps memory by itself."""
-KEPT = 2
-"""Free blocks that are kept of each size: one is being filled while the caller still holds the one before."""
+KEPT = 32
+"""Most free blocks that are kept of each size: as many as a caller held at once, who blends several points."""
 
 
 class Arena:

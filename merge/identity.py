@@ -55,10 +55,10 @@ def weights_hash(folder: Path, cache: Path | None = None) -> str:
     return weights_hashes([folder], cache)[0]
 
 
-def weights_hashes(folders: Sequence[Path], cache: Path | None = None) -> list[str]:
-    """`weights_hash` of several checkpoints, their files hashed side by side."""
+def weights_hashes(folders: Sequence[Path], cache: Path | None = None, hashers: int = HASHERS) -> list[str]:
+    """`weights_hash` of several checkpoints, at most `hashers` files at once."""
     files = [weight_files(folder) for folder in folders]
-    known = file_hashes([file for of_one in files for file in of_one], cache)
+    known = file_hashes([file for of_one in files for file in of_one], cache, hashers)
     return [full_hash([known[file] for file in of_one]) for of_one in files]
 
 
@@ -158,13 +158,13 @@ def default_cache() -> Path:
     return (Path(root) if root else Path.home() / ".cache") / "mergescope" / "weight-hashes.json"
 
 
-def file_hashes(files: Sequence[Path], cache: Path | None = None) -> dict[Path, str]:
-    """sha256 of each file's bytes, side by side; remembered in `cache` as `weights_hash` tells."""
+def file_hashes(files: Sequence[Path], cache: Path | None = None, hashers: int = HASHERS) -> dict[Path, str]:
+    """sha256 of each file's bytes, at most `hashers` of them at once; remembered in `cache` as `weights_hash` tells."""
     book = _Book(cache or default_cache())
     keys = {file: _key(file) for file in files}
     missing = {key: file for file, key in keys.items() if key not in book.known}
     if missing:
-        with ThreadPoolExecutor(min(HASHERS, len(missing))) as pool:
+        with ThreadPoolExecutor(min(hashers, len(missing))) as pool:
             book.add(dict(zip(missing, pool.map(file_hash, missing.values()), strict=True)))
     return {file: book.known[key] for file, key in keys.items()}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from merge.child import Child, child
-from merge.identity import kernel_level, known_weights_hash, mergekit_version, weights_hashes
+from merge.identity import HASHERS, kernel_level, known_weights_hash, mergekit_version, weights_hashes
 from merge.mergekit_yaml import INPUTS, ROLES, mergekit_config, to_yaml
 from merge.points import MergePoint, Role
 from merge.sources import Models, check_models, stored_tensors
@@ -124,8 +124,9 @@ def masks_for(
     check_models(models, roles)
     folder, new = study_folder / "masks", study_folder / "masks" / "new"
     with ThreadPoolExecutor(1) as aside:
-        hashed = aside.submit(_conditions, models, roles, threads)
-        if not folder.exists():  # then none can be there already, and drawing need not wait for the hashes
+        first = not folder.exists()  # then none can be there already, and drawing need not wait for the hashes
+        hashed = aside.submit(_conditions, models, roles, threads, hashers=1 if first else HASHERS)
+        if first:
             make_masks(new, point, models, threads=threads, conditions=hashed.result, reporter=reporter)
         stage = full_hash(_stage(point, hashed.result()))
     named = folder / stage[:16]
@@ -136,9 +137,11 @@ def masks_for(
     return named
 
 
-def _conditions(models: Models, roles: tuple[Role, ...], threads: int) -> Conditions:
-    hashes = weights_hashes([models.folder(role) for role in roles])
-    return Conditions(dict(zip(roles, hashes, strict=True)), threads, kernel_level())
+def _conditions(models: Models, roles: tuple[Role, ...], threads: int, hashers: int) -> Conditions:
+    """What is known once all weights are hashed; one hasher leaves the other cores to a process that draws."""
+    level = kernel_level()
+    hashes = weights_hashes([models.folder(role) for role in roles], hashers=hashers)
+    return Conditions(dict(zip(roles, hashes, strict=True)), threads, level)
 
 
 def drawn_masks(study_folder: Path, point: MergePoint, models: Models, *, threads: int) -> Path | None:

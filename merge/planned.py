@@ -5,6 +5,7 @@ The process starts as the stock `mergekit-yaml` does: same options, seed, thread
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Mapping
@@ -65,6 +66,7 @@ class SubstituteWriterTask(TensorWriterTask):  # type: ignore[misc]  # mergekit 
 
 def started(job: Mapping[str, Any]) -> MergeOptions:
     """Settle the job's seed and threads for this process, as the stock command does; returns mergekit's options."""
+    gc.enable()  # off while modules loaded: see `merge.child.START`
     options = MergeOptions(
         random_seed=job["seed"],
         num_threads=job["threads"],
