@@ -16,14 +16,14 @@ import torch
 
 SMALL = 1 << 20
 """Bytes below which torch's own allocator keeps memory by itself."""
-KEPT = 32
-"""Most free blocks that are kept of each size: as many as a caller held at once, who blends several points."""
 
 
 class Arena:
     """Gives out uninitialised tensors. Each is its holder's own for as long as anything refers to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int) -> None:
+        """kept: most free blocks that are kept of each size."""
+        self._kept = kept
         self._free: dict[int, list[mmap.mmap]] = defaultdict(list)
 
     def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
@@ -40,7 +40,7 @@ class Arena:
         return torch.frombuffer(held, dtype=dtype).view(shape)
 
     def _take_back(self, size: int, block: mmap.mmap) -> None:
-        if len(self._free[size]) < KEPT:
+        if len(self._free[size]) < self._kept:
             self._free[size].append(block)
 
 

@@ -55,6 +55,7 @@ class Blender:
         """torch's name of the output's dtype."""
         self.device: Device = device or Cpu(_cpu_kernel(kernel))
         """Where it blends."""
+        self._empty = self.device.memory(held=2)  # one is filled while the caller looks at the one before
 
     @property
     def made(self) -> MadeWith:
@@ -87,7 +88,8 @@ class Blender:
         """
         self._check_point(point)
         for record, inputs in self.device.staged(self.masks.tensors, self._inputs):
-            out = self._out(record, into or {})
+            place = self._place(record, into or {})
+            out = self._empty(record.shape, self._dtype(record)) if place is None else place
             self._fill(record, inputs, [point], [out])
             yield record.name, out
 
@@ -98,17 +100,21 @@ class Blender:
         """
         for point in points:
             self._check_point(point)
+        empty = self.device.memory(held=len(points) + 1)
         for record, inputs in self.device.staged(self.masks.tensors, self._inputs):
-            outs = [self._out(record, {}) for _ in points]
+            outs = [empty(record.shape, self._dtype(record)) for _ in points]
             self._fill(record, inputs, points, outs)
             yield record.name, outs
 
-    def _out(self, record: TensorRecord, into: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Where a merged tensor goes: the caller's own place if it has a fitting one, else new memory."""
-        dtype, place = getattr(torch, record.dtype or self.out_dtype), into.get(record.name)
-        if place is not None and place.dtype == dtype and place.shape == record.shape and place.is_contiguous():
-            return place
-        return self.device.empty(record.shape, dtype)
+    def _dtype(self, record: TensorRecord) -> torch.dtype:
+        dtype: torch.dtype = getattr(torch, record.dtype or self.out_dtype)
+        return dtype
+
+    def _place(self, record: TensorRecord, into: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
+        """The caller's own tensor for a merged one; None where it has none that fits."""
+        place = into.get(record.name)
+        fits = place is not None and place.dtype == self._dtype(record) and place.shape == record.shape
+        return place if fits and place is not None and place.is_contiguous() else None
 
     def _fill(
         self, record: TensorRecord, inputs: Inputs, points: Sequence[MergePoint], outs: Sequence[torch.Tensor]
@@ -150,9 +156,11 @@ def _cpu_kernel(wanted: KernelKind) -> Kernel:
     if loops is not None:
         return compiled_blend(loops)
     if wanted == "compiled":
-        raise MergescopeError("no C compiler found", cure="install gcc or clang, or take kernel auto")
+        raise MergescopeError(
+            "no C compiler builds the merge's loops", cure="install gcc or clang, or take kernel auto"
+        )
     if wanted == "auto":
-        print("merge: no C compiler found, so blending takes the slow form (same bits)", file=sys.stderr)
+        print("merge: no C compiler builds the loops, so blending takes the slow form (same bits)", file=sys.stderr)
     return blend_eager
 
 

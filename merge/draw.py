@@ -24,7 +24,17 @@ from mergekit.merge_methods.registry import register
 
 from merge.bernoulli import drawn
 from merge.masks import INDEX, PLANES
-from merge.planned import REFUSED, RefusedError, configured, leave, planned, refuse_unless_finite, sources_of, started
+from merge.planned import (
+    REFUSED,
+    Pipe,
+    RefusedError,
+    configured,
+    leave,
+    planned,
+    refuse_unless_finite,
+    sources_of,
+    started,
+)
 
 METHOD = "mergescope_dare_masks"
 ALIGNMENT = 64
@@ -80,8 +90,11 @@ class DiscardingWriter:
         """Nothing was written, nothing is left to finish."""
 
 
-def draw(job: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Run mergekit's own plan with `MaskMethod` in the method's place; returns the index of what was drawn."""
+def draw(job: dict[str, Any], out: Path, pipe: Pipe) -> dict[str, Any]:
+    """Run mergekit's own plan with `MaskMethod` in the method's place; returns the index of what was drawn.
+
+    The pipe hears how far it is.
+    """
     options = started(job)
     config = configured(job["config"])
     config.merge_method = METHOD
@@ -91,14 +104,14 @@ def draw(job: dict[str, Any], out: Path) -> dict[str, Any]:
         targets = planned(config, options, DiscardingWriter())
         saves = [task for task in targets if isinstance(task, SaveTensor)]
         sources = {task.tensor_name: sources_of(task.tensor_task) for task in saves}
-        print(json.dumps({"total": len(saves)}), flush=True)
+        pipe.say({"total": len(saves)})
         ran = (task for task, _ in Executor(targets, math_device="cpu", storage_device="cpu").run(quiet=True))
-        order = [_told(task) for task in ran if isinstance(task, SaveTensor)]
+        order = [_told(task, pipe) for task in ran if isinstance(task, SaveTensor)]
     return {"tensors": list(_index(method.records, order, sources))}
 
 
-def _told(task: SaveTensor) -> SaveTensor:
-    print(json.dumps({"done": task.tensor_name}), flush=True)
+def _told(task: SaveTensor, pipe: Pipe) -> SaveTensor:
+    pipe.say({"done": task.tensor_name})
     return task
 
 
@@ -120,17 +133,17 @@ def _index(
 
 def main(job_file: str, out: str) -> int:
     """Exit code 0, or REFUSED and a JSON line: the refusal, or the disk's."""
-    job = json.loads(Path(job_file).read_text(encoding="utf-8"))
+    job, pipe = json.loads(Path(job_file).read_text(encoding="utf-8")), Pipe()
     try:
-        index = draw(job, Path(out))
+        index = draw(job, Path(out), pipe)
         (Path(out) / INDEX).write_text(json.dumps(index, allow_nan=False), encoding="utf-8")
     except RefusedError as refusal:
-        print(json.dumps(refusal.message), flush=True)
+        pipe.say(refusal.message)
         return REFUSED
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        print(json.dumps({"errno": error.errno}), flush=True)
+        pipe.say({"errno": error.errno})
         return REFUSED
     return 0
 

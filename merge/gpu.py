@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from merge.kernel import Inputs, Kernel, Make, TermTensors, blend_eager, merged
+from merge.kernel import Empty, Inputs, Kernel, Make, TermTensors, blend_eager, merged
 from merge.masks import TensorRecord
 from merge.planes import BLOCK, WIDTH, pack
 from mergescope.ground.errors import MergescopeError
@@ -40,15 +41,19 @@ class Gpu:
         """One fused pass."""
         self._keep = keep
         self._known: dict[TensorRecord, Inputs] = {}
+        self._make: Make | None = None
 
-    def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-        """Memory on the device, from torch's own pool."""
-        return torch.empty(shape, dtype=dtype, device=self.where)
+    def memory(self, held: int) -> Empty:  # noqa: ARG002 - torch has a pool of its own on a GPU
+        """torch's pool."""
+        return functools.partial(_empty, self.where)
 
     def staged(self, records: Sequence[TensorRecord], make: Make) -> Iterator[tuple[TensorRecord, Inputs]]:
         """Each record's inputs on the device; the next ones are on their way meanwhile."""
+        if make != self._make:
+            self._known.clear()  # what another Blender has put here
+            self._make = make
         if self._keep is None:
-            self._keep = "pinned" if _bytes(records) < SHARE_OF_MEMORY * available_memory() else "mapped"
+            self._keep = "pinned" if _pinned_bytes(records, make) < SHARE_OF_MEMORY * available_memory() else "mapped"
         if self._keep == "device":
             for record in records:
                 yield record, self._once(record, make, lambda tensor: tensor.to(self.where))
@@ -77,7 +82,8 @@ def gpu_blend(device: torch.device) -> Kernel:
         if whole:
             planes = [None if t.plane is None else t.plane[: whole // 8].view(-1, 1, WIDTH) for t in terms]
             tuned = [_blocks(term.tuned, whole) for term in terms]
-            form(_blocks(base, whole), tuned, planes, factors.to(device), [_blocks(out, whole) for out in outs])
+            for row, out in zip(factors.to(device), outs, strict=True):  # one graph, however many points
+                form(_blocks(base, whole), tuned, planes, row, _blocks(out, whole))
         rest = [
             TermTensors(t.tuned[whole:], None if t.plane is None else t.plane[whole // 8 :], t.scale) for t in terms
         ]
@@ -92,13 +98,12 @@ def _blended_blocks(
     tuned: list[torch.Tensor],
     planes: list[torch.Tensor | None],
     factors: torch.Tensor,
-    outs: list[torch.Tensor],
+    out: torch.Tensor,
 ) -> None:
-    """base, tuned, outs: `(blocks, 8, WIDTH)`; planes: `(blocks, 1, WIDTH)` uint8; factors: a row for each of outs."""
+    """base, tuned, out: `(blocks, 8, WIDTH)`; planes: `(blocks, 1, WIDTH)` uint8; factors: as `merged` takes them."""
     shifts = torch.arange(8, dtype=torch.uint8, device=base.device).view(1, 8, 1)
     masks = [None if plane is None else ((plane >> shifts) & 1).to(torch.float32) for plane in planes]
-    for i, out in enumerate(outs):
-        out.copy_(merged(base, tuned, masks, factors[i]))
+    out.copy_(merged(base, tuned, masks, factors))
 
 
 def _blocks(flat: torch.Tensor, whole: int) -> torch.Tensor:
@@ -160,9 +165,14 @@ class _Copy:
         return self.record, self.here
 
 
-def _bytes(records: Sequence[TensorRecord]) -> int:
-    """At most what base, terms and planes of all records take: float32 weights and a bit for each mask."""
-    return sum(record.numel * (1 + len(record.terms)) * 4 + record.numel // 8 * len(record.terms) for record in records)
+def _empty(device: torch.device, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    return torch.empty(shape, dtype=dtype, device=device)
+
+
+def _pinned_bytes(records: Sequence[TensorRecord], make: Make) -> int:
+    """What pinned copies of all inputs take: torch rounds each up to a power of two."""
+    sizes = (tensor.nbytes for record in records for tensor in make(record).tensors())
+    return sum(1 << max(size - 1, 0).bit_length() for size in sizes)
 
 
 def available_memory() -> int:

@@ -62,6 +62,11 @@ def weights_hashes(folders: Sequence[Path], cache: Path | None = None, hashers: 
     return [full_hash([known[file] for file in of_one]) for of_one in files]
 
 
+def weights_stamp(folder: Path) -> tuple[str, ...]:
+    """What tells without reading that weight files were written again: device, inode, size and times of each."""
+    return tuple(_key(file) for file in weight_files(folder))
+
+
 def known_weights_hash(folder: Path, cache: Path | None = None) -> str | None:
     """As `weights_hash`, without reading weights: None where a file has not been hashed since it changed."""
     known = _Book(cache or default_cache()).known

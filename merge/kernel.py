@@ -76,14 +76,18 @@ Make = Callable[[TensorRecord], Inputs]
 """Finds what a record is made of."""
 
 
+Empty = Callable[[tuple[int, ...], torch.dtype], torch.Tensor]
+"""Gives an uninitialised tensor of a shape and dtype."""
+
+
 class Device(Protocol):
     """Where merges are blended; what it makes has the same bits wherever that is."""
 
     kernel: Kernel
     """The arithmetic."""
 
-    def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-        """Memory on the device for a merged tensor."""
+    def memory(self, held: int) -> Empty:
+        """What gives memory on the device to somebody who holds at most `held` tensors of a shape at once."""
 
     def staged(self, records: Sequence[TensorRecord], make: Make) -> Iterator[tuple[TensorRecord, Inputs]]:
         """Each record with its inputs on the device."""
@@ -94,7 +98,10 @@ class Cpu:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.empty = Arena().empty
+
+    def memory(self, held: int) -> Empty:
+        """An arena's, which uses dropped memory again."""
+        return Arena(held).empty
 
     def staged(self, records: Sequence[TensorRecord], make: Make) -> Iterator[tuple[TensorRecord, Inputs]]:
         """Each record with its inputs, mapped."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from merge.child import Child, child
-from merge.identity import HASHERS, kernel_level, known_weights_hash, mergekit_version, weights_hashes
+from merge.identity import HASHERS, kernel_level, known_weights_hash, mergekit_version, weights_hashes, weights_stamp
 from merge.mergekit_yaml import INPUTS, ROLES, mergekit_config, to_yaml
 from merge.points import MergePoint, Role
 from merge.sources import Models, check_models, stored_tensors
@@ -132,6 +133,8 @@ def masks_for(
     named = folder / stage[:16]
     if is_done(new, stage):
         new.rename(named)
+    for left in (new, *folder.glob(".new.*.part")):  # of a first draw that was killed, or whose models changed since
+        shutil.rmtree(left, ignore_errors=True)
     if not is_done(named, stage):
         make_masks(named, point, models, threads=threads, conditions=hashed.result, reporter=reporter)
     return named
@@ -173,15 +176,20 @@ def make_masks(
     """Draw masks and scales in a fresh process and write them to `folder`, manifest last.
 
     threads: mergekit's --num-threads. conditions: asked when all is drawn, so that hashing may go on meanwhile.
-    level: ATEN_CPU_CAPABILITY to draw with; None for this machine's own.
+    level: ATEN_CPU_CAPABILITY to draw with; None for this machine's own. Raises CheckpointError where weights changed
+    meanwhile, so that masks of one content never stand under the hash of another.
     """
     config = to_yaml(mergekit_config(point, INPUTS["base"], INPUTS["safe"], INPUTS["useful"], "float32"))
     roles = (point.base_role, *point.term_roles)
     with fresh_folder(folder, _needed_bytes(point, models)) as part:
+        before = {role: weights_stamp(models.folder(role)) for role in roles}
         job = {"config": config, "seed": point.mask_seed, "threads": threads}
         with child("merge.draw", job, models, roles, level, str(part.resolve())) as process:
             _follow(process, reporter or Reporter())
         stage = _stage(point, conditions())
+        if changed := [role for role in roles if weights_stamp(models.folder(role)) != before[role]]:
+            where, cure = models.folder(changed[0]), "wait until it is written, and run this again"
+            raise CheckpointError("the weights changed while masks were drawn from them", where=where, cure=cure)
         content = {**_plain(stage), "planes_sha256": file_hash(part / PLANES), "index_sha256": file_hash(part / INDEX)}
         write_manifest(part, stage_hash=full_hash(stage), content=content)
 

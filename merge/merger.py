@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,9 @@ def open_merger(
     return Blender(models.base, models.safe, models.useful, masks, device=_gpu() if device == "cuda" else None)
 
 
+@functools.cache
 def _gpu() -> Device:
+    """One for all mask seeds, so that only the last one's inputs lie in pinned memory."""
     from merge.gpu import Gpu
 
     return Gpu()

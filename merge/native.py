@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import itertools
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -103,36 +105,57 @@ class Native:
 @functools.cache
 def native() -> Native | None:
     """The compiled loops; None where no C compiler builds them."""
-    file = _built()
-    return None if file is None else Native(ctypes.CDLL(str(file)), torch.get_num_threads())
+    library = _library()
+    return None if library is None else Native(library, torch.get_num_threads())
 
 
-def _built() -> Path | None:
-    """The shared library for this source, compiler and CPU, built now unless it is in the user's cache folder."""
-    compiler = shutil.which(os.environ.get("CC", "cc"))
-    if compiler is None:
+def compiler() -> list[str] | None:
+    """The words of the C compiler's command: $CC, else cc; None where there is no such program."""
+    words = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    return None if shutil.which(words[0]) is None else words
+
+
+def _library() -> ctypes.CDLL | None:
+    """The library for this source, compiler and CPU, from the user's cache folder or built into it now.
+
+    Where that folder takes or gives none (read-only, full, mounted noexec), it is built anew in a temporary one.
+    """
+    command = compiler()
+    if command is None:
         return None
-    folder = default_cache().parent
-    file = folder / f"native-{_key(Path(compiler))}.so"
-    if file.is_file():
-        return file
+    name = f"native-{_key(command)}.so"
+    kept = default_cache().parent / name
+    with contextlib.suppress(OSError):  # none there, or a damaged one
+        return ctypes.CDLL(str(kept))
+    with contextlib.suppress(OSError):
+        return _built(command, kept)
+    with tempfile.TemporaryDirectory(prefix="mergescope-") as room, contextlib.suppress(OSError):
+        return _built(command, Path(room) / name)
+    return None
+
+
+def _built(command: list[str], file: Path) -> ctypes.CDLL:
+    """Build `file`, whole or not at all, and open it. Raises OSError where folder or compiler do not allow that."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".part")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        folder = Path(tempfile.mkdtemp(prefix="mergescope-"))  # a read-only home: built again by the next process
-    part = folder / f".{file.name}.{os.getpid()}.part"
-    if not any(_compiles([compiler, *FLAGS, *extra, str(SOURCE), "-o", str(part)]) for extra in (TUNED, ())):
-        return None
-    return part.replace(folder / file.name)
+        if not any(_compiles([*command, *FLAGS, *extra, str(SOURCE), "-o", part]) for extra in (TUNED, ())):
+            raise OSError(f"{command[0]} does not build {SOURCE.name}")
+        os.fsync(handle)
+        Path(part).replace(file)
+    finally:
+        os.close(handle)
+        Path(part).unlink(missing_ok=True)
+    return ctypes.CDLL(str(file))
 
 
 def _compiles(command: list[str]) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _key(compiler: Path) -> str:
-    stat = compiler.stat()
-    about = [file_hash(SOURCE), FLAGS, TUNED, str(compiler), stat.st_size, stat.st_mtime_ns, _processor()]
+def _key(command: list[str]) -> str:
+    stat = Path(shutil.which(command[0]) or command[0]).stat()
+    about = [file_hash(SOURCE), FLAGS, TUNED, command, stat.st_size, stat.st_mtime_ns, _processor()]
     return full_hash(about)[:16]
 
 

@@ -6,6 +6,7 @@ The process starts as the stock `mergekit-yaml` does: same options, seed, thread
 from __future__ import annotations
 
 import gc
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -130,6 +131,23 @@ def refuse_unless_finite(tensor: torch.Tensor, name: str, model: str) -> None:
     """Raises RefusedError for a tensor that holds NaN or infinity."""
     if not bool(torch.isfinite(tensor).all()):
         raise RefusedError(f"tensor {name} holds NaN or infinity", model)
+
+
+class Pipe:
+    """Standard output for ourselves alone: what a library or a model's own code prints goes to standard error."""
+
+    def __init__(self) -> None:
+        self._stream = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def say(self, message: Mapping[str, Any]) -> None:
+        """Send a line of JSON."""
+        self.send(json.dumps(message).encode() + b"\n")
+
+    def send(self, data: bytes | memoryview) -> None:
+        """Send bytes that a line announced."""
+        self._stream.write(data)
+        self._stream.flush()
 
 
 def leave(code: int) -> NoReturn:

@@ -7,11 +7,10 @@ Nothing of mergekit is replaced but the writer: each tensor that it would save g
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from mergekit.graph import Executor
@@ -19,6 +18,7 @@ from mergekit.io.tasks import LoadTensor, SaveTensor
 
 from merge.planned import (
     REFUSED,
+    Pipe,
     RefusedError,
     configured,
     leave,
@@ -34,7 +34,7 @@ from merge.tensor_bytes import tensor_bytes
 class StreamingWriter:
     """Takes what mergekit would write to disk, and sends it down the pipe."""
 
-    def __init__(self, pipe: BinaryIO) -> None:
+    def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
         self.loads: Mapping[str, Sequence[LoadTensor]] = {}
         """By output tensor: how mergekit loads what it is made of."""
@@ -46,18 +46,13 @@ class StreamingWriter:
                 refuse_unless_finite(load.execute(), load.tensor, str(load.model))
             if bool(tensor.isnan().any()):
                 raise RefusedError(f"tensor {name} overflows float32 when merged", "")
-        self.say({"name": name, "dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape)})
-        self._pipe.write(tensor_bytes(tensor))
-        self._pipe.flush()
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        self._pipe.say({"name": name, "dtype": dtype, "shape": list(tensor.shape)})
+        self._pipe.send(tensor_bytes(tensor))
 
     def finalize(self) -> None:
         """Tell the reader that this was all."""
-        self.say({"done": True})
-
-    def say(self, message: Mapping[str, Any]) -> None:
-        """Send one line."""
-        self._pipe.write(json.dumps(message).encode() + b"\n")
-        self._pipe.flush()
+        self._pipe.say({"done": True})
 
 
 def stream(job: dict[str, Any], writer: StreamingWriter) -> None:
@@ -72,21 +67,14 @@ def stream(job: dict[str, Any], writer: StreamingWriter) -> None:
         pass
 
 
-def own_pipe() -> BinaryIO:
-    """Standard output for ourselves alone: what any library prints goes to standard error from now on."""
-    pipe = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return pipe
-
-
 def main(job_file: str) -> int:
     """Exit code 0, or REFUSED with the refusal as a JSON line."""
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
-    writer = StreamingWriter(own_pipe())
+    pipe = Pipe()
     try:
-        stream(job, writer)
+        stream(job, StreamingWriter(pipe))
     except RefusedError as refusal:
-        writer.say(refusal.message)
+        pipe.say(refusal.message)
         return REFUSED
     return 0
 

@@ -52,7 +52,7 @@ def decimal6(value: Decimal | int | float | str) -> Decimal:
         number = Decimal(str(value))
     except InvalidOperation:
         raise ValueError("must be a number") from None
-    if not number.is_finite() or abs(number) >= 10**12:
+    if not number.is_finite() or number.adjusted() >= 12:
         raise ValueError("must be a finite number of sensible size")
     rounded = number.quantize(MICRO, ROUND_HALF_EVEN)
     if rounded != number:

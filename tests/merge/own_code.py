@@ -7,6 +7,7 @@ import json
 from merge.sources import Models
 
 CONFIGURATION = """
+print("what a model's own code says on standard output")
 from transformers import LlamaConfig
 
 

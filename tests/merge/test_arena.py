@@ -7,14 +7,14 @@ import gc
 import pytest
 import torch
 
-from merge.arena import KEPT, SMALL, Arena
+from merge.arena import SMALL, Arena
 
 SHAPE = (SMALL // 4, 3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_a_tensor_like_any_other(dtype: torch.dtype) -> None:
-    tensor = Arena().empty(SHAPE, dtype)
+    tensor = Arena(2).empty(SHAPE, dtype)
     tensor.copy_(torch.ones(SHAPE))
     assert tensor.shape == SHAPE
     assert tensor.dtype == dtype
@@ -23,7 +23,7 @@ def test_a_tensor_like_any_other(dtype: torch.dtype) -> None:
 
 
 def test_dropped_memory_is_used_again_and_held_memory_is_not() -> None:
-    arena = Arena()
+    arena = Arena(2)
     first = arena.empty(SHAPE, torch.float32)
     second = arena.empty(SHAPE, torch.float32)
     assert first.data_ptr() != second.data_ptr()
@@ -33,7 +33,7 @@ def test_dropped_memory_is_used_again_and_held_memory_is_not() -> None:
 
 
 def test_a_view_keeps_its_memory() -> None:
-    arena = Arena()
+    arena = Arena(2)
     whole = arena.empty(SHAPE, torch.float32).fill_(1)
     part, place = whole[1:3].t(), whole.data_ptr()
     del whole
@@ -44,11 +44,11 @@ def test_a_view_keeps_its_memory() -> None:
 
 
 def test_few_free_blocks_are_kept() -> None:
-    arena = Arena()
-    many = [arena.empty(SHAPE, torch.float32) for _ in range(KEPT + 3)]
+    arena = Arena(2)
+    many = [arena.empty(SHAPE, torch.float32) for _ in range(5)]
     many.clear()
-    assert sum(len(free) for free in arena._free.values()) == KEPT
+    assert sum(len(free) for free in arena._free.values()) == 2
 
 
 def test_nothing_of_no_size() -> None:
-    assert Arena().empty((0, 7), torch.float32).shape == (0, 7)
+    assert Arena(2).empty((0, 7), torch.float32).shape == (0, 7)

@@ -183,7 +183,7 @@ def test_without_a_compiler_one_line_says_so(
     capsys.readouterr()
     assert Blender(models.base, models.safe, models.useful, masks).device.kernel is blend_eager
     assert capsys.readouterr().err.count("\n") == 1
-    with pytest.raises(MergescopeError, match="no C compiler"):
+    with pytest.raises(MergescopeError, match="no C compiler builds"):
         Blender(models.base, models.safe, models.useful, masks, kernel="compiled")
 
 
@@ -194,6 +194,16 @@ def test_a_compiler_that_is_missing_or_fails_is_noticed(tmp_path: Path, compiler
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "None"
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_damaged_library_is_built_again(tmp_path: Path) -> None:
+    code = "from merge.native import native; print(native() is not None)"
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "CC": "gcc -m64"}
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "True"
+        (library,) = tmp_path.rglob("native-*.so")
+        library.write_bytes(b"")  # as a power cut leaves it
 
 
 def test_compiled_blend_has_the_same_bits(shared_masks: Path, worlds: Callable[..., World]) -> None:

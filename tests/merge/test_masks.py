@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
+import merge.masks
 from merge.blend import Blender
+from merge.child import Child
 from merge.masks import PLANES, mask_setting, masks_for, open_masks
 from merge.points import MergePoint
+from merge.sources import Models
 from mergescope.ground.errors import CheckpointError, MergescopeError
 from mergescope.ground.files import MANIFEST
+from mergescope.ground.progress import Reporter
 from tests.merge.conftest import DEMO_POINT, World, a_point
 
 
@@ -114,4 +118,31 @@ def test_masks_that_were_drawn_but_not_yet_named_are_taken(demo_world: World, tm
     before = (drawn.with_name("new") / PLANES).stat().st_ino
     assert masks_for(tmp_path, point, demo_world.models, threads=1) == drawn
     assert (drawn / PLANES).stat().st_ino == before
+    assert [folder.name for folder in drawn.parent.iterdir()] == [drawn.name]
+
+
+def test_weights_that_change_while_masks_are_drawn_are_refused(
+    demo_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(demo_world.models.base.parent, tmp_path / "models")
+    models = Models(*(tmp_path / "models" / role for role in ("base", "safe", "useful")))
+    file = models.useful / "model.safetensors"
+    follow = merge.masks._follow
+
+    def changed_at_its_end(process: Child, reporter: Reporter) -> None:
+        follow(process, reporter)
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(content)
+
+    monkeypatch.setattr("merge.masks._follow", changed_at_its_end)
+    with pytest.raises(CheckpointError, match="changed while masks were drawn"):
+        masks_for(tmp_path / "study", DEMO_POINT, models, threads=1)
+    assert not list((tmp_path / "study" / "masks").iterdir())
+
+
+def test_a_killed_first_draw_leaves_nothing_for_ever(demo_world: World, tmp_path: Path) -> None:
+    (tmp_path / "masks" / ".new.4242.part").mkdir(parents=True)
+    (tmp_path / "masks" / "new").mkdir()
+    drawn = masks_for(tmp_path, DEMO_POINT, demo_world.models, threads=1)
     assert [folder.name for folder in drawn.parent.iterdir()] == [drawn.name]
