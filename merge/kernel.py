@@ -3,8 +3,8 @@
     a = ((m_s d_s) k_s) w_s          d = theta - theta_0, in float32
     c = ((m_u d_u) k_u) w_u
     t = a + c                        TIES elects the sign of the sum, 0 counting as plus
-    delta = max(a, 0) + max(c, 0)    where t >= 0
-            min(a, 0) + min(c, 0)    elsewhere
+    delta = (a > 0 ? a : +0) + (c > 0 ? c : +0)    where t >= 0
+            (a < 0 ? a : +0) + (c < 0 ? c : +0)    elsewhere: never -0.0, which max(a, 0) may keep
     theta = theta_0 + lambda delta   cast to the dtype of the output
 
 Every step rounds as mergekit's does, so the bits agree: see docs/merge.md. The form here is the definition;
