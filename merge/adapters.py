@@ -23,7 +23,15 @@ from typing import Any
 
 from merge.child import child_environment
 from merge.headers import StoredTensor, read_header
-from merge.identity import TOKENIZER_FILES, chat_template, file_hashes, text_side, weights_hash
+from merge.identity import (
+    TEMPLATE,
+    TEXT_FILES,
+    TOKENIZER_FILES,
+    chat_template,
+    file_hashes,
+    text_side,
+    weights_hash,
+)
 from merge.sources import checked_config, json_object, stored_dtype, stored_tensors
 from mergescope.ground.errors import CheckpointError, MergescopeError
 from mergescope.ground.files import fresh_folder, read_manifest, write_manifest
@@ -34,9 +42,6 @@ FORMAT = 1
 """Version of what is written."""
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
-TEMPLATE = "chat_template.jinja"
-TEXT_FILES = (*TOKENIZER_FILES, "tokenizer_config.json", "special_tokens_map.json")
-"""A tokenizer's files: all come from the adapter, or all from the base."""
 OF_THE_BASE = ("config.json", "generation_config.json")
 PACKAGES = ("peft", "torch", "transformers")
 """What the merged weights depend on besides base and adapter."""
