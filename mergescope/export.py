@@ -63,8 +63,7 @@ def export_point(study: Study, store: Path, wish: Wish) -> Iterator[str]:
         merger = open_merger(study.folder, point, models, threads=study.recipe.merge.threads, reporter=reporter)
     story = story_of(study, store, merge_job(point, models, merger).checkpoint_id, point, wish)
     _refuse_less_safe(story)
-    rebuild = {role: made.rebuild_lines(role) for role, made in adapters_of(study, models).items()}
-    inputs = BundleInputs(models, merger, names=hub_names(study, models), rebuild=rebuild)
+    inputs = BundleInputs(models, merger, names=hub_names(study, models), adapters=adapters_of(study, models))
     manifest = write_bundle(wish.out, point, inputs, story, write_weights=wish.write_weights, reporter=reporter)
     yield f"{wish.out}: bundle of {manifest['merge_id']}, {len(manifest['tensors'])} tensors"
     yield from _remarks(manifest, merger.output_bytes if wish.write_weights else 0)
