@@ -84,7 +84,6 @@ class AdapterInput:
         """Shell lines that make `inputs/<role>` again, or fail; they call the script's `fail` with what is missing."""
         parts = [(self.base, "config.json", self.base_weights_sha256), (self.adapter, CONFIG, self.files[WEIGHTS])]
         pins = " ".join(f"{name}=={version.partition('+')[0]}" for name, version in self.versions.items())
-        command = ["mergescope", "adapt", self.base, self.adapter, f"./inputs/{role}", "--sha256", self.weights_sha256]
         return [
             *(
                 f'[ -e {place}/{file} ] || fail "{place} is missing: link it there (sha256 of its weights: {digest})"'
@@ -92,8 +91,12 @@ class AdapterInput:
                 if place.startswith("./")
             ),
             f"# merges an adapter into its base; made with {pins}",
-            shlex.join(command),
+            self.adapt_command(f"./inputs/{role}"),
         ]
+
+    def adapt_command(self, out: str) -> str:
+        """The shell line that merges the pair again, into the folder `out`, or fails."""
+        return shlex.join(["mergescope", "adapt", self.base, self.adapter, out, "--sha256", self.weights_sha256])
 
 
 def adapted(inputs: Path, base: Path, adapter: Path, reporter: Reporter | None = None) -> Path:

@@ -126,6 +126,10 @@ def test_from_recipe_to_bundle(file: Path) -> None:
     done = cli("export", file.name, "--ratio", "0.5", "--out", "bundle", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "./inputs/safe" in (folder / "bundle" / "mergekit.yaml").read_text(encoding="utf-8")
+    shutil.copytree(folder / "base", folder / "bundle" / "inputs" / "base")
+    lost_input = cli("verify", "bundle", cwd=folder)
+    assert lost_input.returncode == 2
+    assert "made by: mergescope adapt ./inputs/base ./inputs/safe-adapter ./inputs/safe --sha256" in lost_input.stderr
     study = load_study(file)
     models = models_of(study, Reporter())
     (folder / "room" / "inputs").mkdir(parents=True)
