@@ -133,7 +133,8 @@ def _of_judge(judge: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[
         yield "This judge has no scores of this point.\n"
     else:
         yield "Rules pick on `select`; `confirm` is what picking never saw. In brackets the 95 % interval.\n"
-        yield _table(["metric", "better", *SPLITS], list(_rows(point, SPLITS, metrics)))
+        if rows := list(_rows(point, SPLITS, metrics)):
+            yield _table(["metric", "better", *SPLITS], rows)
         yield from (f"{note}\n" for note in _absent(point))
     columns = {_called(c): c["splits"].get("all", {}) for c in judge["checkpoints"]}
     if len(columns) > 1:
