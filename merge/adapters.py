@@ -23,7 +23,15 @@ from typing import Any
 
 from merge.child import child_environment
 from merge.headers import StoredTensor, read_header
-from merge.identity import TOKENIZER_FILES, chat_template, file_hashes, text_side, weights_hash
+from merge.identity import (
+    TEMPLATE,
+    TEXT_FILES,
+    TOKENIZER_FILES,
+    chat_template,
+    file_hashes,
+    text_side,
+    weights_hash,
+)
 from merge.sources import checked_config, json_object, stored_dtype, stored_tensors
 from mergescope.ground.errors import CheckpointError, MergescopeError
 from mergescope.ground.files import fresh_folder, read_manifest, write_manifest
@@ -34,9 +42,6 @@ FORMAT = 1
 """Version of what is written."""
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
-TEMPLATE = "chat_template.jinja"
-TEXT_FILES = (*TOKENIZER_FILES, "tokenizer_config.json", "special_tokens_map.json")
-"""A tokenizer's files: all come from the adapter, or all from the base."""
 OF_THE_BASE = ("config.json", "generation_config.json")
 PACKAGES = ("peft", "torch", "transformers")
 """What the merged weights depend on besides base and adapter."""
@@ -79,7 +84,6 @@ class AdapterInput:
         """Shell lines that make `inputs/<role>` again, or fail; they call the script's `fail` with what is missing."""
         parts = [(self.base, "config.json", self.base_weights_sha256), (self.adapter, CONFIG, self.files[WEIGHTS])]
         pins = " ".join(f"{name}=={version.partition('+')[0]}" for name, version in self.versions.items())
-        command = ["mergescope", "adapt", self.base, self.adapter, f"./inputs/{role}", "--sha256", self.weights_sha256]
         return [
             *(
                 f'[ -e {place}/{file} ] || fail "{place} is missing: link it there (sha256 of its weights: {digest})"'
@@ -87,8 +91,12 @@ class AdapterInput:
                 if place.startswith("./")
             ),
             f"# merges an adapter into its base; made with {pins}",
-            shlex.join(command),
+            self.adapt_command(f"./inputs/{role}"),
         ]
+
+    def adapt_command(self, out: str) -> str:
+        """The shell line that merges the pair again, into the folder `out`, or fails."""
+        return shlex.join(["mergescope", "adapt", self.base, self.adapter, out, "--sha256", self.weights_sha256])
 
 
 def adapted(inputs: Path, base: Path, adapter: Path, reporter: Reporter | None = None) -> Path:

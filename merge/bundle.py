@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from merge.card import model_card
+from merge.adapters import AdapterInput
+from merge.card import Place, model_card
 from merge.container import dockerfile
 from merge.gates import Gate, release_of
 from merge.identity import chat_template, input_ids, merge_id
@@ -48,8 +49,8 @@ class BundleInputs:
     """From `merge.merger.open_merger` for the point."""
     names: Mapping[Role, str] = field(default_factory=dict)
     """Hub ids (`owner/name@commit`) of the models that have one; the others are called inputs/<role>."""
-    rebuild: Mapping[Role, Sequence[str]] = field(default_factory=dict)
-    """Shell lines by which reproduce.sh makes inputs/<role>, for models that are made from others (adapters)."""
+    adapters: Mapping[Role, AdapterInput] = field(default_factory=dict)
+    """How the models that are base + adapter were made; reproduce.sh makes them again as inputs/<role>."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Story:
     """
 
     scores: Mapping[str, Any]
-    """`scores.json`; its keys: `prompt_sets`, `judges` (see mergescope.scores)."""
+    """`scores.json`; its keys: `study`, `metrics`, `prompt_sets`, `judges` (see mergescope.scores)."""
     choice: Mapping[str, Any]
     """`rule`, `by`, `when`, `note`, `source`; None where it is not recorded."""
     provenance: Mapping[str, Any]
@@ -93,12 +94,14 @@ def write_bundle(
     with fresh_folder(out) as part:
         tensors = _tensors(part if write_weights else None, point, inputs, reporter)
         manifest = _manifest(point, inputs, story, tensors)
-        texts = _texts(point, inputs, manifest, placeless(dict(story.scores)))
+        scores = placeless(dict(story.scores))
+        texts = _texts(point, inputs, manifest, scores, "bundle with checkpoint" if write_weights else "bundle")
         for name, text in texts.items():
             (part / name).write_text(text, encoding="utf-8")
         (part / SCRIPT).chmod(0o755)
         if write_weights:
-            (part / CHECKPOINT / README).write_text(texts[README], encoding="utf-8")
+            card = model_card(point, manifest, scores, texts[CONFIG], "checkpoint")
+            (part / CHECKPOINT / README).write_text(card, encoding="utf-8")
         manifest["files"] = _hashes(part)
         (part / MANIFEST).write_text(_json(manifest), encoding="utf-8")
     return manifest
@@ -154,15 +157,15 @@ def _tensors(
 
 
 def _texts(
-    point: MergePoint, inputs: BundleInputs, manifest: Mapping[str, Any], scores: Mapping[str, Any]
+    point: MergePoint, inputs: BundleInputs, manifest: Mapping[str, Any], scores: Mapping[str, Any], place: Place
 ) -> dict[str, str]:
     config = exported_config(point, inputs)
     return {
         CONFIG: config,
         SCRIPT: _script(point, inputs, manifest),
         SCORES: _json(scores),
-        README: model_card(point, manifest, scores, config),
-        CONTAINER: dockerfile(inputs.merger.output_bytes, manifest["out_dtype"]),
+        README: model_card(point, manifest, scores, config, place),
+        CONTAINER: dockerfile(inputs.merger.output_bytes, manifest["out_dtype"], has_checkpoint=place != "bundle"),
     }
 
 
@@ -182,6 +185,7 @@ def _manifest(
                 "hub": inputs.names.get(role),
                 "checkpoint_id": ids[role],
                 "weights_sha256": digest,
+                "adapter": _adapter(inputs.adapters.get(role)),
             }
             for role, digest in made.inputs.items()
         },
@@ -202,17 +206,23 @@ def _manifest(
     }
 
 
+def _adapter(made: AdapterInput | None) -> dict[str, Any] | None:
+    """How an input was made from base and adapter, as JSON; its own hash stands beside it."""
+    return None if made is None else {k: v for k, v in asdict(made).items() if k != "weights_sha256"}
+
+
 def _script(point: MergePoint, inputs: BundleInputs, manifest: Mapping[str, Any]) -> str:
     names = model_names(inputs)
     local = {role: e["weights_sha256"] for role, e in manifest["inputs"].items() if names[role] == INPUTS[role]}
     fetched = {role: fetch_lines(role, inputs.names[role]) for role in local if role in inputs.names}
+    made = {role: adapter.rebuild_lines(role) for role, adapter in inputs.adapters.items()}
     return reproduce_script(
         point,
         threads=manifest["threads"],
         level=manifest["kernel_level"],
         versions=manifest["versions"],
         local=local,
-        rebuild={**fetched, **inputs.rebuild},
+        rebuild={**fetched, **made},
         trust_remote_code=inputs.models.trust_remote_code,
     )
 

@@ -37,11 +37,29 @@ FileName = Annotated[str, StringConstraints(pattern=rf"^(?:{CHECKPOINT}/)?[A-Za-
 ModelName = Annotated[
     str, StringConstraints(pattern=r"^(?:\./inputs/(?:base|safe|useful)|\w[\w.-]*/\w[\w.-]*(?:@[\w.-]{1,64})?)$")
 ]
+AdapterName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(?:\./inputs/(?:base|safe-adapter|useful-adapter)|\w[\w.-]*/\w[\w.-]*(?:@[\w.-]{1,64})?)$"
+    ),
+]
+Version = Annotated[str, StringConstraints(pattern=r"^[\w.+!-]{1,64}$")]
 Scale = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False, strict=True)]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class AdapterEntry(_Strict):
+    """The two that an input was merged from: `merge.adapters.AdapterInput` without the hash of what came out."""
+
+    base: AdapterName
+    adapter: AdapterName
+    base_weights_sha256: Sha256
+    files: Annotated[dict[FileName, Sha256], Field(max_length=64)]
+    dtype: Name
+    versions: Annotated[dict[Name, Version], Field(max_length=64)]
 
 
 class InputEntry(_Strict):
@@ -53,6 +71,8 @@ class InputEntry(_Strict):
     """Its Hub id; None where it has none."""
     checkpoint_id: Annotated[str, StringConstraints(pattern=r"^c2_[0-9a-f]{32}$")]
     weights_sha256: Sha256
+    adapter: AdapterEntry | None
+    """How it was made from base and adapter; None where it was not."""
 
 
 class TensorEntry(_Strict):
@@ -91,9 +111,7 @@ class Manifest(_Strict):
     device: Literal["cpu"]
     kernel_level: Literal["default", "avx2", "avx512"]
     out_dtype: Literal["float32", "bfloat16", "float16", "float64"]
-    versions: Annotated[
-        dict[Name, Annotated[str, StringConstraints(pattern=r"^[\w.+!-]{1,64}$")]], Field(max_length=64)
-    ]
+    versions: Annotated[dict[Name, Version], Field(max_length=64)]
     choice: dict[Name, Text | int]
     evaluated: bool
     gates: Annotated[list[GateEntry], Field(max_length=16)]

@@ -12,11 +12,11 @@ IMAGE_BYTES = 40_000_000_000
 """What the base image is counted with: more than it takes unpacked."""
 PORT = 8000
 
+_MAKE_IT = "#   sh reproduce.sh && mv merged checkpoint\n"
 _DOCKERFILE = Template("""\
 # Serves checkpoint/ with vLLM $vllm as an OpenAI-compatible server that needs no network and no root.
-# checkpoint/ is written by `mergescope export --materialize`, or is what reproduce.sh leaves in merged/.
 #
-#   docker build --network none --tag merge .
+$origin#   docker build --network none --tag merge .
 #   docker run --rm --name merge --network none --gpus all --shm-size 8g merge
 #   docker exec merge python3 -c "from urllib.request import urlopen; print(urlopen('http://127.0.0.1:$port/v1/models').read())"
 #
@@ -47,12 +47,17 @@ CMD []
 """)
 
 
-def dockerfile(checkpoint_bytes: int, dtype: str) -> str:
-    """The Dockerfile's text. checkpoint_bytes: of the merged tensors. dtype: torch's name of theirs."""
+def dockerfile(checkpoint_bytes: int, dtype: str, *, has_checkpoint: bool) -> str:
+    """The Dockerfile's text.
+
+    checkpoint_bytes: of the merged tensors. dtype: torch's name of theirs. has_checkpoint: whether checkpoint/ lies
+    beside it; the header says how to make it otherwise.
+    """
     fits = "This one takes" if fits_container(checkpoint_bytes) else "Too large: this one takes"
     return _DOCKERFILE.substitute(
         vllm=VLLM,
         port=PORT,
+        origin="" if has_checkpoint else _MAKE_IT,
         limit=_gigabytes(LIMIT_BYTES),
         image=_gigabytes(IMAGE_BYTES),
         most=_gigabytes(LIMIT_BYTES - IMAGE_BYTES),

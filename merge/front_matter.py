@@ -10,20 +10,29 @@ import yaml
 
 from merge.gates import NOT_FOR_RELEASE
 from merge.inert import one_line
+from merge.points import MergePoint
 
 TAGS = ("mergekit", "merge", "mergescope")
 SPLITS = ("select", "confirm")
 """Splits whose numbers stand in the card: rules pick on the first, the second confirms."""
+HEADLINE = ("safety", "over_refusal_rate", "usefulness", "balance")
+"""The metrics that a choice is made by: they come first, and the card's tables show no others."""
 UNKNOWN = "unknown"
+"""What a recipe says of a licence that nobody stated."""
 
 
-def front_matter(manifest: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
+def title(point: MergePoint, scores: Mapping[str, Any]) -> str:
+    """What people call the merge: its study, ratio and method."""
+    return f"{scores['study']}: r = {point.ratio.normalize():f}, {point.method}"
+
+
+def front_matter(point: MergePoint, manifest: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
     """The YAML between the card's two lines of hyphens."""
     provenance = manifest["provenance"]
     closed = [NOT_FOR_RELEASE.replace(" ", "-")] if manifest["release"] == NOT_FOR_RELEASE else []
+    ancestors = hub_ids(manifest)
     metadata: dict[str, Any] = {
-        "base_model": hub_ids(manifest),
-        "base_model_relation": "merge",
+        **({"base_model": ancestors, "base_model_relation": "merge"} if ancestors else {}),
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
         "tags": [*TAGS, *closed],
@@ -31,7 +40,7 @@ def front_matter(manifest: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
         **_licence(provenance["licence"]),
     }
     if results := list(_results(scores)):
-        metadata["model-index"] = [{"name": manifest["merge_id"], "results": results}]
+        metadata["model-index"] = [{"name": title(point, scores), "results": results}]
     return yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True, width=120)
 
 
@@ -73,8 +82,8 @@ def _results(scores: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _metrics(judge: Mapping[str, Any], estimates: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    for name, found in estimates.items():
-        if found["value"] is not None:
+    for name in sorted(estimates, key=lambda name: HEADLINE.index(name) if name in HEADLINE else len(HEADLINE)):
+        if (found := estimates[name])["value"] is not None:
             interval = "" if found["low"] is None else f"95 % {found['low']:.3f} to {found['high']:.3f}, "
             words = f"{name.replace('_', ' ')} by {judge['label']} ({interval}n {found['n']})"
             yield {"type": name, "value": float(f"{found['value']:.6g}"), "name": one_line(words, 200)}

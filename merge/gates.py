@@ -6,6 +6,7 @@ Pure functions of plain values: the command line refuses by them, and the dashbo
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -116,10 +117,15 @@ def release_of(gates: Iterable[Gate]) -> str:
 
 def vendors_of(name: str) -> tuple[Vendor, ...]:
     """The vendors whose models' names stand in a `made_by`, such as `gpt-4o-2024-08-06, edited by people`."""
-    words = [word for word in re.split(r"[^\w.-]+", name.lower()) if word]
+    words = [word for word in re.split(r"[^\w.-]+", _plain(name)) if word]
     if any(word.startswith(OPEN_WEIGHTS) for word in words):
         words = [word for word in words if not word.startswith((*OPEN_WEIGHTS, "openai"))]
     return tuple(vendor for vendor in VENDORS if any(_is_of(word, vendor) for word in words))
+
+
+def _plain(name: str) -> str:
+    """A name in lower case, its full-width letters and typographic hyphens as a keyboard's: Japanese text has both."""
+    return unicodedata.normalize("NFKC", name).lower().replace("\u2010", "-").replace("\u2212", "-")
 
 
 def _is_of(word: str, vendor: Vendor) -> bool:

@@ -19,6 +19,10 @@ from mergescope.ground.ids import content_id, file_hash, full_hash, text_hash
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt", "added_tokens.json")
 """Files of a tokenizer that hold no paths: their bytes count."""
+TEXT_FILES = (*TOKENIZER_FILES, "tokenizer_config.json", "special_tokens_map.json")
+"""All files of a tokenizer but its chat template: they are copied together."""
+TEMPLATE = "chat_template.jinja"
+"""A chat template in a file of its own; it overrides the one in tokenizer_config.json."""
 SETTINGS = {
     "config.json": ("_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache"),
     "generation_config.json": ("transformers_version", "_from_model_config"),
@@ -118,8 +122,8 @@ def _setting(path: Path, ignored: tuple[str, ...]) -> str | None:
 
 def chat_template(folder: Path) -> str | None:
     """The default chat template of a checkpoint; None where it has none."""
-    if (folder / "chat_template.jinja").is_file():
-        return (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    if (folder / TEMPLATE).is_file():
+        return (folder / TEMPLATE).read_text(encoding="utf-8")
     path = folder / "tokenizer_config.json"
     template = json_object(path).get("chat_template") if path.is_file() else None
     return template if isinstance(template, str) else None

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from merge.identity import TEMPLATE, TEXT_FILES
 from merge.merger import Merger
 from merge.points import MergePoint
 from merge.sources import INDEX, WEIGHTS, Models
@@ -22,21 +23,9 @@ from mergescope.ground.errors import CheckpointError
 from mergescope.ground.files import fresh_folder
 from mergescope.ground.progress import Reporter
 
+MEGABYTE = 1_000_000
 SHARD_BYTES = 5_000_000_000
 """Largest shard of the written checkpoint, unless one tensor is larger."""
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-)
-"""Copied from model-safe, which carries the chat template that both fine-tunes learnt."""
-
-
 CONFIGS = ("tokenizer_config.json", "generation_config.json")
 PLACES = ("name_or_path", "_name_or_path", "tokenizer_file", "cache_dir")
 """Keys under which configs remember where they lay on some machine; they are left out."""
@@ -58,7 +47,7 @@ def materialize(
         write_shards(noted_blend(merger, point, entries, reporter), part)
         _check_written(part, entries, reporter)
         _write_config(donor, part, merger.made.out_dtype)
-        for name in TOKENIZER_FILES:
+        for name in (*TEXT_FILES, TEMPLATE):
             _copy(models.safe / name, part)
         for file in (donor / "generation_config.json", *(donor.glob("*.py") if models.trust_remote_code else ())):
             _copy(file, part)
@@ -69,11 +58,13 @@ def noted_blend(
     merger: Merger, point: MergePoint, entries: dict[str, Entry], reporter: Reporter
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors of a merge, one at a time; the entry of each is put into `entries` as it passes."""
-    with reporter.task("merge", merger.output_bytes // 1024, "KiB") as task:
+    done = 0
+    with reporter.task("merge", round(merger.output_bytes / MEGABYTE), "MB") as task:
         for name, tensor in merger.blend(point):
             entries[name] = tensor_entry(tensor)
             yield name, tensor
-            task.advance(tensor.nbytes // 1024)
+            done += tensor.nbytes
+            task.advance(round(done / MEGABYTE) - task.done)
 
 
 def _check_written(folder: Path, entries: dict[str, Entry], reporter: Reporter) -> None:

@@ -57,10 +57,35 @@ def local_folder(model: Path | str, *, may_run_code: bool = False) -> Path:
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
         raise CheckpointError(
-            f"neither a folder nor a Hub model that can be fetched ({type(error).__name__})",
+            f"neither a folder nor a Hub model that can be fetched: {_hub_reason(error)}",
             value=model,
             cure="correct the name, or download it and give its folder",
         ) from None
+
+
+def _hub_reason(error: Exception) -> str:
+    """What the Hub said, in words."""
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    match error:
+        case HFValidationError():
+            return "it is no name that the Hub knows of"
+        case LocalEntryNotFoundError():
+            return "the Hub cannot be reached, and no local copy is whole"
+        case GatedRepoError():
+            return "its owners ask you to accept their terms on the Hub first"
+        case RevisionNotFoundError():
+            return "it has no such revision"
+        case RepositoryNotFoundError() | EntryNotFoundError():
+            return "the Hub has no such model, or none that you may read"
+    return " ".join(str(error).split())[:200]
 
 
 def fetched_folder(name: str) -> Path | None:

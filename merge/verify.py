@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from merge.adapters import AdapterInput
 from merge.bundle import PACKAGES
 from merge.bundle_reader import LEVELS, Bundle, read_bundle
 from merge.bundle_zip import unpack_bundle
@@ -106,6 +107,9 @@ def _models(bundle: Bundle, inputs: Path, reporter: Reporter) -> Models:
             continue
         if entry.hub is None:
             cure = "link the model there, or name the folder that holds it with --inputs"
+            if entry.adapter is not None:
+                pair = AdapterInput(**entry.adapter.model_dump(), weights_sha256=entry.weights_sha256)
+                cure += f"; it is base + adapter, made by: {pair.adapt_command(f'./inputs/{role}')}"
             raise CheckpointError(f"the model {role} is not there", where=found[role], cure=cure)
         reporter.say(f"{role}: {entry.hub}, from the Hub or its local snapshot")
         found[role] = local_folder(entry.hub)

@@ -155,6 +155,7 @@ def status(study: StudyFile, store: Store = RESULTS) -> None:
 
 @app.command()
 def export(
+    context: typer.Context,
     study: StudyFile,
     ratio: Annotated[str, typer.Option(help="Weight of model-safe, 0 to 1, at most 6 digits.")],
     out: Annotated[Path, typer.Option(help="Folder to write; must not exist.")],
@@ -173,6 +174,10 @@ def export(
     from mergescope.export import Wish, export_point
     from mergescope.study import load_study
 
+    source = context.get_parameter_source("store")
+    if source is not None and source.name != "DEFAULT" and not store.exists():
+        cure = "correct the path, or leave it out to export without numbers"
+        raise MergescopeError("no such results file", where="--store", value=str(store), cure=cure)
     wish = Wish(ratio, out, mask_seed, materialize, rule, by, note, tuple(acknowledge or ()))
     for line in export_point(load_study(study), store, wish):
         typer.echo(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,10 +64,11 @@ def export_point(study: Study, store: Path, wish: Wish) -> Iterator[str]:
         merger = open_merger(study.folder, point, models, threads=study.recipe.merge.threads, reporter=reporter)
     story = story_of(study, store, merge_job(point, models, merger).checkpoint_id, point, wish)
     _refuse_less_safe(story)
-    rebuild = {role: made.rebuild_lines(role) for role, made in adapters_of(study, models).items()}
-    inputs = BundleInputs(models, merger, names=hub_names(study, models), rebuild=rebuild)
+    inputs = BundleInputs(models, merger, names=hub_names(study, models), adapters=adapters_of(study, models))
     manifest = write_bundle(wish.out, point, inputs, story, write_weights=wish.write_weights, reporter=reporter)
-    yield f"{wish.out}: bundle of {manifest['merge_id']}, {len(manifest['tensors'])} tensors"
+    called = f"{study.recipe.study} at r {point.ratio.normalize():f}"
+    yield f"{wish.out}: bundle of {called}, {len(manifest['tensors'])} tensors; check it with: {_check(wish, manifest)}"
+    yield from _not_closed(wish, manifest)
     yield from _remarks(manifest, merger.output_bytes if wish.write_weights else 0)
 
 
@@ -122,6 +124,20 @@ def _refuse_less_safe(story: Story) -> None:
         if gate.label == LESS_SAFE and not gate.acknowledged:
             cure = f"pick another ratio, or add --acknowledge {LESS_SAFE}"
             raise MergescopeError(gate.text, where="--ratio", cure=cure)
+
+
+def _check(wish: Wish, manifest: Mapping[str, Any]) -> str:
+    """The command that verifies the bundle; models without a Hub id must be shown to it."""
+    command = f"mergescope verify {shlex.quote(str(wish.out))}"
+    lacking = [role for role, entry in manifest["inputs"].items() if entry["hub"] is None]
+    return f"{command} --inputs FOLDER (which holds {', '.join(lacking)})" if lacking else command
+
+
+def _not_closed(wish: Wish, manifest: Mapping[str, Any]) -> Iterator[str]:
+    found = {gate["label"] for gate in manifest["gates"]}
+    for label in dict.fromkeys(wish.acknowledged):
+        if label not in found:
+            yield f"--acknowledge {label}: this gate is not closed, so nothing was acknowledged"
 
 
 def _remarks(manifest: Mapping[str, Any], written_bytes: int) -> Iterator[str]:

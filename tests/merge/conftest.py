@@ -75,8 +75,11 @@ def an_estimate(value: float | None = 4.5, **others: object) -> dict[str, object
 
 def a_story(*gates: Gate, **others: object) -> Story:
     """What a caller may tell of DEMO_POINT: two judges, a base, an end, and a name with markup in it."""
-    splits = {
-        split: {"safety": an_estimate(), "refusal_f1": an_estimate(None)} for split in ("select", "confirm", "all")
+    found = {"refusal_f1": an_estimate(None), "over_refusal_rate": an_estimate(0.5), "safety": an_estimate()}
+    splits = {split: dict(found) for split in ("select", "confirm", "all")}
+    metrics = {
+        "safety": {"form": "mean", "lowest": 1.0, "highest": 5.0, "higher_is_better": True},
+        "over_refusal_rate": {"form": "rate", "lowest": 0.0, "highest": 1.0, "higher_is_better": False},
     }
     judge = {"name": "proxy ja", "kind": "proxy", "label": "proxy ja", "trust": "not calibrated"}
     checkpoints = [
@@ -87,7 +90,12 @@ def a_story(*gates: Gate, **others: object) -> Story:
     other = {**judge, "name": "m", "kind": "llm", "label": "m (llm)", "checkpoints": []}
     model = {"source": "made | by | <us>", "licence": "MIT", "made_by": ["people"]}
     parts: dict[str, object] = {
-        "scores": {"prompt_sets": sets, "judges": [{**judge, "checkpoints": checkpoints}, other]},
+        "scores": {
+            "study": "demo",
+            "metrics": metrics,
+            "prompt_sets": sets,
+            "judges": [{**judge, "checkpoints": checkpoints}, other],
+        },
         "choice": {"rule": "safety >= 4", "by": "A. Chooser", "when": "2026-01-01T00:00:00+00:00", "note": None},
         "provenance": {
             "licence": "Apache-2.0",

@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from merge.adapters import AdapterInput
 from merge.bundle import BundleInputs, exported_config, write_bundle
+from merge.bundle_reader import read_bundle
 from merge.gates import LESS_SAFE, VENDOR_TERMS, Gate
 from merge.sources import Models
 from merge.tensor_bytes import stored_entries
@@ -70,7 +72,10 @@ def test_the_checkpoint_comes_with_the_bundle_and_has_its_tensors(whole: Path, b
     manifest = json.loads((whole / "manifest.json").read_text())
     assert dict(stored_entries(whole / "checkpoint")) == manifest["tensors"]
     assert manifest["tensors"] == json.loads((bundle / "manifest.json").read_text())["tensors"]
-    assert (whole / "checkpoint" / "README.md").read_text() == (whole / "README.md").read_text()
+    assert "beside this folder" in (whole / "checkpoint" / "README.md").read_text()
+    assert "beside this folder" not in (whole / "README.md").read_text()
+    assert "mv merged checkpoint" in (bundle / "Dockerfile").read_text()
+    assert "mv merged checkpoint" not in (whole / "Dockerfile").read_text()
     assert "checkpoint/config.json" in manifest["files"]
     assert not any(name.endswith(".safetensors") for name in manifest["files"])
 
@@ -111,7 +116,7 @@ def test_names_no_path_user_or_host(tmp_path: Path, inputs: BundleInputs) -> Non
         (models.folder(role) / "tokenizer_config.json").write_text(json.dumps(tokens))
     judges = [{"name": canary, "kind": "llm", "label": f"{canary} (llm)", "trust": "trusted", "checkpoints": []}]
     choice = {"rule": f"see {canary}", "by": None, "when": "now", "note": "as in C:\\Users\\canary-user\\x.txt"}
-    story = a_story(choice=choice, scores={"prompt_sets": [], "judges": judges}, not_compared=[canary])
+    story = a_story(choice=choice, scores={**a_story().scores, "judges": judges}, not_compared=[canary])
     write_bundle(tmp_path / "b", DEMO_POINT, replace(inputs, models=models), story, write_weights=True)
     text = texts_of(tmp_path / "b")
     secrets = (str(tmp_path), "canary-user", "canary-folder", "secret place", socket.gethostname())
@@ -137,6 +142,18 @@ def test_hub_ids_stand_in_the_config(inputs: BundleInputs) -> None:
     config = yaml.safe_load(exported_config(DEMO_POINT, named))
     assert config["base_model"] == "owner/base@abc"
     assert config["models"][0]["model"] == "./inputs/safe"
+
+
+def test_an_adapter_stands_in_the_manifest_and_in_the_script(tmp_path: Path, inputs: BundleInputs) -> None:
+    files = {"adapter_config.json": "1" * 64, "adapter_model.safetensors": "2" * 64}
+    made = AdapterInput("./inputs/base", "./inputs/safe-adapter", "0" * 64, files, "float32", {"peft": "1"}, "3" * 64)
+    manifest = write_bundle(tmp_path / "b", DEMO_POINT, replace(inputs, adapters={"safe": made}), a_story())
+    assert manifest["inputs"]["useful"]["adapter"] is None
+    read = read_bundle(tmp_path / "b").manifest.inputs["safe"]
+    assert read.adapter is not None
+    again = AdapterInput(**read.adapter.model_dump(), weights_sha256="3" * 64)
+    assert again == made
+    assert "mergescope adapt ./inputs/base ./inputs/safe-adapter" in (tmp_path / "b" / "reproduce.sh").read_text()
 
 
 def test_two_revisions_of_one_name_stand_in_the_config(inputs: BundleInputs) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
+from markdown_it import MarkdownIt
 
 from merge.bundle import BundleInputs, write_bundle
 from merge.card import model_card
@@ -21,7 +22,7 @@ def a_manifest(**others: Any) -> dict[str, Any]:
     story = a_story()
     entry = {"name": "./inputs/x", "hub": None, "weights_sha256": "0" * 64}
     return {
-        "merge_id": "c1_0",
+        "merge_id": "c2_0",
         "inputs": {
             "base": {**entry, "hub": "owner/base@abc"},
             "safe": {**entry, "hub": "owner/fine@1"},
@@ -46,28 +47,32 @@ def test_the_hubs_own_parser_reads_metadata_and_metrics(bundle: Path) -> None:
     card = ModelCard.load(bundle / "README.md", ignore_metadata_errors=False)
     card.validate_form = None
     data = card.data
-    assert data.to_dict()["base_model_relation"] == "merge"
+    assert not {"base_model", "base_model_relation"} & set(data.to_dict())  # none of the models has a Hub id
     assert data.library_name == "transformers"
     assert data.tags == ["mergekit", "merge", "mergescope"]
     assert data.language == ["ja"]
     assert data.license == "apache-2.0"
     results = {(r.dataset_split, r.metric_type): r for r in data.eval_results}
-    assert set(results) == {("select", "safety"), ("confirm", "safety")}  # refusal_f1 has no value
+    assert set(results) == {
+        (split, name) for split in ("select", "confirm") for name in ("safety", "over_refusal_rate")
+    }  # refusal_f1 has no value
+    assert [r.metric_type for r in data.eval_results][:2] == ["safety", "over_refusal_rate"]
     found = results["confirm", "safety"]
     assert found.metric_value == 4.5
     assert found.metric_name == "safety by proxy ja (95 % 4.000 to 4.750, n 60)"
     assert found.dataset_name == "seen"
-    assert data.model_name == json.loads((bundle / "manifest.json").read_text())["merge_id"]
+    assert data.model_name == "demo: r = 0.3, dare_ties"
 
 
 def metadata(manifest: dict[str, Any], scores: dict[str, Any]) -> dict[str, Any]:
     """The front matter as the Hub's parser gives it back."""
-    found: dict[str, Any] = ModelCard(f"---\n{front_matter(manifest, scores)}---\ntext").data.to_dict()
+    found: dict[str, Any] = ModelCard(f"---\n{front_matter(DEMO_POINT, manifest, scores)}---\ntext").data.to_dict()
     return found
 
 
 def test_ancestors_are_named_once_and_without_revision() -> None:
-    assert metadata(a_manifest(), a_story().scores)["base_model"] == ["owner/base", "owner/fine"]
+    found = metadata(a_manifest(), a_story().scores)
+    assert (found["base_model"], found["base_model_relation"]) == (["owner/base", "owner/fine"], "merge")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +93,7 @@ def test_licences(licence: str, wanted: dict[str, str]) -> None:
 
 
 def test_without_scores_there_is_no_model_index_and_the_card_says_so() -> None:
-    scores = {"prompt_sets": [], "judges": []}
+    scores = {"study": "demo", "prompt_sets": [], "judges": []}
     manifest = a_manifest(evaluated=False)
     assert "model-index" not in metadata(manifest, scores)
     card = model_card(DEMO_POINT, manifest, scores, "x: 1\n")
@@ -120,6 +125,71 @@ def test_the_weights_stand_as_formulae(mode: Any, wanted: list[str]) -> None:
     card = model_card(a_point("0.3", mode=mode), a_manifest(), a_story().scores, "")
     for part in wanted:
         assert part in card
+
+
+def test_the_headline_stands_first_with_the_better_direction_and_nothing_empty() -> None:
+    card = model_card(DEMO_POINT, a_manifest(), a_story().scores, "")
+    assert "\n# demo: r = 0.3, dare\\_ties\n" in card
+    assert card.index("## Numbers") < card.index("## How it was made")
+    names = [line.split(" | ")[0:2] for line in card.splitlines() if line.startswith(("| safety", "| over", "| use"))]
+    assert names[:2] == [["| safety", "↑ higher, 1 to 5"], ["| over refusal rate", "↓ lower, 0 to 1"]]
+    assert "| refusal f1" not in card
+
+
+def test_a_headline_metric_without_a_number_says_what_is_missing() -> None:
+    scores = json.loads(json.dumps(a_story().scores))
+    point = scores["judges"][0]["checkpoints"][0]["splits"]
+    for split in point.values():
+        split["usefulness"] = an_estimate(None)
+        split["fluency"] = split["relevance"] = an_estimate(4.0)
+    point["select"]["balance"] = an_estimate(None, note="fewer than 5 items")
+    card = model_card(DEMO_POINT, a_manifest(), scores, "")
+    assert "No number for usefulness: the judge gave no score for accuracy, detail.\n" in card
+    assert "No number for balance: fewer than 5 items.\n" in card
+
+
+def test_one_word_for_what_nobody_told() -> None:
+    provenance = {**a_story().provenance, "licence": "unknown"}
+    choice = {"rule": None, "by": "", "when": "now", "note": None}
+    card = model_card(DEMO_POINT, a_manifest(provenance=provenance, choice=choice), a_story().scores, "")
+    _, _, text = card.split("---\n", 2)
+    assert "Licence of the merge: not stated." in text
+    assert text.count("| not stated |") >= 3
+    assert not re.search("unknown|not recorded", text)
+
+
+def test_roles_and_seed_stand_in_the_project_s_words() -> None:
+    card = model_card(DEMO_POINT, a_manifest(), a_story().scores, "")
+    assert "| model-safe | `owner/fine@1` |" in card
+    assert "Made with mask seed 1, 1 thread and" in card
+    assert "3 threads and" in model_card(DEMO_POINT, a_manifest(threads=3), a_story().scores, "")
+
+
+def test_an_adapter_is_called_one() -> None:
+    manifest = a_manifest()
+    pair = {"base": "./inputs/base", "adapter": "owner/lora@1"}
+    manifest["inputs"]["safe"] = {**manifest["inputs"]["safe"], "hub": None, "name": "./inputs/safe", "adapter": pair}
+    card = model_card(DEMO_POINT, manifest, a_story().scores, "")
+    assert "| model-safe | `./inputs/safe` = base + adapter: `./inputs/base` + `owner/lora@1` |" in card
+
+
+def test_each_place_names_the_files_that_are_there() -> None:
+    cards = {
+        place: " ".join(model_card(DEMO_POINT, a_manifest(), a_story().scores, "", place).split())
+        for place in ("bundle", "bundle with checkpoint", "checkpoint")
+    }
+    assert "The weights are not in this bundle" in cards["bundle"]
+    assert "`Dockerfile` serves the checkpoint" in cards["bundle with checkpoint"]
+    assert "lie in the bundle, beside this folder" in cards["checkpoint"]
+    assert "beside this folder" not in cards["bundle"] + cards["bundle with checkpoint"]
+
+
+@pytest.mark.parametrize("fence", ["```", "~~~", "``````"])
+def test_a_template_with_fences_of_its_own_stays_in_the_code(fence: str) -> None:
+    evil = f"chat_template: |-\n  {fence}\n  <script>alert(1)</script>\n{fence}\n\n# a title\n"
+    tokens = MarkdownIt().parse(model_card(DEMO_POINT, a_manifest(), a_story().scores, evil))
+    assert [token.content for token in tokens if token.type == "fence"] == [evil]
+    assert not any(token.type == "html_block" for token in tokens)
 
 
 HOSTILE = "</td><script>alert(1)</script> | ![x](http://203.0.113.1) `a` \u202e\x1b[31m\n# title\n---\n"
@@ -155,5 +225,5 @@ def test_nobodys_words_break_the_card() -> None:
 def test_the_card_is_written_as_it_is_made(tmp_path: Path, inputs: BundleInputs) -> None:
     write_bundle(tmp_path / "b", DEMO_POINT, inputs, a_story())
     card = (tmp_path / "b" / "README.md").read_text()
-    assert card.startswith("---\nbase_model: []\nbase_model_relation: merge\n")
+    assert card.startswith("---\nlibrary_name: transformers\n")
     assert (tmp_path / "b" / "mergekit.yaml").read_text() in card

@@ -12,7 +12,7 @@ import pytest
 from merge.container import IMAGE_BYTES, LIMIT_BYTES, VLLM, dockerfile, fits_container
 
 ROOT = Path(__file__).parents[2]
-TEXT = dockerfile(26_000_000_000, "bfloat16")
+TEXT = dockerfile(26_000_000_000, "bfloat16", has_checkpoint=True)
 LINES = [line for line in re.sub(r"\\\n\s*", "", TEXT).splitlines() if line and not line.startswith("#")]
 BY_WORD = {line.partition(" ")[0]: line.partition(" ")[2] for line in LINES}
 
@@ -67,7 +67,7 @@ def test_it_serves_the_bundles_checkpoint_as_no_root() -> None:
     [(26_000_000_000, "This one takes 26 GB."), (161_000_000_000, "Too large: this one takes 161 GB.")],
 )
 def test_it_says_whether_it_stays_below_the_limit(size: int, words: str) -> None:
-    text = dockerfile(size, "bfloat16")
+    text = dockerfile(size, "bfloat16", has_checkpoint=True)
     assert words in text
     assert "at most 200 GB" in text
     assert fits_container(size) == (size + IMAGE_BYTES <= LIMIT_BYTES)

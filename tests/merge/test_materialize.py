@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -13,6 +14,7 @@ from merge.bundle import BundleInputs
 from merge.materialize import materialize, write_shards
 from merge.sources import MappedCheckpoint
 from merge.tensor_bytes import tensor_sha256
+from mergescope.ground.progress import Reporter
 from tests.merge.conftest import DEMO_POINT, World
 
 
@@ -41,3 +43,27 @@ def test_shards_hold_the_same_tensors(inputs: BundleInputs, tmp_path: Path) -> N
     written = MappedCheckpoint(tmp_path)
     for name, tensor in tensors.items():
         assert written.tensor(name).equal(tensor)
+
+
+def test_every_tokenizer_s_files_are_copied(inputs: BundleInputs, tmp_path: Path) -> None:
+    models = replace(inputs.models, safe=tmp_path / "safe")
+    shutil.copytree(inputs.models.safe, models.safe)
+    for name in ("vocab.txt", "vocab.json", "tokenizer.model", "added_tokens.json", "special_tokens_map.json"):
+        (models.safe / name).write_text("{}")
+    materialize(DEMO_POINT, inputs.merger, models, tmp_path / "out")
+    assert checkpoint_text(tmp_path / "out") == checkpoint_text(models.safe)
+
+
+def checkpoint_text(folder: Path) -> dict[str, str]:
+    """A checkpoint's files besides weights and model configuration."""
+    apart = ("config.json", "generation_config.json")
+    files = (file for file in folder.iterdir() if file.suffix != ".safetensors" and file.name not in apart)
+    return {file.name: file.read_text() for file in files}
+
+
+def test_progress_counts_megabytes_and_ends_at_its_total(inputs: BundleInputs, tmp_path: Path) -> None:
+    screen = StringIO()
+    materialize(DEMO_POINT, inputs.merger, inputs.models, tmp_path / "out", Reporter(screen))
+    total = round(inputs.merger.output_bytes / 1e6)
+    assert total > 0
+    assert f"merge: done, {total}/{total} MB in" in screen.getvalue()

@@ -259,3 +259,10 @@ def test_mapped_tensors_are_the_stored_ones(models: Models) -> None:
     assert set(stored_tensors(models.safe)) == set(loaded)
     for name, tensor in loaded.items():
         assert torch.equal(mapped.tensor(name), tensor)
+
+
+@pytest.mark.parametrize(("name", "why"), [("owner/none", "cannot be reached"), ("a/b/c", "no name that the Hub")])
+def test_why_the_hub_gives_no_model_is_said_in_words(name: str, why: str) -> None:
+    with pytest.raises(CheckpointError, match=why) as caught:
+        local_folder(name)
+    assert "Error" not in caught.value.line()

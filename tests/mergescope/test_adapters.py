@@ -126,6 +126,10 @@ def test_from_recipe_to_bundle(file: Path) -> None:
     done = cli("export", file.name, "--ratio", "0.5", "--out", "bundle", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "./inputs/safe" in (folder / "bundle" / "mergekit.yaml").read_text(encoding="utf-8")
+    shutil.copytree(folder / "base", folder / "bundle" / "inputs" / "base")
+    lost_input = cli("verify", "bundle", cwd=folder)
+    assert lost_input.returncode == 2
+    assert "made by: mergescope adapt ./inputs/base ./inputs/safe-adapter ./inputs/safe --sha256" in lost_input.stderr
     study = load_study(file)
     models = models_of(study, Reporter())
     (folder / "room" / "inputs").mkdir(parents=True)
@@ -155,8 +159,16 @@ def test_adapt_says_where_other_weights_come_out(file: Path) -> None:
     done = cli("adapt", "base", "lora-safe", "out", "--sha256", "0" * 64, cwd=folder)
     assert done.returncode == 1
     assert f"came out, {'0' * 64} was wanted" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+    assert "the folder was removed" in done.stdout
     assert not (folder / "out").exists()
     (folder / "out").mkdir()
     done = cli("adapt", "base", "lora-safe", "out", cwd=folder)
     assert done.returncode == 2
     assert done.stderr == "out: exists already; name a new folder\n"
+
+
+def test_adapt_refuses_what_can_be_no_hash_before_it_merges(tmp_path: Path) -> None:
+    done = cli("adapt", "base", "lora", "out", "--sha256", "deadbeef", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "--sha256: no sha256: it has 64 digits, 0-9 and a-f (got 'deadbeef')\n"

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from eval.metrics import METRICS
 from eval.store import open_store
+from merge.card import PARTS
+from merge.front_matter import HEADLINE
 from merge.gates import LESS_SAFE, VENDOR_TERMS
 from mergescope.export import Wish, export_point
 from mergescope.ground.errors import MergescopeError
@@ -160,8 +163,34 @@ def test_the_command_line_takes_all_of_it(copied: Path) -> None:
     change(copied, BASE_REFUSES)
     done = cli("export", "recipe.yaml", "--ratio", "0.5", "--out", "b", *words, cwd=copied)
     assert done.returncode == 0, done.stderr
+    first = done.stdout.splitlines()[0]
+    assert first.startswith("b: bundle of tiny at r 0.5, ")
+    assert first.endswith("check it with: mergescope verify b --inputs FOLDER (which holds base, safe, useful)")
     choice = read_json(copied / "b" / "manifest.json")["choice"]
     assert (choice["rule"], choice["by"], choice["note"]) == ("最も安全", "A. Chooser", "n")
     done = cli("export", "recipe.yaml", "--ratio", "0.5", "--out", "c", "--acknowledge", "all", cwd=copied)
     assert done.returncode == 2
     assert done.stderr == f"--acknowledge: no such gate (got 'all'); use {VENDOR_TERMS} or {LESS_SAFE}\n"
+
+
+def test_a_word_for_a_gate_that_is_not_closed_is_not_swallowed(copied: Path) -> None:
+    _, said = exported(copied, acknowledged=[VENDOR_TERMS])
+    assert f"--acknowledge {VENDOR_TERMS}: this gate is not closed" in said
+
+
+def test_a_results_file_that_was_named_must_be_there(copied: Path) -> None:
+    (copied / "results.duckdb").unlink()
+    wish = ["export", "recipe.yaml", "--ratio", "0.5", "--out", "b"]
+    done = cli(*wish, "--store", "results.duckdb", cwd=copied)
+    assert done.returncode == 2
+    assert done.stderr.startswith("--store: no such results file (got 'results.duckdb'); correct the path")
+    assert not (copied / "b").exists()
+    assert cli(*wish, cwd=copied, MERGESCOPE_STORE="other.duckdb").returncode == 2
+    assert cli(*wish, cwd=copied).returncode == 0
+
+
+def test_the_parts_of_a_metric_that_a_card_may_miss_are_metrics() -> None:
+    for whole, parts in PARTS.items():
+        axes = {part for part in METRICS if METRICS[part].form == "mean" and part not in ("safety", whole)}
+        assert set(parts) == axes
+    assert set(HEADLINE) <= set(METRICS)
