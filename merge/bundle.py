@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from merge.card import model_card
 from merge.container import dockerfile
 from merge.gates import Gate, release_of
-from merge.identity import chat_template, input_ids, merge_id
+from merge.identity import chat_template, file_hashes, input_ids, merge_id
 from merge.inert import placeless
 from merge.mergekit_yaml import CONFIG, INPUTS, mergekit_config, to_yaml
 from merge.points import MergePoint, Role
 from merge.script import fetch_lines, reproduce_script
-from merge.sources import Models
+from merge.sources import Models, weight_files
 from mergescope.ground.files import MANIFEST, fresh_folder
 from mergescope.ground.ids import canonical_json, file_hash
 from mergescope.ground.progress import Reporter
@@ -182,6 +182,7 @@ def _manifest(
                 "hub": inputs.names.get(role),
                 "checkpoint_id": ids[role],
                 "weights_sha256": digest,
+                "files": _weight_hashes(inputs.models.folder(role)),
             }
             for role, digest in made.inputs.items()
         },
@@ -202,17 +203,23 @@ def _manifest(
     }
 
 
+def _weight_hashes(folder: Path) -> dict[str, str]:
+    """sha256 of each weight file by its name, as sha256sum counts."""
+    return {file.name: digest for file, digest in file_hashes(weight_files(folder)).items()}
+
+
 def _script(point: MergePoint, inputs: BundleInputs, manifest: Mapping[str, Any]) -> str:
     names = model_names(inputs)
-    local = {role: e["weights_sha256"] for role, e in manifest["inputs"].items() if names[role] == INPUTS[role]}
-    fetched = {role: fetch_lines(role, inputs.names[role]) for role in local if role in inputs.names}
+    local = {role: e["files"] for role, e in manifest["inputs"].items() if names[role] == INPUTS[role]}
+    fetch = {role: fetch_lines(role, inputs.names[role]) for role in local if role in inputs.names}
     return reproduce_script(
         point,
         threads=manifest["threads"],
         level=manifest["kernel_level"],
         versions=manifest["versions"],
         local=local,
-        rebuild={**fetched, **inputs.rebuild},
+        fetch=fetch,
+        rebuild=inputs.rebuild,
         trust_remote_code=inputs.models.trust_remote_code,
     )
 
