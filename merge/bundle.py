@@ -15,12 +15,12 @@ from merge.adapters import AdapterInput
 from merge.card import Place, model_card
 from merge.container import dockerfile
 from merge.gates import Gate, release_of
-from merge.identity import chat_template, input_ids, merge_id
+from merge.identity import chat_template, file_hashes, input_ids, merge_id
 from merge.inert import placeless
 from merge.mergekit_yaml import CONFIG, INPUTS, mergekit_config, to_yaml
 from merge.points import MergePoint, Role
 from merge.script import fetch_lines, reproduce_script
-from merge.sources import Models
+from merge.sources import Models, weight_files
 from mergescope.ground.files import MANIFEST, fresh_folder
 from mergescope.ground.ids import canonical_json, file_hash
 from mergescope.ground.progress import Reporter
@@ -186,6 +186,7 @@ def _manifest(
                 "checkpoint_id": ids[role],
                 "weights_sha256": digest,
                 "adapter": _adapter(inputs.adapters.get(role)),
+                "files": _weight_hashes(inputs.models.folder(role)),
             }
             for role, digest in made.inputs.items()
         },
@@ -211,10 +212,15 @@ def _adapter(made: AdapterInput | None) -> dict[str, Any] | None:
     return None if made is None else {k: v for k, v in asdict(made).items() if k != "weights_sha256"}
 
 
+def _weight_hashes(folder: Path) -> dict[str, str]:
+    """sha256 of each weight file by its name, as sha256sum counts."""
+    return {file.name: digest for file, digest in file_hashes(weight_files(folder)).items()}
+
+
 def _script(point: MergePoint, inputs: BundleInputs, manifest: Mapping[str, Any]) -> str:
     names = model_names(inputs)
-    local = {role: e["weights_sha256"] for role, e in manifest["inputs"].items() if names[role] == INPUTS[role]}
-    fetched = {role: fetch_lines(role, inputs.names[role]) for role in local if role in inputs.names}
+    local = {role: e["files"] for role, e in manifest["inputs"].items() if names[role] == INPUTS[role]}
+    fetch = {role: fetch_lines(role, inputs.names[role]) for role in local if role in inputs.names}
     made = {role: adapter.rebuild_lines(role) for role, adapter in inputs.adapters.items()}
     return reproduce_script(
         point,
@@ -222,7 +228,8 @@ def _script(point: MergePoint, inputs: BundleInputs, manifest: Mapping[str, Any]
         level=manifest["kernel_level"],
         versions=manifest["versions"],
         local=local,
-        rebuild={**fetched, **made},
+        fetch=fetch,
+        rebuild=made,
         trust_remote_code=inputs.models.trust_remote_code,
     )
 

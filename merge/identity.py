@@ -31,6 +31,17 @@ SETTINGS = {
 }
 """JSON files that change what a checkpoint says, and their keys that do not: where it came from, who wrote it, and
 the dtype, which the engine's own setting overrides."""
+LEVELS: dict[str, tuple[str, ...]] = {
+    "default": (),
+    "avx2": ("default",),
+    "avx512": ("default", "avx2"),
+    "sve256": ("default",),
+    "vsx": ("default",),
+    "zvector": ("default",),
+}
+"""CPU kernel levels as ATEN_CPU_CAPABILITY spells them, each with those that its CPUs can run as well."""
+_SPELLED = {"no avx": "default", "z vector": "zvector"}
+"""Levels that torch reports in other words than it reads."""
 HASHERS = 8
 """Most files hashed at once; sha256 runs outside Python's lock."""
 
@@ -47,7 +58,16 @@ def kernel_level() -> str:
     """
     import torch
 
-    return str(torch.backends.cpu.get_cpu_capability()).lower()
+    said = str(torch.backends.cpu.get_cpu_capability()).lower()
+    return _SPELLED.get(said, said)
+
+
+def runnable_level(wanted: str, here: str) -> str:
+    """`wanted` where a CPU of level `here` can run it, else `here`.
+
+    torch believes ATEN_CPU_CAPABILITY without asking the CPU, and dies of the first instruction that is missing.
+    """
+    return wanted if wanted in LEVELS.get(here, ()) else here
 
 
 def weights_hash(folder: Path, cache: Path | None = None) -> str:

@@ -7,24 +7,18 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from merge.adapters import AdapterInput
 from merge.bundle import PACKAGES
-from merge.bundle_reader import LEVELS, Bundle, read_bundle
+from merge.bundle_reader import Bundle, read_bundle
 from merge.bundle_zip import unpack_bundle
-from merge.identity import kernel_level, weights_hash
-from merge.masks import Conditions, make_masks, open_masks
-from merge.mergekit_yaml import CONFIG, INPUTS, to_yaml
-from merge.methods import METHODS
-from merge.points import Role
-from merge.sources import Models, check_models, local_folder
+from merge.identity import file_hashes, kernel_level, runnable_level
+from merge.mergekit_yaml import CONFIG, INPUTS
+from merge.redraw import Redrawn, redraw
+from merge.sources import Models, check_models, local_folder, weight_files
 from merge.stock import stock_merge
 from mergescope.ground.errors import CheckpointError, MergescopeError
 from mergescope.ground.progress import Reporter
-
-KEYS = {"merge_method", "base_model", "models", "parameters", "dtype", "out_dtype", "chat_template"}
-MODEL_KEYS = {"model", "parameters"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +28,11 @@ class VerifyReport:
     compared: int
     """Tensors in the manifest."""
     differing: tuple[str, ...]
-    """Tensors whose bytes differ, or that only one side has."""
+    """Tensors whose bytes differ, or that only one side has; empty also where inputs are `changed`."""
     causes: tuple[str, ...]
     """What differs between then and now that may explain it, likeliest first; also given where nothing differs."""
+    changed: tuple[str, ...] = ()
+    """Weight files of the inputs that are not those the merge was made from: nothing was compared then."""
     edited: tuple[str, ...] = ()
     """Files of the bundle that are not as they were exported."""
     damaged: tuple[str, ...] = ()
@@ -49,7 +45,7 @@ class VerifyReport:
     @property
     def ok(self) -> bool:
         """Whether every tensor is the same in every bit, and every file as it was exported."""
-        return not (self.differing or self.edited or self.damaged)
+        return not (self.differing or self.changed or self.edited or self.damaged)
 
 
 def verify(bundle: Path, inputs: Path | None = None, reporter: Reporter | None = None) -> VerifyReport:
@@ -57,8 +53,8 @@ def verify(bundle: Path, inputs: Path | None = None, reporter: Reporter | None =
 
     inputs: a folder with the models as base, safe and useful; None: `inputs` in the bundle, or beside the zip. A
     model that is not there and has a Hub id is taken from the Hub, or from its local snapshot. Nothing from the
-    bundle is run: its config is checked key by key and given to the installed mergekit. Raises MergescopeError for
-    a bundle that is no bundle.
+    bundle is run: its config must be that of its manifest's merge point, which is given to the installed mergekit.
+    Raises MergescopeError for a bundle that is no bundle.
     """
     reporter = reporter or Reporter()
     if bundle.is_file():
@@ -68,117 +64,108 @@ def verify(bundle: Path, inputs: Path | None = None, reporter: Reporter | None =
 
 
 def _verify(bundle: Bundle, inputs: Path, reporter: Reporter) -> VerifyReport:
-    manifest = bundle.manifest
-    _check_shape(bundle.config, bundle.folder / CONFIG)
-    _check_keys(bundle.config, bundle.folder / CONFIG)
-    config = _with_local_names(bundle)
-    edited = tuple(bundle.edited_files())
-    damaged = tuple(_differing(bundle, bundle.checkpoint, "reading checkpoint/", reporter)) if bundle.checkpoint else ()
     models = _models(bundle, inputs, reporter)
-    changed = _changed(bundle, models, reporter)
+    changed = tuple(_changed(bundle, models, reporter))
+    edited = tuple(bundle.edited_files())
     causes = [f"{name} is not as it was exported" for name in edited]
-    causes += [f"inputs/{role} holds other weights than the merge was made from" for role in changed]
-    elsewhere = _differences(bundle)
-    drawn = _drawn(bundle, models, reporter) if elsewhere and not changed else None
-    if drawn is not None and drawn.differing:  # no merge could come out equal: none is made
-        differing, causes = drawn.differing, [drawn.cause, *causes]
-    else:
-        differing = _merged_differing(bundle, config, models, reporter)
-        if differing and not changed and drawn is None:
-            drawn = _drawn(bundle, models, reporter)
-        if differing and drawn is not None:
-            causes.append(drawn.cause)
+    if changed:  # no merge of other models could tell anything
+        causes += [f"{name} is not the file that the merge was made from" for name in changed]
+        return VerifyReport(len(bundle.manifest.tensors), (), tuple(causes), changed=changed, edited=edited)
+    damaged = tuple(_differing(bundle, bundle.checkpoint, "reading checkpoint/", reporter)) if bundle.checkpoint else ()
+    return _compared(bundle, models, causes, edited, damaged, reporter)
+
+
+def _compared(
+    bundle: Bundle,
+    models: Models,
+    causes: list[str],
+    edited: tuple[str, ...],
+    damaged: tuple[str, ...],
+    reporter: Reporter,
+) -> VerifyReport:
+    """Merge the bundle's own inputs, unless the scales drawn here already say that a tensor must differ."""
+    level = runnable_level(bundle.manifest.kernel_level, kernel_level())
+    elsewhere = list(_elsewhere(bundle, level))
+    redrawn = redraw(bundle, models, level, reporter) if elsewhere else None
+    differing = _must_differ(bundle, redrawn)
+    if not differing:
+        differing = _merged_differing(bundle, models, level, reporter)
+        if differing and redrawn is None:
+            redrawn = redraw(bundle, models, level, reporter)
+    if differing and redrawn is not None:
+        causes = [redrawn.cause, *causes]
+    elif differing:
+        causes.append("no masks are kept of this merge: another CPU, number of threads, seed or version")
     return VerifyReport(
-        compared=len(manifest.tensors),
+        compared=len(bundle.manifest.tensors),
         differing=differing,
         causes=(*causes, *elsewhere),
         edited=edited,
         damaged=damaged,
-        other_scales=drawn is not None and drawn.other_scales,
+        other_scales=redrawn is not None and bool(redrawn.scale_steps),
         checkpoint=bundle.checkpoint is not None,
     )
 
 
+def _must_differ(bundle: Bundle, redrawn: Redrawn | None) -> tuple[str, ...]:
+    """Tensors that cannot come out equal: those with another scale, or all where the masks are others."""
+    if redrawn is None:
+        return ()
+    return tuple(sorted(redrawn.scale_steps if redrawn.same_masks else bundle.manifest.tensors))
+
+
 def _models(bundle: Bundle, inputs: Path, reporter: Reporter) -> Models:
-    """The models as folders: those in `inputs`, else those of the Hub. Raises CheckpointError where one is missing."""
+    """The models as folders: those in `inputs`, else those of the Hub. Raises CheckpointError for those missing."""
     found = {role: inputs / role for role in INPUTS}
-    for role, entry in bundle.manifest.inputs.items():
-        if found[role].is_dir():
-            continue
-        if entry.hub is None:
-            cure = "link the model there, or name the folder that holds it with --inputs"
+    absent = {role: entry for role, entry in bundle.manifest.inputs.items() if not found[role].is_dir()}
+    if missing := {role: entry for role, entry in absent.items() if entry.hub is None}:
+        cure = f"name the folder that holds {', '.join(bundle.roles)} with --inputs"
+        for role, entry in missing.items():
             if entry.adapter is not None:
                 pair = AdapterInput(**entry.adapter.model_dump(), weights_sha256=entry.weights_sha256)
-                cure += f"; it is base + adapter, made by: {pair.adapt_command(f'./inputs/{role}')}"
-            raise CheckpointError(f"the model {role} is not there", where=found[role], cure=cure)
+                cure += f"; {role} is base + adapter, made by: {pair.adapt_command(f'./inputs/{role}')}"
+        raise CheckpointError(
+            f"models that the merge needs are not there: {', '.join(missing)}", where=inputs, cure=cure
+        )
+    for role, entry in absent.items():
         reporter.say(f"{role}: {entry.hub}, from the Hub or its local snapshot")
-        found[role] = local_folder(entry.hub)
+        found[role] = local_folder(str(entry.hub))
     models = Models(found["base"], found["safe"], found["useful"])
     check_models(models, bundle.roles)
     return models
 
 
-def _changed(bundle: Bundle, models: Models, reporter: Reporter) -> list[Role]:
-    changed: list[Role] = []
+def _changed(bundle: Bundle, models: Models, reporter: Reporter) -> Iterator[str]:
+    """Weight files that differ from the manifest's, that are gone, or that are too many."""
     with reporter.task("hashing the inputs", len(bundle.roles), "models") as task:
         for role in bundle.roles:
-            if weights_hash(models.folder(role)) != bundle.manifest.inputs[role].weights_sha256:
-                changed.append(role)
+            here = {file.name: digest for file, digest in file_hashes(weight_files(models.folder(role))).items()}
+            for name in sorted({name for name, _ in here.items() ^ bundle.manifest.inputs[role].files.items()}):
+                yield f"inputs/{role}/{name}"
             task.advance()
-    return changed
 
 
-def _check_shape(config: Any, where: Path) -> None:
-    """mergekit itself checks values; here only that keys can be looked at."""
-    models = config.get("models")
-    if not isinstance(config.get("base_model"), str) or not isinstance(models, list):
-        raise MergescopeError("no mergekit config", where=where)
-    entries = [config, *models]
-    if not all(isinstance(e, dict) and isinstance(e.get("parameters", {}), dict) for e in entries):
-        raise MergescopeError("no mergekit config: parameters and models are mappings", where=where)
-    if not all(isinstance(entry.get("model"), str) for entry in models):
-        raise MergescopeError("no mergekit config: a model without a name", where=where)
-
-
-def _check_keys(config: Any, where: Path) -> None:
-    """mergekit ignores keys that it does not know, so that a config could say one thing and do another."""
-    if not isinstance(config, dict) or not isinstance(config.get("models"), list):
-        raise MergescopeError("no mergekit config", where=where)
-    method = next((method for name, method in METHODS.items() if name == config.get("merge_method")), None)
-    if method is None:
-        raise MergescopeError("a method that no bundle has", where=where, value=config.get("merge_method"))
-    places = [("", config, KEYS), ("parameters", config.get("parameters", {}), set(method.parameters))]
-    for i, entry in enumerate(config["models"]):
-        places.append((f"models[{i}]", entry, MODEL_KEYS))
-        places.append((f"models[{i}].parameters", entry.get("parameters", {}), set(method.model_parameters)))
-    for place, found, known in places:
-        if odd := sorted(set(map(str, found)) - known):
-            raise MergescopeError(f"unknown key {place + '.' if place else ''}{odd[0]}", where=where)
-
-
-def _with_local_names(bundle: Bundle) -> str:
-    """The config as YAML with every model called ./inputs/<role>, whatever Hub id it had, and without the chat
-    template: it changes no tensor, and mergekit would render what somebody else wrote."""
-    local = {entry.name: INPUTS[role] for role, entry in bundle.manifest.inputs.items()}
-    kept = {key: value for key, value in bundle.config.items() if key != "chat_template"}
-    try:
-        models = [{**entry, "model": local[entry["model"]]} for entry in kept["models"]]
-        return to_yaml({**kept, "base_model": local[kept["base_model"]], "models": models})
-    except KeyError as error:
-        raise MergescopeError("the config names a model that the manifest does not", value=error.args[0]) from None
-
-
-def _merged_differing(bundle: Bundle, config: str, models: Models, reporter: Reporter) -> tuple[str, ...]:
+def _merged_differing(bundle: Bundle, models: Models, level: str, reporter: Reporter) -> tuple[str, ...]:
     """Merge with stock mergekit and compare; raises MergescopeError where mergekit refuses the bundle's config."""
     manifest = bundle.manifest
-    level, seed, threads = manifest.kernel_level, manifest.seed, manifest.threads
-    reporter.say(f"merging with stock mergekit, seed {seed}, {threads} thread(s): as long as any merge of this size")
+    seed, threads = manifest.seed, manifest.threads
+    said = f"seed {seed}, {threads} thread{'s' if threads > 1 else ''}"
+    reporter.say(f"merging with stock mergekit, {said}: as long as any merge of this size")
     with tempfile.TemporaryDirectory() as room:
         try:
-            merged = stock_merge(Path(room), config, models, bundle.roles, seed=seed, threads=threads, level=level)
+            merged = stock_merge(
+                Path(room),
+                bundle.local_config,
+                models,
+                bundle.roles,
+                seed=seed,
+                threads=threads,
+                level=level,
+                reporter=reporter,
+            )
         except RuntimeError as error:
-            said = str(error).strip().splitlines()[-1]
-            raise MergescopeError(f"mergekit does not run this config: {said}", where=bundle.folder / CONFIG) from error
+            last = [line for line in str(error).splitlines() if line.strip() and "further information" not in line][-1]
+            raise MergescopeError(f"mergekit does not run it: {last.strip()}", where=bundle.folder / CONFIG) from error
         return tuple(_differing(bundle, merged, "comparing", reporter))
 
 
@@ -196,77 +183,11 @@ def _differing(bundle: Bundle, folder: Path, doing: str, reporter: Reporter) -> 
     return sorted(different | wanted.keys())
 
 
-def _differences(bundle: Bundle) -> list[str]:
+def _elsewhere(bundle: Bundle, level: str) -> Iterator[str]:
     """What is other here than it was then: versions, CPU."""
     then = bundle.manifest.versions
-    causes = [
-        f"{name} is {importlib.metadata.version(name)} here and was {then[name]}"
-        for name in PACKAGES
-        if name != "mergescope" and name in then and importlib.metadata.version(name) != then[name]
-    ]
-    here, wanted = kernel_level(), bundle.manifest.kernel_level
-    if here in LEVELS and LEVELS.index(here) < LEVELS.index(wanted):
-        causes.append(f"this CPU runs at kernel level {here}, the merge was made at {wanted}")
-    return causes
-
-
-@dataclass(frozen=True, slots=True)
-class _Drawn:
-    """How masks and scales drawn now compare with the manifest's."""
-
-    cause: str
-    differing: tuple[str, ...]
-    """Tensors that must differ: those with another scale, or all where the masks are others."""
-    other_scales: bool
-
-
-def _drawn(bundle: Bundle, models: Models, reporter: Reporter) -> _Drawn | None:
-    """Draw the masks again and compare; None where the manifest has none."""
-    from merge.blend import masks_digest
-
-    manifest = bundle.manifest
-    if bundle.point.way == "mergekit":
-        cause = "mergekit itself made this merge, so no masks are kept: another CPU, number of threads, seed or config"
-        return _Drawn(cause, (), other_scales=False)
-    if manifest.masks is None:
-        return None
-    inputs = {role: manifest.inputs[role].weights_sha256 for role in bundle.roles}
-    level, threads = manifest.kernel_level, manifest.threads
-    conditions = Conditions(inputs, threads, level)
-    with tempfile.TemporaryDirectory() as room:
-        folder = Path(room) / "masks"
-        make_masks(
-            folder,
-            bundle.point,
-            models,
-            threads=threads,
-            conditions=lambda: conditions,
-            level=level,
-            reporter=reporter,
-        )
-        now = masks_digest(open_masks(folder))
-    if now["planes_sha256"] != manifest.masks.planes_sha256:
-        cause = "other masks: the seed, a density, or mergekit's or torch's version differs"
-        return _Drawn(cause, tuple(sorted(manifest.tensors)), other_scales=False)
-    others = dict(_other_scales(now["scales"], manifest.masks.scales))
-    if others:
-        steps = max(others.values())
-        cause = f"same masks, scale differs by up to {steps} ulp: other CPU or number of threads"
-        return _Drawn(cause, tuple(sorted(others)), other_scales=True)
-    return _Drawn("same masks and scales: the config, or the hashes in the manifest, were changed", (), False)
-
-
-def _other_scales(now: dict[str, dict[str, float]], then: dict[str, dict[Role, float]]) -> Iterator[tuple[str, int]]:
-    """Tensors whose scales differ, and by how many steps of float32; raises MergescopeError for other tensors."""
-    if {name: set(roles) for name, roles in now.items()} != {name: set(roles) for name, roles in then.items()}:
-        raise MergescopeError("the manifest's scales are not those of these models")
-    for name, roles in now.items():
-        steps = max((abs(_bits(scale) - _bits(then[name][role])) for role, scale in roles.items()), default=0)  # type: ignore[index]
-        if steps:
-            yield name, steps
-
-
-def _bits(value: float) -> int:
-    import numpy as np
-
-    return int(np.float32(value).view(np.int32))
+    for name in PACKAGES:
+        if name != "mergescope" and name in then and (here := importlib.metadata.version(name)) != then[name]:
+            yield f"{name} is {here} here and was {then[name]}"
+    if level != bundle.manifest.kernel_level:
+        yield f"this CPU runs at kernel level {level}, the merge was made at {bundle.manifest.kernel_level}"

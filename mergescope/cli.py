@@ -193,8 +193,8 @@ def verify(
         ),
     ] = None,
 ) -> None:
-    """Merge a bundle again with stock mergekit and compare every tensor; exit code 1 if one differs."""
-    from mergescope.export import verify_bundle
+    """Merge a bundle again and compare every tensor; exit code 1 if one differs, or a file or model is another."""
+    from mergescope.verifying import verify_bundle
 
     raise typer.Exit(verify_bundle(bundle, inputs))
 

@@ -1,4 +1,4 @@
-"""Leaving with a merge: the bundle that rebuilds it, and the check that it does."""
+"""Leaving with a merge: the bundle that rebuilds it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,8 @@ from typing import Any
 from merge.bundle import BundleInputs, Story, write_bundle
 from merge.container import LIMIT_BYTES, fits_container
 from merge.gates import LABELS, LESS_SAFE, NOT_FOR_RELEASE, Comparison, compare_with_base, gates_of
-from merge.inert import one_line
 from merge.merger import open_merger
 from merge.points import MergePoint
-from merge.verify import VerifyReport
-from merge.verify import verify as rebuild_and_compare
 from mergescope.environment import offline
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.progress import Reporter
@@ -152,29 +149,3 @@ def _remarks(manifest: Mapping[str, Any], written_bytes: int) -> Iterator[str]:
     if not fits_container(written_bytes):
         size, most = f"{written_bytes / 1e9:.0f} GB", f"{LIMIT_BYTES / 1e9:.0f} GB"
         yield f"a checkpoint of {size} makes an image of more than {most} by the Dockerfile: contests refuse it"
-
-
-def verify_bundle(bundle: Path, inputs: Path | None) -> int:
-    """Rebuild a bundle's checkpoint, print what came of it, and return the exit code: 0 where every bit is equal."""
-    report = rebuild_and_compare(bundle, inputs, Reporter(sys.stderr))
-    for line in _told(report):
-        print(one_line(line))
-    return 0 if report.ok else 1
-
-
-def _told(report: VerifyReport) -> Iterator[str]:
-    yield from report.causes
-    if report.damaged:
-        yield f"checkpoint/: {_named(report.damaged, report.compared)} the manifest's: edited or damaged"
-    if report.other_scales:
-        yield "no other merge: the same masks on another CPU, so that some weights differ in their last bit"
-    if report.differing:
-        yield f"{_named(report.differing, report.compared)} the manifest's"
-    else:
-        also = "" if not report.checkpoint or report.damaged else ", and so is checkpoint/"
-        yield f"all {report.compared} tensors are equal in every bit{also}"
-
-
-def _named(names: Sequence[str], count: int) -> str:
-    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return f"{len(names)} of {count} tensors differ ({shown}) from"

@@ -9,14 +9,18 @@ import random
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from merge.bundle import BundleInputs, write_bundle
 from merge.bundle_reader import MOST_TENSORS, read_bundle
 from merge.bundle_zip import MOST_ENTRIES, unpack_bundle
+from merge.identity import merge_id
 from mergescope.ground.errors import MergescopeError
 from tests.merge.conftest import DEMO_POINT, a_story
 
@@ -118,8 +122,8 @@ def _is_as_good(place: tuple[Any, ...], odd: Any) -> bool:
             return odd in (1.5, {})
         case ("tensors", _, "shape"):
             return odd == []
-        case ("versions", _):
-            return odd == "x"
+        case ("versions", name):
+            return odd == "x" and name not in ("mergekit", "torch")
     return False
 
 
@@ -176,6 +180,9 @@ def test_a_manifest_that_is_no_json_object(made: Path, text: str) -> None:
         "a: .nan",
         "a: 1" + "0" * 400,
         "a: " + "9" * 5000,
+        "a: 0x" + "F" * 6000,
+        "? 0x" + "F" * 6000 + "\n: 1",
+        "? 2020-01-01\n: 1",
         "? [1]\n: 2",
         "\x00",
     ],
@@ -183,6 +190,63 @@ def test_a_manifest_that_is_no_json_object(made: Path, text: str) -> None:
 def test_a_config_that_is_no_plain_mapping(made: Path, text: str) -> None:
     (made / "mergekit.yaml").write_text(text)
     refusal(lambda: read_bundle(made))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c.update(random_seed=3), "random_seed is missing"),
+        (lambda c: c["models"][0].update(revision="x"), "models.0.revision"),
+        (lambda c: c["models"][0]["parameters"].update(weight=0.31), "models.0.parameters.weight is 0.31 here, 0.3"),
+        (lambda c: c["models"][0]["parameters"].update(density="banana"), "models.0.parameters.density is 'banana'"),
+        (lambda c: c["models"][0].update(model="/etc/models/other"), "models.0.model is '/etc/models/other' here"),
+        (lambda c: c["models"][0].update(model=["x"]), "models.0.model is missing"),
+        (lambda c: c["models"].reverse(), "models.0.model"),
+        (lambda c: c.update(models={"model": 1}), "models.0.model is missing"),
+        (lambda c: c.update({"parameters.lambda": 1}), "parameters.lambda is 1 here"),
+        (lambda c: c.update(parameters="x"), "parameters"),
+        (lambda c: c.update(merge_method="sce"), "merge_method is 'sce' here, 'dare_ties'"),
+        (lambda c: c.update(out_dtype="float99"), "out_dtype is 'float99' here, 'float32'"),
+        (lambda c: c.pop("base_model"), "base_model is missing"),
+        (lambda c: c.update({3: 4}), "3 is 4 here"),
+        (lambda c: c.update(chat_template=[]), "chat_template is no text"),
+    ],
+)
+def test_a_config_of_another_merge_than_the_manifests(
+    made: Path, change: Callable[[dict[Any, Any]], object], said: str
+) -> None:
+    config = yaml.safe_load((made / "mergekit.yaml").read_text())
+    change(config)
+    (made / "mergekit.yaml").write_text(yaml.safe_dump(config))
+    line = refusal(lambda: read_bundle(made))
+    assert "mergekit.yaml" in line
+    assert said.partition(" is missing")[0] in line
+    assert "; fetch the bundle anew" in line
+
+
+def test_a_ratio_that_the_config_does_not_have(made: Path) -> None:
+    raw = json.loads((made / "manifest.json").read_text())
+    point = replace(DEMO_POINT, ratio=Decimal("0.9"))
+    raw |= {"point": {**raw["point"], "ratio": "0.9"}, "point_id": point.point_id}
+    (made / "manifest.json").write_text(json.dumps(raw))
+    assert "merge_id is not that of its point" in refusal(lambda: read_bundle(made))
+    ids = {role: entry["checkpoint_id"] for role, entry in raw["inputs"].items()}
+    how = {"threads": raw["threads"], "level": raw["kernel_level"], "out_dtype": raw["out_dtype"]}
+    raw["merge_id"] = merge_id(point, ids, **how)
+    (made / "manifest.json").write_text(json.dumps(raw))
+    assert "models.0.parameters.weight is 0.3 here, 0.9 there" in refusal(lambda: read_bundle(made))
+
+
+@pytest.mark.parametrize(("level", "read"), [("sve256", True), ("avx2", True), ("avx9000", False), ("no avx", False)])
+def test_levels_are_those_that_torch_reads(made: Path, level: str, read: bool) -> None:
+    raw = json.loads((made / "manifest.json").read_text())
+    ids = {role: entry["checkpoint_id"] for role, entry in raw["inputs"].items()}
+    raw["kernel_level"] = level
+    raw["merge_id"] = merge_id(DEMO_POINT, ids, threads=raw["threads"], level=level, out_dtype=raw["out_dtype"])
+    (made / "manifest.json").write_text(json.dumps(raw))
+    line = attempt(made)
+    assert (line is None) is read
+    assert read or "no kernel level of torch" in str(line)
 
 
 def test_bytes_that_are_no_text(made: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from merge.identity import checkpoint_id, merge_id, weights_hash, weights_hashes
+from merge.identity import checkpoint_id, kernel_level, merge_id, runnable_level, weights_hash, weights_hashes
 from merge.points import Role
 from mergescope.ground.errors import CheckpointError
 from tests.merge.conftest import World, a_point
@@ -152,3 +152,25 @@ def test_merge_id_changes_with_everything_that_changes_its_bits() -> None:
     ]
     assert first.startswith("c2_")
     assert len({first, *others}) == 8
+
+
+@pytest.mark.parametrize(
+    ("wanted", "here", "level"),
+    [
+        ("avx512", "avx512", "avx512"),
+        ("avx512", "avx2", "avx2"),
+        ("avx2", "avx512", "avx2"),
+        ("avx512", "default", "default"),
+        ("default", "sve256", "default"),
+        ("avx2", "sve256", "sve256"),
+        ("avx512", "new", "new"),
+    ],
+)
+def test_a_level_runs_where_the_cpu_has_it(wanted: str, here: str, level: str) -> None:
+    assert runnable_level(wanted, here) == level
+
+
+def test_a_level_is_spelled_as_torch_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for said, level in (("NO AVX", "default"), ("Z VECTOR", "zvector"), ("AVX512", "avx512")):
+        monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda said=said: said)
+        assert kernel_level() == level

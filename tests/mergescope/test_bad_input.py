@@ -149,7 +149,7 @@ def test_a_study_that_another_process_runs(refused: Run, own_study: Callable[...
 def test_a_study_on_a_read_only_disk(
     refused: Run, own_study: Callable[..., Path], small_disk: Callable[[int], Path]
 ) -> None:
-    place = small_disk(1 << 20)
+    place = small_disk(4 << 20)
     file = own_study()
     shutil.copytree(file.parent, place / "mine", ignore=shutil.ignore_patterns("disk-*"))
     subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
