@@ -69,7 +69,7 @@ class RoomPlan:
     """What this machine has, and what the study needs of it, in bytes."""
 
     disk_models: int
-    """Models that the study trains."""
+    """Models that the study trains, or merges from base and adapter."""
     disk_masks: int
     """Masks that are still to be drawn."""
     disk_free: int

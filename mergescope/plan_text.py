@@ -136,7 +136,7 @@ def _need(need: Need) -> str:
 
 
 def _room(room: RoomPlan) -> Iterator[str]:
-    parts = [(room.disk_masks, "masks"), (room.disk_models, "models to be trained")]
+    parts = [(room.disk_masks, "masks"), (room.disk_models, "models to be made")]
     told = " and ".join(f"{size_text(size)} of {what}" for size, what in parts if size) or "nothing more"
     yield _fact("disk", f"{size_text(room.disk_free)} free; the study will write {told}")
     memory = room.memory
