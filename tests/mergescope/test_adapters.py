@@ -102,7 +102,11 @@ def plan(file: Path) -> Plan:
 
 
 def test_a_plan_knows_what_is_merged_already(file: Path) -> None:
-    assert [model.state for model in plan(file).models] == ["here", "to be adapted", "to be adapted"]
+    found = plan(file)
+    assert [model.state for model in found.models] == ["here", "to be adapted", "to be adapted"]
+    assert found.merge is not None
+    first = found.merge.work[0]
+    assert (first.name, first.times, first.written) == ("merge an adapter", 2, found.models[1].bytes)
     draw_masks(load_study(file), Reporter())
     before = [(p, p.stat().st_mtime_ns) for p in file.parent.rglob("*")]
     found = plan(file)
@@ -111,6 +115,8 @@ def test_a_plan_knows_what_is_merged_already(file: Path) -> None:
     assert "1 of 1 mask seed drawn" in "\n".join(plan_lines(found))
     assert found.room is not None
     assert (found.room.disk_models, found.room.disk_masks) == (0, 0)
+    assert found.merge is not None
+    assert (found.merge.work[0].name, found.merge.work[0].times) == ("merge an adapter", 0)
     # trained further: the copy of before does not count, and no masks of it do
     write_adapter(file.parent / "base", file.parent / "lora-safe", seed=7, target_modules=["q_proj", "up_proj"])
     found = plan(file)
