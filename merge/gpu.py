@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -13,6 +12,7 @@ from merge.kernel import Inputs, Kernel, Make, TermTensors, blend_eager, merged
 from merge.masks import TensorRecord
 from merge.planes import BLOCK, WIDTH, pack
 from mergescope.ground.errors import MergescopeError
+from mergescope.ground.memory import memory
 
 NO_FUSION = {"emulate_precision_casts": True}
 """Inductor's option that keeps Triton from fusing a multiplication and an addition, which would round once where
@@ -48,7 +48,7 @@ class Gpu:
     def staged(self, records: Sequence[TensorRecord], make: Make) -> Iterator[tuple[TensorRecord, Inputs]]:
         """Each record's inputs on the device; the next ones are on their way meanwhile."""
         if self._keep is None:
-            self._keep = "pinned" if _bytes(records) < SHARE_OF_MEMORY * available_memory() else "mapped"
+            self._keep = "pinned" if _bytes(records) < SHARE_OF_MEMORY * memory().available else "mapped"
         if self._keep == "device":
             for record in records:
                 yield record, self._once(record, make, lambda tensor: tensor.to(self.where))
@@ -163,11 +163,3 @@ class _Copy:
 def _bytes(records: Sequence[TensorRecord]) -> int:
     """At most what base, terms and planes of all records take: float32 weights and a bit for each mask."""
     return sum(record.numel * (1 + len(record.terms)) * 4 + record.numel // 8 * len(record.terms) for record in records)
-
-
-def available_memory() -> int:
-    """Bytes of memory that new allocations may take, as Linux estimates them."""
-    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return 0

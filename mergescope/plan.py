@@ -26,9 +26,10 @@ from merge.points import MergePoint, grid
 from merge.sources import check_models, weight_files
 from mergescope.ground.errors import CheckpointError, DataError, MergescopeError
 from mergescope.ground.files import read_json
+from mergescope.ground.memory import memory
 from mergescope.ground.units import size_text
 from mergescope.inputs import prompt_sets
-from mergescope.machine import free_bytes, measured_rates, memory
+from mergescope.machine import free_bytes, measured_rates
 from mergescope.model_headers import (
     KnownModel,
     bytes_to_draw,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from eval.roofline import Served
 from merge.forecast import Need, Rates
 from merge.points import Role, Way
-from mergescope.machine import Memory
+from mergescope.ground.memory import Memory
 from mergescope.model_headers import State
 from mergescope.plan_answers import Asked, GpuPlan
 

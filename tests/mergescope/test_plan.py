@@ -16,7 +16,7 @@ import pytest
 from eval.roofline import GPUS
 from merge.forecast import STOCK_PER_COPY
 from mergescope.cli import main
-from mergescope.machine import Memory
+from mergescope.ground.memory import Memory
 from mergescope.model_headers import disk_refusal, require_room
 from mergescope.plan import memory_refusal, plan_of
 from mergescope.plan_answers import GpuRow, gpu_plan
