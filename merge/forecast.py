@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -90,12 +90,8 @@ class MergeInputs:
 
     @property
     def mask_bytes(self) -> int:
-        """Bytes of planes.bin: one bit a parameter and term with a density below 1, in whole blocks a tensor.
-
-        Equal to the drawn file, but for a mixture's experts, which mergekit fuses before it draws: less rounding.
-        """
-        drawn = sum(density < 1 for density in self.densities)
-        return drawn * sum(plane_bytes(tensor.numel) for tensor in mergeable(self.base).values())
+        """Bytes of planes.bin, as the function `mask_bytes` counts them."""
+        return mask_bytes(self.base, self.densities)
 
     @property
     def draw_memory(self) -> int:
@@ -202,6 +198,15 @@ def hash_need(inputs: MergeInputs, rates: Rates) -> Need:
     """Reading and hashing the weights, once: hashes are remembered by device, inode, size and time."""
     read = inputs.source_bytes
     return Need("hash the weights", 1, read, 0, 0, 0, _from_disk(read / rates.digest, read, rates))
+
+
+def mask_bytes(base: Headers, densities: Iterable[Decimal]) -> int:
+    """Bytes of planes.bin: one bit a parameter and term with a density below 1, in whole blocks a tensor.
+
+    Equal to the drawn file, but for a mixture's experts, which mergekit fuses before it draws: less rounding.
+    """
+    drawn = sum(density < 1 for density in densities)
+    return drawn * sum(plane_bytes(tensor.numel) for tensor in mergeable(base).values())
 
 
 def adapt_need(base: Headers, rates: Rates, times: int) -> Need:
