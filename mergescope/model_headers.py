@@ -68,10 +68,10 @@ def _known(study: Study, role: Role) -> KnownModel:
 def _adapted(study: Study, role: Role, name: str, pair: Pair) -> KnownModel:
     """A model given as base + adapter: merged already, or about to be, and then its tensors are the base's."""
     base, adapter = (fetched_folder(part) if isinstance(part, str) else part for part in (pair.base, pair.adapter))
-    if base is None or adapter is None:
+    if base is None:
         return KnownModel(role, name, "to be fetched")
     try:
-        made = adapted_already(study.folder / INPUTS, base, adapter)
+        made = None if adapter is None else adapted_already(study.folder / INPUTS, base, adapter)
     except CheckpointError as problem:
         return KnownModel(role, name, "broken", problem=problem)
     known = _here(role, name, made or base)
@@ -129,7 +129,7 @@ def bytes_to_draw(known: Sequence[KnownModel], points: Sequence[MergePoint]) -> 
 
 
 def require_room(study: Study) -> None:
-    """Refuse, before any work, what will not fit on the study's disk: models to be trained, masks to be drawn.
+    """Refuse, before any work, what will not fit on the study's disk: models to be made, masks to be drawn.
 
     Passes where nothing is known of a model yet. Raises MergescopeError with the sizes.
     """

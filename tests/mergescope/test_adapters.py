@@ -135,6 +135,14 @@ def test_a_plan_tells_of_an_adapter_that_is_none(file: Path) -> None:
     assert "no adapter: holds no adapter_model.safetensors" in line
 
 
+def test_a_plan_counts_an_adapter_that_is_not_fetched_yet_from_its_base(file: Path) -> None:
+    written(file.parent, recipe(safe="./base+owner/lora"))
+    found = plan(file)
+    assert [model.state for model in found.models] == ["here", "to be adapted", "to be adapted"]
+    assert found.models[1].bytes
+    assert not found.refusals
+
+
 def test_the_base_of_a_pair_must_be_the_study_s(file: Path) -> None:
     study = study_of(file.parent, safe="./useful+./lora-safe", useful="./useful")
     with pytest.raises(MergescopeError) as caught:
