@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,15 @@ from merge.identity import (
     TEMPLATE,
     TEXT_FILES,
     TOKENIZER_FILES,
+    all_known,
     chat_template,
     file_hashes,
+    known_weights_hash,
     text_side,
     weights_hash,
+    whole_files,
 )
-from merge.sources import checked_config, json_object, stored_dtype, stored_tensors
+from merge.sources import checked_config, json_object, stored_dtype, stored_tensors, weight_files
 from mergescope.ground.errors import CheckpointError, MergescopeError
 from mergescope.ground.files import fresh_folder, read_manifest, write_manifest
 from mergescope.ground.ids import full_hash
@@ -107,9 +110,23 @@ def adapted(inputs: Path, base: Path, adapter: Path, reporter: Reporter | None =
     check_adapter(base, adapter)
     stage = _stage(base, adapter)
     folder = inputs / full_hash(stage)[:16]
-    if not _is_whole(folder, full_hash(stage)):
+    if not _is_whole(folder, full_hash(stage), weights_hash):
         adapt(base, adapter, folder, reporter)
     return folder
+
+
+def adapted_already(inputs: Path, base: Path, adapter: Path) -> Path | None:
+    """The folder that `adapted` gives if it is there and whole; reads no weights and writes nothing.
+
+    None also where a file of base, adapter or result has not been hashed since it changed. Raises CheckpointError
+    for a pair that cannot be merged, as far as headers tell.
+    """
+    check_adapter(base, adapter)
+    if not all_known([*weight_files(base), *whole_files(base), *_files(adapter)]):
+        return None
+    stage = full_hash(_stage(base, adapter))
+    folder = inputs / stage[:16]
+    return folder if _is_whole(folder, stage, known_weights_hash) else None
 
 
 def adapt(base: Path, adapter: Path, out: Path, reporter: Reporter | None = None) -> dict[str, Any]:
@@ -187,9 +204,13 @@ def _refuse_shape(name: str, tensor: StoredTensor, target: StoredTensor, base: P
     )
 
 
+def _files(adapter: Path) -> list[Path]:
+    """The adapter's files that count."""
+    return [adapter / name for name in (CONFIG, WEIGHTS, *TEXT_FILES, TEMPLATE) if (adapter / name).is_file()]
+
+
 def _stage(base: Path, adapter: Path) -> dict[str, Any]:
-    names = (CONFIG, WEIGHTS, *TEXT_FILES, TEMPLATE)
-    files = file_hashes([adapter / name for name in names if (adapter / name).is_file()])
+    files = file_hashes(_files(adapter))
     return {
         "format": FORMAT,
         "base_weights_sha256": weights_hash(base),
@@ -200,13 +221,13 @@ def _stage(base: Path, adapter: Path) -> dict[str, Any]:
     }
 
 
-def _is_whole(folder: Path, stage: str) -> bool:
+def _is_whole(folder: Path, stage: str, hashed: Callable[[Path], str | None]) -> bool:
     """Whether the folder was finished from these very inputs and its weights are still those that were written."""
     manifest = read_manifest(folder)
     if manifest is None or manifest["stage_hash"] != stage:
         return False
     try:
-        return weights_hash(folder) == str(manifest["weights_sha256"])
+        return hashed(folder) == str(manifest["weights_sha256"])
     except CheckpointError:
         return False  # weights were taken away: they are made again
 

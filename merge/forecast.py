@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -27,8 +27,10 @@ DRAW_BYTES = 5
 STOCK_BYTES = 28
 """The same of mergekit's whole merge, which keeps each masked term and its signs: 17 and 25 measured; how much it holds
 at once depends on a tensor's neighbours."""
+ADAPT_BYTES = 4
+"""Bytes a parameter of a base that an adapter is merged into: peft has all of it in float32."""
 SHARD_BYTES = 5_000_000_000
-"""Bytes of merged tensors that `export --materialize` keeps before it writes a shard (`merge.materialize`)."""
+"""Most bytes of tensors that wait to be written as a shard (`merge.materialize`)."""
 
 BENCHMARK = "benchmarks/results/merge_grid.json"
 BLEND_PER_COPY = 0.48
@@ -39,6 +41,9 @@ STOCK_PER_COPY = 0.0045
 COPIED_PER_ENTRY = 100
 """Bytes that plain copy moves in the time in which drawing handles one entry of one task vector, on one thread: 60 to
 110 measured on models of 117M and 187M."""
+COPIED_PER_ADAPTED = 300
+"""The same of merging one parameter of an adapter's base, written out: 220 to 360 measured on models of 62M and 187M
+whose every projection is tuned."""
 START_S = 4.0
 """Seconds until a process has loaded torch and mergekit, measured on two idle cores."""
 
@@ -85,12 +90,8 @@ class MergeInputs:
 
     @property
     def mask_bytes(self) -> int:
-        """Bytes of planes.bin: one bit a parameter and term with a density below 1, in whole blocks a tensor.
-
-        Equal to the drawn file, but for a mixture's experts, which mergekit fuses before it draws: less rounding.
-        """
-        drawn = sum(density < 1 for density in self.densities)
-        return drawn * sum(plane_bytes(tensor.numel) for tensor in mergeable(self.base).values())
+        """Bytes of planes.bin, as the function `mask_bytes` counts them."""
+        return mask_bytes(self.base, self.densities)
 
     @property
     def draw_memory(self) -> int:
@@ -199,6 +200,23 @@ def hash_need(inputs: MergeInputs, rates: Rates) -> Need:
     return Need("hash the weights", 1, read, 0, 0, 0, _from_disk(read / rates.digest, read, rates))
 
 
+def mask_bytes(base: Headers, densities: Iterable[Decimal]) -> int:
+    """Bytes of planes.bin: one bit a parameter and term with a density below 1, in whole blocks a tensor.
+
+    Equal to the drawn file, but for a mixture's experts, which mergekit fuses before it draws: less rounding.
+    """
+    drawn = sum(density < 1 for density in densities)
+    return drawn * sum(plane_bytes(tensor.numel) for tensor in mergeable(base).values())
+
+
+def adapt_need(base: Headers, rates: Rates, times: int) -> Need:
+    """Merging an adapter into its base, in a process of its own that writes the whole model."""
+    size, sizes = stored_bytes(base), [tensor.numel for tensor in base.values()]
+    memory = PROCESS_BYTES + (sum(sizes) + max(sizes)) * ADAPT_BYTES + min(size, SHARD_BYTES)
+    seconds = START_S + _from_disk(sum(sizes) * COPIED_PER_ADAPTED / rates.copy, 2 * size, rates)
+    return Need("merge an adapter", times, size, size, memory, size, seconds)
+
+
 def draw_need(inputs: MergeInputs, rates: Rates, times: int) -> Need:
     """Drawing the masks and scales of one mask seed in a process of its own."""
     read = inputs.source_bytes
@@ -223,14 +241,15 @@ def stock_need(inputs: MergeInputs, rates: Rates, times: int) -> Need:
 
 
 def export_need(inputs: MergeInputs, rates: Rates, made: Need) -> Need:
-    """`export --materialize`: the merge is made once to hash its tensors and once to be written.
+    """`export --materialize`: the merge is made once, hashed and written as it passes, and read back and hashed again.
 
     made: the need of making it once.
     """
     out = inputs.output_bytes
-    seconds = 2 * made.seconds + out / rates.digest + (0 if rates.read is None else out / rates.read)
+    written = 0 if rates.read is None else out / rates.read  # a disk is taken to write as fast as it reads
+    seconds = made.seconds + 2 * out / rates.digest + written
     memory = made.memory + inputs.export_memory
-    return Need("export --materialize", 0, 2 * made.read, out, memory, made.mapped, seconds)
+    return Need("export --materialize", 0, made.read + out, out, memory, made.mapped, seconds)
 
 
 def fits_disk(needed: int, free: int) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -14,6 +13,7 @@ from merge.kernel import Empty, Inputs, Kernel, Make, TermTensors, blend_eager, 
 from merge.masks import TensorRecord
 from merge.planes import BLOCK, WIDTH, pack
 from mergescope.ground.errors import MergescopeError
+from mergescope.ground.memory import memory
 
 NO_FUSION = {"emulate_precision_casts": True}
 """Inductor's option that keeps Triton from fusing a multiplication and an addition, which would round once where
@@ -53,7 +53,7 @@ class Gpu:
             self._known.clear()  # what another Blender has put here
             self._make = make
         if self._keep is None:
-            self._keep = "pinned" if _pinned_bytes(records, make) < SHARE_OF_MEMORY * available_memory() else "mapped"
+            self._keep = "pinned" if _pinned_bytes(records, make) < SHARE_OF_MEMORY * memory().available else "mapped"
         if self._keep == "device":
             for record in records:
                 yield record, self._once(record, make, lambda tensor: tensor.to(self.where))
@@ -173,11 +173,3 @@ def _pinned_bytes(records: Sequence[TensorRecord], make: Make) -> int:
     """What pinned copies of all inputs take: torch rounds each up to a power of two."""
     sizes = (tensor.nbytes for record in records for tensor in make(record).tensors())
     return sum(1 << max(size - 1, 0).bit_length() for size in sizes)
-
-
-def available_memory() -> int:
-    """Bytes of memory that new allocations may take, as Linux estimates them."""
-    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return 0

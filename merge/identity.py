@@ -98,6 +98,12 @@ def known_weights_hash(folder: Path, cache: Path | None = None) -> str | None:
     return None if None in hashes else full_hash(hashes)
 
 
+def all_known(files: Sequence[Path], cache: Path | None = None) -> bool:
+    """Whether the hash of every file is remembered, so that none is read for it."""
+    known = _Book(cache or default_cache()).known
+    return all(_key(file) in known for file in files)
+
+
 def checkpoint_id(folder: Path, cache: Path | None = None) -> str:
     """The id of a checkpoint folder: its weights and everything in it that changes what it answers."""
     return content_id("c2", {"weights": weights_hash(folder, cache), "text_side": text_side(folder, cache)})
@@ -109,8 +115,7 @@ def text_side(folder: Path, cache: Path | None = None) -> str:
     Configuration, generation settings (which tokens end an answer), tokenizer, chat template, and code of its own.
     Raises CheckpointError where one of the JSON files holds no object.
     """
-    code = sorted(file.name for file in folder.glob("*.py")) if _brings_code(folder) else []
-    whole = [folder / name for name in (*TOKENIZER_FILES, *code) if (folder / name).is_file()]
+    whole = whole_files(folder)
     known = file_hashes(whole, cache)
     settings = {name: _setting(folder / name, ignored) for name, ignored in SETTINGS.items()}
     template = chat_template(folder)
@@ -121,6 +126,12 @@ def text_side(folder: Path, cache: Path | None = None) -> str:
             "chat_template": None if template is None else text_hash(template),
         }
     )
+
+
+def whole_files(folder: Path) -> list[Path]:
+    """The files of a text side that count byte by byte: the tokenizer's, and code where a configuration names some."""
+    code = sorted(file.name for file in folder.glob("*.py")) if _brings_code(folder) else []
+    return [folder / name for name in (*TOKENIZER_FILES, *code) if (folder / name).is_file()]
 
 
 def _brings_code(folder: Path) -> bool:

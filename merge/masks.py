@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from merge.child import Child, child
+from merge.forecast import mask_bytes
 from merge.identity import HASHERS, kernel_level, known_weights_hash, mergekit_version, weights_hashes, weights_stamp
 from merge.mergekit_yaml import INPUTS, ROLES, mergekit_config, to_yaml
 from merge.points import MergePoint, Role
@@ -181,7 +182,9 @@ def make_masks(
     """
     config = to_yaml(mergekit_config(point, INPUTS["base"], INPUTS["safe"], INPUTS["useful"], "float32"))
     roles = (point.base_role, *point.term_roles)
-    with fresh_folder(folder, _needed_bytes(point, models)) as part:
+    densities = [point.density(role) for role in point.term_roles]
+    needed = mask_bytes(stored_tensors(models.folder(point.base_role)), densities)
+    with fresh_folder(folder, needed) as part:
         before = {role: weights_stamp(models.folder(role)) for role in roles}
         job = {"config": config, "seed": point.mask_seed, "threads": threads}
         with child("merge.draw", job, models, roles, level, str(part.resolve())) as process:
@@ -192,14 +195,6 @@ def make_masks(
             raise CheckpointError("the weights changed while masks were drawn from them", where=where, cure=cure)
         content = {**_plain(stage), "planes_sha256": file_hash(part / PLANES), "index_sha256": file_hash(part / INDEX)}
         write_manifest(part, stage_hash=full_hash(stage), content=content)
-
-
-def _needed_bytes(point: MergePoint, models: Models) -> int:
-    """Bytes of the masks: a bit for each parameter and each model of which something is dropped."""
-    from merge.planes import plane_bytes
-
-    drawn = sum(point.density(role) < 1 for role in point.term_roles)
-    return drawn * sum(plane_bytes(tensor.numel) for tensor in stored_tensors(models.folder(point.base_role)).values())
 
 
 def open_masks(folder: Path) -> Masks:

@@ -8,7 +8,6 @@ import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from merge.forecast import Rates
@@ -27,32 +26,9 @@ LEAST_FILE = 1 << 28
 """Bytes of the smallest weight file whose reading is worth measuring; smaller models stay in the page cache."""
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Main memory, in bytes."""
-
-    total: int
-    """What this machine has, or the control group that we run in may take."""
-    available: int
-    """What can be had now without swapping, page cache that can be dropped included."""
-
-
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def memory() -> Memory:
-    """Main memory; where the system does not say what is available, all of it counts as such."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")  # a container's, under control groups of version 2
-    text = limit.read_text(encoding="ascii").strip() if limit.is_file() else "max"
-    total = total if text == "max" else min(total, int(text))
-    facts = Path("/proc/meminfo")
-    if not facts.is_file():
-        return Memory(total, total)
-    lines = dict(line.split(":", 1) for line in facts.read_text(encoding="ascii").splitlines())
-    return Memory(total, min(total, int(lines["MemAvailable"].split()[0]) * 1024))
 
 
 def free_bytes(place: Path) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from merge.adapters import Pair
+from merge.adapters import Pair, adapted_already
 from merge.forecast import (
     Headers,
     MergeInputs,
@@ -21,7 +21,6 @@ from merge.masks import drawn_masks
 from merge.points import MergePoint, Role, grid
 from merge.sources import Models, fetched_folder, stored_tensors
 from mergescope.ground.errors import CheckpointError, MergescopeError
-from mergescope.ground.files import MANIFEST
 from mergescope.ground.units import size_text
 from mergescope.machine import free_bytes
 from mergescope.merges import INPUTS, ROLES
@@ -41,7 +40,7 @@ class KnownModel:
     folder: Path | None = None
     """Where it lies; None where it is not here."""
     headers: Headers | None = None
-    """Its tensors; of a model to be trained, what it will hold; None where that is not known."""
+    """Its tensors; of a model to be made, what it will hold; None where that is not known."""
     problem: CheckpointError | None = None
     """Why it is broken; None where it is not."""
 
@@ -67,12 +66,15 @@ def _known(study: Study, role: Role) -> KnownModel:
 
 
 def _adapted(study: Study, role: Role, name: str, pair: Pair) -> KnownModel:
-    """A model given as base + adapter: its tensors are the base's."""
-    folder = fetched_folder(pair.base) if isinstance(pair.base, str) else pair.base
-    if folder is None:
+    """A model given as base + adapter: merged already, or about to be, and then its tensors are the base's."""
+    base, adapter = (fetched_folder(part) if isinstance(part, str) else part for part in (pair.base, pair.adapter))
+    if base is None:
         return KnownModel(role, name, "to be fetched")
-    known = _here(role, name, folder)
-    made = len(list(study.folder.glob(f"{INPUTS}/*/{MANIFEST}"))) >= len(study.adapted_roles)
+    try:
+        made = None if adapter is None else adapted_already(study.folder / INPUTS, base, adapter)
+    except CheckpointError as problem:
+        return KnownModel(role, name, "broken", problem=problem)
+    known = _here(role, name, made or base)
     return known if made or known.state == "broken" else replace(known, state="to be adapted", folder=None)
 
 
@@ -127,7 +129,7 @@ def bytes_to_draw(known: Sequence[KnownModel], points: Sequence[MergePoint]) -> 
 
 
 def require_room(study: Study) -> None:
-    """Refuse, before any work, what will not fit on the study's disk: models to be trained, masks to be drawn.
+    """Refuse, before any work, what will not fit on the study's disk: models to be made, masks to be drawn.
 
     Passes where nothing is known of a model yet. Raises MergescopeError with the sizes.
     """

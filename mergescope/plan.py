@@ -10,6 +10,9 @@ from eval.config import EvalSection
 from eval.prompts import PromptSet
 from eval.roofline import Gpu, Served
 from merge.forecast import (
+    Need,
+    Rates,
+    adapt_need,
     blend_need,
     draw_need,
     export_need,
@@ -23,9 +26,10 @@ from merge.points import MergePoint, grid
 from merge.sources import check_models, weight_files
 from mergescope.ground.errors import CheckpointError, DataError, MergescopeError
 from mergescope.ground.files import read_json
+from mergescope.ground.memory import memory
 from mergescope.ground.units import size_text
 from mergescope.inputs import prompt_sets
-from mergescope.machine import free_bytes, measured_rates, memory
+from mergescope.machine import free_bytes, measured_rates
 from mergescope.model_headers import (
     KnownModel,
     bytes_to_draw,
@@ -50,7 +54,7 @@ def plan_of(study: Study, gpus: Sequence[tuple[Gpu, int]], hours: float, *, gpus
     known, points = known_models(study), grid(study.recipe.merge)
     section, todo = study.recipe.eval, undrawn(study, known)
     misfit = _misfit(known, points[0])
-    merge = None if misfit else _merge_plan(known, points, len(todo))
+    merge = None if misfit else _merge_plan(study, known, points, len(todo))
     sets, complaint = _prompts(study)
     asked = None if sets is None else asked_of(section, sets, _tokenizer_folder(known), len(points))
     served = None if merge is None or asked is None else served_of(section, _config(known), merge.parameters, asked)
@@ -107,7 +111,9 @@ def _misfit(known: Sequence[KnownModel], point: MergePoint) -> CheckpointError |
     return None
 
 
-def _merge_plan(known: Sequence[KnownModel], points: Sequence[MergePoint], undrawn_seeds: int) -> MergePlan | None:
+def _merge_plan(
+    study: Study, known: Sequence[KnownModel], points: Sequence[MergePoint], undrawn_seeds: int
+) -> MergePlan | None:
     inputs = merge_inputs(known, points[0])
     if inputs is None:
         return None
@@ -121,7 +127,7 @@ def _merge_plan(known: Sequence[KnownModel], points: Sequence[MergePoint], undra
         each, before = stock_need(inputs, rates, len(points)), []
     if not _all_hashed(known, points[0]):
         before.insert(0, hash_need(inputs, rates))
-    work = (*before, each, export_need(inputs, rates, each))
+    work = (*_adapting(study, known, rates), *before, each, export_need(inputs, rates, each))
     return MergePlan(
         architecture=str((_config(known).get("architectures") or ["unknown"])[0]),
         parameters=inputs.parameters,
@@ -134,6 +140,15 @@ def _merge_plan(known: Sequence[KnownModel], points: Sequence[MergePoint], undra
         seconds=sum(need.times * need.seconds for need in work),
         rates=rates,
     )
+
+
+def _adapting(study: Study, known: Sequence[KnownModel], rates: Rates) -> Iterator[Need]:
+    """Merging the study's adapters; none of it where the recipe names no adapter."""
+    of_pairs = [model for model in known if model.role in study.adapted_roles]
+    waiting = sum(model.state == "to be adapted" for model in of_pairs)
+    headers = next((model.headers for model in of_pairs if model.headers is not None), None)
+    if headers is not None:
+        yield adapt_need(headers, rates, waiting)
 
 
 def _largest_file(known: Sequence[KnownModel]) -> Path | None:

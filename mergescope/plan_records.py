@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from eval.roofline import Served
 from merge.forecast import Need, Rates
 from merge.points import Role, Way
-from mergescope.machine import Memory
+from mergescope.ground.memory import Memory
 from mergescope.model_headers import State
 from mergescope.plan_answers import Asked, GpuPlan
 
@@ -69,7 +69,7 @@ class RoomPlan:
     """What this machine has, and what the study needs of it, in bytes."""
 
     disk_models: int
-    """Models that the study trains."""
+    """Models that the study trains, or merges from base and adapter."""
     disk_masks: int
     """Masks that are still to be drawn."""
     disk_free: int

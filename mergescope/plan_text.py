@@ -11,7 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from eval.roofline import parse_gpus
-from merge.forecast import BENCHMARK, BLEND_PER_COPY, COPIED_PER_ENTRY, Need
+from merge.forecast import BENCHMARK, BLEND_PER_COPY, COPIED_PER_ENTRY, STOCK_PER_COPY, Need
+from merge.points import Way
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.units import size_text, time_text
 from mergescope.plan import plan_of
@@ -136,7 +137,7 @@ def _need(need: Need) -> str:
 
 
 def _room(room: RoomPlan) -> Iterator[str]:
-    parts = [(room.disk_masks, "masks"), (room.disk_models, "models to be trained")]
+    parts = [(room.disk_masks, "masks"), (room.disk_models, "models to be made")]
     told = " and ".join(f"{size_text(size)} of {what}" for size, what in parts if size) or "nothing more"
     yield _fact("disk", f"{size_text(room.disk_free)} free; the study will write {told}")
     memory = room.memory
@@ -206,8 +207,7 @@ def _basis(plan: Plan) -> Iterator[str]:
             f"disk {read}"
         )
         yield from _wrapped(
-            f"a blend moves {BLEND_PER_COPY:g} of copy's bytes a second ({BENCHMARK}), drawing an entry takes the time "
-            f"of {COPIED_PER_ENTRY} copied bytes, memory is measured on models of 117M and 187M (merge/forecast.py); a "
+            f"{_merging_basis(plan.grid.way)}, memory is measured on models of 117M and 187M (merge/forecast.py); a "
             "busy machine takes longer"
         )
     if plan.gpus:
@@ -216,3 +216,13 @@ def _basis(plan: Plan) -> Iterator[str]:
             f"on this machine and the host's link; as a rule an answer has {TYPICAL_SHARE:g} of max_tokens; judging is "
             "apart"
         )
+
+
+def _merging_basis(way: Way) -> str:
+    """Where the seconds of what makes the merges come from."""
+    if way == "mergekit":
+        return f"mergekit moves {STOCK_PER_COPY:g} of copy's bytes a second ({BENCHMARK})"
+    return (
+        f"a blend moves {BLEND_PER_COPY:g} of copy's bytes a second ({BENCHMARK}), drawing an entry takes the time of "
+        f"{COPIED_PER_ENTRY} copied bytes"
+    )

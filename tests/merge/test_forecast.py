@@ -16,10 +16,12 @@ from pathlib import Path
 import pytest
 
 from merge import materialize
+from merge.adapters import adapt
 from merge.bundle import BundleInputs
 from merge.forecast import (
     BENCHMARK,
     BLEND_PER_COPY,
+    COPIED_PER_ADAPTED,
     PROCESS_BYTES,
     SHARD_BYTES,
     START_S,
@@ -27,6 +29,7 @@ from merge.forecast import (
     Headers,
     MergeInputs,
     Rates,
+    adapt_need,
     as_trained,
     blend_need,
     draw_need,
@@ -42,6 +45,7 @@ from merge.masks import PLANES, drawn_masks, masks_for
 from merge.points import MergePoint
 from merge.sources import Models, StoredTensor, stored_dtype, stored_tensors
 from merge.stock import stock_merge
+from tests.merge.adapters import write_adapter
 from tests.merge.conftest import DEMO_POINT, World, a_point
 
 ROOT = Path(__file__).parents[2]
@@ -118,10 +122,25 @@ def test_seconds_by_hand() -> None:
     # the files do not stay in memory, and the disk is slower than the blend
     slow = blend_need(one, replace(RATES, read=1e9), 21, cache=10**6)
     assert slow.seconds == pytest.approx(6.25 * billion)
+    # made once, written once, read back once; hashed on both ways
     exporting = export_need(one, RATES, blending)
-    assert exporting.seconds == pytest.approx(2 * blending.seconds + 2 * billion)
+    assert exporting.seconds == pytest.approx(blending.seconds + 2 * 2 * billion)
+    on_disk = export_need(one, replace(RATES, read=0.5e9), blending)
+    assert on_disk.seconds == pytest.approx(exporting.seconds + 2 * billion / 0.5)
     assert (exporting.times, exporting.written) == (0, one.output_bytes)
+    assert exporting.read == blending.read + one.output_bytes
     assert stock_need(one, RATES, 3).seconds > 10 * blending.seconds
+
+
+def test_merging_an_adapter_by_hand() -> None:
+    base = headers(big=(1_000_000,), small=(500_000,))
+    need = adapt_need(base, RATES, 2)
+    # the whole model and its largest tensor once more in float32, and all of it in bf16 until it is written
+    assert need.memory == PROCESS_BYTES + 4 * 2_500_000 + 2 * 1_500_000
+    assert (need.times, need.read, need.written) == (2, 3_000_000, 3_000_000)
+    assert need.seconds == pytest.approx(START_S + 1_500_000 * COPIED_PER_ADAPTED / 10e9)
+    slow = adapt_need(base, replace(RATES, read=1e6), 1)
+    assert slow.seconds == pytest.approx(START_S + 6)
 
 
 def test_room_on_a_disk() -> None:
@@ -219,18 +238,22 @@ def midsize(tmp_path_factory: pytest.TempPathFactory) -> Models:
 
 @pytest.mark.deep
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="memory is read from /proc")
-@pytest.mark.parametrize("work", ["draw", "blend", "stock"])
+@pytest.mark.parametrize("work", ["draw", "blend", "stock", "adapt"])
 def test_memory_is_at_least_and_at_most_twice_what_was_measured(
     work: str, midsize: Models, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     study = tmp_path_factory.mktemp("study")
     point, folders = a_point(), (midsize.base, midsize.safe, midsize.useful)
     forecast = of_world(World(midsize, "bfloat16"), point)
+    if work == "adapt":
+        adapter = write_adapter(midsize.base, study / "lora")
     if work == "blend":
         masks = masks_for(study, point, midsize, threads=1)
     with own_memory_watched() as seen:
         if work == "draw":
             masks_for(study, point, midsize, threads=1)
+        elif work == "adapt":
+            adapt(midsize.base, adapter, study / "adapted")
         elif work == "blend":
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])}
             subprocess.run(
@@ -238,7 +261,12 @@ def test_memory_is_at_least_and_at_most_twice_what_was_measured(
             )
         else:
             stock(study, midsize, point)
-    needed = {"draw": forecast.draw_memory, "blend": forecast.blend_memory, "stock": forecast.stock_memory}[work]
+    needed = {
+        "draw": forecast.draw_memory,
+        "blend": forecast.blend_memory,
+        "stock": forecast.stock_memory,
+        "adapt": adapt_need(forecast.base, RATES, 1).memory,
+    }[work]
     waiting = forecast.output_bytes if work == "stock" else 0  # the stock command's shard, which a sweep has not
     assert max(seen) <= needed + waiting <= 2 * max(seen)
 

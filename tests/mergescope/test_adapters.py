@@ -18,7 +18,10 @@ from merge.identity import weights_hash
 from mergescope.ground.errors import MergescopeError, RecipeError
 from mergescope.ground.files import read_json
 from mergescope.ground.progress import Reporter
-from mergescope.merges import adapters_of, hub_names, models_of
+from mergescope.merges import adapters_of, draw_masks, hub_names, models_of
+from mergescope.plan import plan_of
+from mergescope.plan_records import Plan
+from mergescope.plan_text import plan_lines
 from mergescope.stages import stages_of
 from mergescope.study import Study, load_study
 from tests.merge.adapters import write_adapter
@@ -92,6 +95,52 @@ def test_models_and_what_a_bundle_says_of_them(file: Path) -> None:
     assert safe.weights_sha256 == weights_hash(models.safe)
     assert safe.base_weights_sha256 == weights_hash(models.base)
     assert set(safe.files) == {"adapter_config.json", "adapter_model.safetensors"}
+
+
+def plan(file: Path) -> Plan:
+    return plan_of(load_study(file), [], 24.0, gpus_named=False)
+
+
+def test_a_plan_knows_what_is_merged_already(file: Path) -> None:
+    found = plan(file)
+    assert [model.state for model in found.models] == ["here", "to be adapted", "to be adapted"]
+    assert found.merge is not None
+    first = found.merge.work[0]
+    assert (first.name, first.times, first.written) == ("merge an adapter", 2, found.models[1].bytes)
+    draw_masks(load_study(file), Reporter())
+    before = [(p, p.stat().st_mtime_ns) for p in file.parent.rglob("*")]
+    found = plan(file)
+    assert before == [(p, p.stat().st_mtime_ns) for p in file.parent.rglob("*")]
+    assert [model.state for model in found.models] == ["here", "here", "here"]
+    assert "1 of 1 mask seed drawn" in "\n".join(plan_lines(found))
+    assert found.room is not None
+    assert (found.room.disk_models, found.room.disk_masks) == (0, 0)
+    assert found.merge is not None
+    assert (found.merge.work[0].name, found.merge.work[0].times) == ("merge an adapter", 0)
+    # trained further: the copy of before does not count, and no masks of it do
+    write_adapter(file.parent / "base", file.parent / "lora-safe", seed=7, target_modules=["q_proj", "up_proj"])
+    found = plan(file)
+    assert [model.state for model in found.models] == ["here", "to be adapted", "here"]
+    assert found.grid.seeds_drawn == 0
+    assert found.room is not None
+    assert found.room.disk_models == found.models[1].bytes
+    assert "of models to be made" in "\n".join(plan_lines(found))
+
+
+def test_a_plan_tells_of_an_adapter_that_is_none(file: Path) -> None:
+    (file.parent / "lora-safe" / "adapter_model.safetensors").unlink()
+    found = plan(file)
+    assert [model.state for model in found.models] == ["here", "broken", "to be adapted"]
+    (line,) = found.refusals
+    assert "no adapter: holds no adapter_model.safetensors" in line
+
+
+def test_a_plan_counts_an_adapter_that_is_not_fetched_yet_from_its_base(file: Path) -> None:
+    written(file.parent, recipe(safe="./base+owner/lora"))
+    found = plan(file)
+    assert [model.state for model in found.models] == ["here", "to be adapted", "to be adapted"]
+    assert found.models[1].bytes
+    assert not found.refusals
 
 
 def test_the_base_of_a_pair_must_be_the_study_s(file: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mergescope import machine
-from mergescope.machine import cores, free_bytes, measured_rates, memory
+from mergescope.ground.memory import memory
+from mergescope.machine import cores, free_bytes, measured_rates
 
 
 def test_memory_and_cores_are_this_machine_s() -> None:

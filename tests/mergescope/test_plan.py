@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from eval.roofline import GPUS
+from merge.forecast import STOCK_PER_COPY
 from mergescope.cli import main
-from mergescope.machine import Memory
+from mergescope.ground.memory import Memory
 from mergescope.model_headers import disk_refusal, require_room
 from mergescope.plan import memory_refusal, plan_of
 from mergescope.plan_answers import GpuRow, gpu_plan
@@ -78,6 +79,7 @@ def test_a_13b_study_is_forecast_from_its_headers(big: Path) -> None:
         "27.4 GB of weights + 3.4 GB of cache for 4,096 tokens",
         "measured here just now: memory copy",
         "(benchmarks/results/merge_grid.json)",
+        "a blend moves",
         "a roofline on data-sheet rates",
     ):
         assert promised in " ".join(done.stdout.split("\n")), promised
@@ -257,6 +259,9 @@ def test_merges_by_mergekit_draw_nothing(own_study: Callable[..., Path], key: st
     (base, *_) = found.models
     assert found.merge.source_bytes == models * 4 * sum(base.parameters.values())
     assert "mergekit itself, one run per point" in text_of(found)
+    told = " ".join(text_of(found).split())
+    assert f"mergekit moves {STOCK_PER_COPY:g} of copy's bytes a second" in told
+    assert "a blend moves" not in told
 
 
 @pytest.mark.parametrize("option", [["--json"], ["--gpu", "L4"], ["--hours", "3"]])
