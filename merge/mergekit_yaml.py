@@ -95,7 +95,10 @@ def command(point: MergePoint, threads: int, *, trust_remote_code: bool = False)
 
 
 class _Dumper(yaml.SafeDumper):
-    """SafeDumper that knows decimals."""
+    """SafeDumper that knows decimals, and writes no aliases: they are refused where bundles are read."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the same for all
+        return True
 
 
 def _decimal(dumper: yaml.SafeDumper, value: Decimal) -> yaml.ScalarNode:

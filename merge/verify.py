@@ -140,8 +140,8 @@ def _changed(bundle: Bundle, models: Models, reporter: Reporter) -> Iterator[str
     with reporter.task("hashing the inputs", len(bundle.roles), "models") as task:
         for role in bundle.roles:
             here = {file.name: digest for file, digest in file_hashes(weight_files(models.folder(role))).items()}
-            for name in sorted({name for name, _ in here.items() ^ bundle.manifest.inputs[role].files.items()}):
-                yield f"inputs/{role}/{name}"
+            odd = {name for name, _ in here.items() ^ bundle.manifest.inputs[role].files.items()}
+            yield from (f"inputs/{role}/{name}" for name in sorted(odd))
             task.advance()
 
 

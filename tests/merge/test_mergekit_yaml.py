@@ -113,3 +113,9 @@ def test_dashboard_can_import_it_without_torch() -> None:
     code = "import merge.mergekit_yaml, merge.bundle, merge.identity, merge.masks, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_no_value_is_an_alias_of_another() -> None:
+    text = to_yaml(mergekit_config(a_point(method="della"), "b", "s", "u", "float32"))
+    assert text.count("epsilon: 0.15\n") == 2
+    assert "*" not in text
