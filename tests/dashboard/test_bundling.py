@@ -26,6 +26,7 @@ def test_the_recipe_is_found_by_its_study(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_failing_export_is_one_line(tmp_path: Path) -> None:
     recipe = tmp_path / "broken.yaml"
     recipe.write_text("study: broken\n")
+    (tmp_path / "results.duckdb").touch()
     with pytest.raises(MergescopeError, match=r"broken\.yaml") as failure:
         bundling.bundle(recipe, "0.5", 1, tmp_path / "results.duckdb")
     assert "\n" not in failure.value.line()
