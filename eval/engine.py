@@ -87,6 +87,20 @@ class Engine(Protocol):
         """Free the device; the engine is of no use afterwards."""
 
 
+def template_of(*folders: Path) -> str:
+    """The chat template of a model, or of an adapter and its base, of which the first that has one counts.
+
+    Raises CheckpointError, naming the first folder, where none of them has a tokenizer or a chat template.
+    """
+    if not any((folder / name).is_file() for folder in folders for name in TOKENIZER_FILES):
+        raise CheckpointError("holds no tokenizer", where=folders[0], cure="copy the tokenizer of its base there")
+    template = next((found for folder in folders if (found := chat_template(folder)) is not None), None)
+    if template is None:
+        cure = "copy chat_template.jinja from model-useful or the base, or write the one that the model was tuned with"
+        raise CheckpointError("no chat template", where=folders[0], cure=cure)
+    return template
+
+
 def sampling_of(section: SamplingSection, engine: EngineSection, folder: Path, seed: int) -> Sampling:
     """The recipe's sampling for an engine that is opened on `folder`. `seed` is the study's.
 
@@ -95,11 +109,7 @@ def sampling_of(section: SamplingSection, engine: EngineSection, folder: Path, s
     folder has no tokenizer or no chat template.
     """
     greedy = section.temperature == 0
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-        raise CheckpointError("holds no tokenizer", where=folder, cure="copy the tokenizer of its base there")
-    template = chat_template(folder)
-    if template is None:
-        raise CheckpointError("no chat template", where=folder, cure="add chat_template.jinja, as the base's card says")
+    template = template_of(folder)
     setting: dict[str, object] = {
         "template": text_hash(template),
         "text_side": text_side(folder),

@@ -249,8 +249,11 @@ def _run(base: Path, adapter: Path, out: Path, reporter: Reporter) -> None:
     command = [sys.executable, "-m", "merge.adapt", *(str(path.resolve()) for path in (base, adapter, out))]
     total = len(stored_tensors(base))
     with (
+        tempfile.TemporaryDirectory() as room,  # python -m imports from where it runs: not from the user's folder
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+        subprocess.Popen(
+            command, cwd=room, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as process,
         reporter.task(f"merging {base.name} + {adapter.name}", total, "tensors") as task,
     ):
         try:

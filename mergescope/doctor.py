@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from packaging.requirements import Requirement
 
 GIB = 2**30
 NEEDED_MEMORY_GIB = 3
-"""The demo's own need; a study needs about three models in main memory."""
+"""The demo's own need; `mergescope merge FILE --plan` counts a study's."""
 NEEDED_DISK_GIB = 1
 KEY_VARIABLES = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "GEMINI_API_KEY", "HF_TOKEN")
 
@@ -35,7 +36,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at everything; nothing is changed and nothing is sent. Imports torch."""
-    return [_python(), *_packages(), _vllm(), *_devices(), _compiler(), _memory(), _disk(), _keys(), _chromium()]
+    return [_python(), *_packages(), _vllm(), *_devices(), *_compiler(), _memory(), _disk(), _keys(), _chromium()]
 
 
 def show(findings: list[Finding]) -> int:
@@ -93,12 +94,29 @@ def _devices() -> Iterator[Finding]:
         yield Finding(f"gpu {index}", "ok", f"{device.name}, {device.total_memory / GIB:.0f} GiB")
 
 
-def _compiler() -> Finding:
-    found = next((c for c in (os.environ.get("CXX"), "g++", "clang++", "c++") if c and shutil.which(c)), None)
-    if found is None:
-        return Finding("C++ compiler", "note", "none: merges run uncompiled, with the same bits but more slowly")
-    first = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout.partition("\n")[0]
-    return Finding("C++ compiler", "ok", first or found)
+def _compiler() -> Iterator[Finding]:
+    """Whether the blend's loops are compiled here; tried out, since a compiler that is there may still fail."""
+    try:
+        from merge.native import compiler, native
+    except ImportError:
+        return  # torch does not load, as its own line says
+    slow = "merges run uncompiled, with the same bits but more slowly"
+    command = compiler()
+    if command is None:
+        named = os.environ.get("CC")
+        found = f"$CC names none here ({named!r})" if named else "none"
+        yield Finding("C compiler", "note", f"{found}: {slow}; install gcc or clang, or name one in CC")
+    elif native() is None:
+        text = f"`{shlex.join(command)}` does not build merge/native.c: {slow}; name another one in CC"
+        yield Finding("C compiler", "note", text)
+    else:
+        yield Finding("C compiler", "ok", _first_words(command))
+
+
+def _first_words(command: list[str]) -> str:
+    """What a program says of its version; its own command where it says nothing."""
+    told = subprocess.run([*command, "--version"], capture_output=True, text=True, errors="replace", check=False)
+    return told.stdout.partition("\n")[0].strip() or shlex.join(command)
 
 
 def _memory() -> Finding:

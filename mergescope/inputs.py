@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from eval.engine import template_of
 from eval.judge import open_judge
 from eval.prompts import PromptSet, load_prompt_sets
 from eval.store import open_store
+from merge.adapters import Pair
 from mergescope.ground.errors import DataError, MergescopeError
 from mergescope.study import Study
 from trainer.config import TrainSection
@@ -43,12 +45,25 @@ def check_inputs(study: Study) -> None:
 
 
 def check_engine_and_judges(study: Study) -> None:
-    """Look for the engine's package and the judges' keys; raises MergescopeError where one is missing."""
+    """Look for the engine's package, its tokenizer and chat template as far as they are here, and the judges' keys.
+
+    Raises MergescopeError where one is missing.
+    """
+    _check_template(study)
     for judge in study.recipe.eval.judges:
         open_judge(judge, study.folder / JOURNAL)
     if study.recipe.eval.engine.kind == "vllm" and importlib.util.find_spec("vllm") is None:
-        cure = "install it: pip install -e '.[vllm]', or without a GPU `make .venv/vllm`"
+        cure = "run `make .venv/vllm` in the project's folder"
         raise MergescopeError("vllm is not installed", where=f"{study.file}: eval.engine.kind", cure=cure)
+
+
+def _check_template(study: Study) -> None:
+    """Look into model-safe, whose tokenizer and template every merge answers with; not where it is yet to be made."""
+    model = study.model("safe")
+    parts = (model.adapter, model.base) if isinstance(model, Pair) else (model,)
+    folders = [part for part in parts if isinstance(part, Path) and part.is_dir()]
+    if len(folders) == len(parts):
+        template_of(*folders)
 
 
 def prompt_sets(study: Study) -> tuple[PromptSet, ...]:

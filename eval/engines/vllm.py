@@ -34,7 +34,7 @@ class VllmEngine:
         try:
             from vllm import LLM
         except ImportError:
-            cure = "pip install 'mergescope[vllm]', or without a GPU `make .venv/vllm` in the project's folder"
+            cure = "run `make .venv/vllm` in the project's folder"
             raise MergescopeError("the vllm engine is not installed", where="eval.engine.kind", cure=cure) from None
         self._layout = layout_of(folder, may_run_code=may_run_code)
         self._llm: Any = LLM(

@@ -108,10 +108,11 @@ def read_json(path: Path) -> Any:
 def fresh_folder(path: Path, needed: int = 0) -> Iterator[Path]:
     """A new folder beside `path` that takes its place when the block ends well, and vanishes otherwise.
 
-    Whatever stood at `path` is replaced. A kill leaves only a `.part` folder, which the next call removes; each
-    process has its own, so that a child which outlives a killed parent cannot write into its successor's.
-    needed: bytes that it will take; 0: unknown. Raises MergescopeError where the disk has too little room, fills up
-    meanwhile or is read-only.
+    Whatever stood at `path` is replaced. A kill leaves only a `.part` folder, which a later call removes; each
+    process has its own, so that a child which outlives a killed parent cannot write into its successor's, and of two
+    that write to one place the last to finish wins. needed: bytes that it will take; 0: unknown. Raises
+    MergescopeError where the disk has too little room, fills up meanwhile or is read-only, or where the new folder
+    was taken away; what stood at `path` then stays.
     """
     with disk_refusals(path, needed):
         if needed:
@@ -125,19 +126,36 @@ def _fresh_folder(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     old = path.with_name(f".{path.name}.old")
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        shutil.rmtree(left, ignore_errors=True)
+        if not _belongs_to_another(left):
+            shutil.rmtree(left, ignore_errors=True)
     part.mkdir(parents=True)
     try:
         yield part
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
+    if not part.exists():
+        raise MergescopeError("its unfinished folder was taken away", where=path, cure="run it again")
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():
         path.rename(old)
     part.rename(path)
     shutil.rmtree(old, ignore_errors=True)
     _sync_folder(path.parent)
+
+
+def _belongs_to_another(part: Path) -> bool:
+    """Whether a process other than this one may be writing the `.part` folder: the one that its name tells is alive."""
+    number = part.suffixes[-2].removeprefix(".") if len(part.suffixes) > 1 else ""
+    if not number.isdecimal() or int(number) == os.getpid():
+        return False
+    try:
+        os.kill(int(number), 0)  # signal 0 only asks
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_manifest(folder: Path, *, stage_hash: str, content: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ Weights = dict[str, torch.Tensor]
 
 @pytest.mark.skipif(INSTALLED, reason="vllm is installed")
 def test_a_missing_extra_is_named(tiny_llama: Path) -> None:
-    with pytest.raises(MergescopeError, match=r"not installed.*mergescope\[vllm\]"):
+    with pytest.raises(MergescopeError, match=r"not installed.*make \.venv/vllm"):
         open_engine(EngineSection(kind="vllm"), tiny_llama)
 
 

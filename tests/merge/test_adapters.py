@@ -97,6 +97,20 @@ def test_merged_once_and_again_to_the_same_bytes(base: Path, adapter: Path, tmp_
     assert set(manifest["adapter"]) == {"adapter_config.json", "adapter_model.safetensors"}
 
 
+def test_code_in_the_user_s_folder_is_not_run(
+    base: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "peft.py").write_text("from pathlib import Path; Path('ran').touch(); raise SystemExit(3)")
+    shutil.copytree(base, there / "base")
+    adapter.rename(there / "lora")
+    monkeypatch.chdir(there)
+    folder = adapted(Path("inputs"), Path("base"), Path("lora"))
+    assert (folder / WEIGHTS).is_file()
+    assert not (there / "ran").exists()
+
+
 @pytest.mark.deep
 def test_damaged_weights_are_made_again(base: Path, adapter: Path, tmp_path: Path) -> None:
     folder = adapted(tmp_path / "inputs", base, adapter)

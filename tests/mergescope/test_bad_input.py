@@ -14,6 +14,8 @@ import pytest
 
 from mergescope import cli, inputs
 from mergescope.ground.errors import MergescopeError
+from mergescope.inputs import check_engine_and_judges
+from mergescope.study import load_study
 from tests.mergescope.conftest import holding, prompt_lines, write_lines
 from tests.mergescope.recipes import changed, demo, own_models, written
 from tests.mergescope.test_lock import HOLD
@@ -165,8 +167,21 @@ def test_a_study_folder_that_is_a_link_to_itself(refused: Run, own_study: Callab
 def test_models_without_a_tokenizer(refused: Run, own_study: Callable[..., Path]) -> None:
     file = own_study()
     (file.parent / "safe" / "tokenizer.json").unlink()
-    assert "safe: holds no tokenizer" in refused("eval", file, leaves=("tiny",))
-    assert not list((file.parent / "tiny").glob("masks*"))
+    assert "safe: holds no tokenizer" in refused("eval", file)
+
+
+def test_a_model_without_a_chat_template(refused: Run, own_study: Callable[..., Path]) -> None:
+    file = own_study()
+    (file.parent / "safe" / "chat_template.jinja").unlink()
+    assert "safe: no chat template; copy chat_template.jinja from model-useful" in refused("run", file)
+
+
+def test_an_adapter_may_have_its_chat_template_from_the_base(refused: Run, own_study: Callable[..., Path]) -> None:
+    file = own_study(changed(own_models(), "models.safe", "./base+./lora"))
+    (file.parent / "lora").mkdir()
+    check_engine_and_judges(load_study(file))
+    (file.parent / "base" / "chat_template.jinja").unlink()
+    assert "lora: no chat template" in refused("run", file)
 
 
 def test_a_stage_before_its_time(refused: Run, tmp_path: Path) -> None:

@@ -148,12 +148,33 @@ def test_doctor_looks_at_everything_that_can_fail() -> None:
         "mergekit",
         "vllm",
         "cpu",
-        "C++ compiler",
+        "C compiler",
         "memory",
         "disk",
         "API keys",
         "chromium",
     } <= names
+
+
+def _compiler_line(home: Path, cc: str) -> str:
+    """What the doctor says of the C compiler, in a process of its own that has built nothing yet."""
+    done = cli("doctor", cwd=home, CC=cc, HOME=str(home), XDG_CACHE_HOME=str(home / "cache"))
+    (line,) = [line for line in done.stdout.splitlines() if "C compiler" in line]
+    return line
+
+
+@pytest.mark.parametrize(
+    ("cc", "state", "part"),
+    [
+        ("cc -g0", "ok", ""),
+        ("no-such-compiler", "note", "$CC names none here ('no-such-compiler')"),
+        ("false --flag", "note", "`false --flag` does not build merge/native.c"),
+    ],
+)
+def test_doctor_tries_the_compiler_that_merges_use(tmp_path: Path, cc: str, state: str, part: str) -> None:
+    line = _compiler_line(tmp_path, cc)
+    assert line.startswith(state)
+    assert part in line
 
 
 def test_doctor_names_keys_and_never_shows_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Files are whole or absent."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -87,6 +88,35 @@ def test_what_a_killed_process_left_is_swept_and_never_shared(tmp_path: Path) ->
     with fresh_folder(tmp_path / "stage") as part:
         assert list(part.iterdir()) == []
     assert [p.name for p in tmp_path.iterdir()] == ["stage"]
+
+
+def test_two_processes_on_one_folder_lose_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "stage"
+    code = (
+        "import sys; from pathlib import Path; from mergescope.ground.files import fresh_folder\n"
+        "with fresh_folder(Path(sys.argv[1])) as part:\n"
+        "    (part / 'theirs').touch(); print('in', flush=True); sys.stdin.readline()"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "in\n"
+        with fresh_folder(folder) as part:
+            (part / "ours").touch()
+        assert [p.name for p in folder.iterdir()] == ["ours"]
+        process.communicate("go on\n", timeout=60)
+    assert process.returncode == 0
+    assert [p.name for p in folder.iterdir()] == ["theirs"]
+    assert [p.name for p in tmp_path.iterdir()] == ["stage"]
+
+
+def test_a_finished_folder_stays_where_its_successor_was_taken_away(tmp_path: Path) -> None:
+    folder = tmp_path / "stage"
+    folder.mkdir()
+    (folder / "old").touch()
+    with pytest.raises(MergescopeError, match="was taken away; run it again"), fresh_folder(folder) as part:
+        shutil.rmtree(part)
+    assert [p.name for p in folder.iterdir()] == ["old"]
 
 
 def test_a_stage_is_done_only_with_its_manifest_and_the_same_hash(tmp_path: Path) -> None:
