@@ -70,7 +70,7 @@ class Sweep:
     bytes_written: int
     """What the process and its child handed to the file system, as the kernel counts it: masks and the loops."""
     blend_s: float
-    """Median of passes that hand nothing on, in turns with copies."""
+    """Median of such passes in turns with copies."""
     copy_gb_s: float
     """Median rate of a plain copy of 512 MB, bytes read and written both counted."""
     many_s: float
@@ -119,8 +119,8 @@ def run(room: Path, size: str, ratios: int, measured: int) -> dict[str, Any]:
         "times_faster": round(stock * ratios / middle.wall_s, 1),
         "masks_s": _rounded([s.masks_s for s in sweeps]),
         "masks_per_stock_merge": round(middle.masks_s / stock, 3),
-        "ratio_handed_over_s": round(statistics.median(middle.blends_s), 4),
-        "ratio_alone_s": round(middle.blend_s, 4),
+        "first_ratio_s": round(middle.blends_s[0], 3),
+        "ratio_s": round(statistics.median(middle.blends_s), 4),
         "many_ratios_at_once_s": round(middle.many_s, 2),
         "bytes_per_parameter": per_parameter,
         "blend_gb_s": round(blend_gb_s, 2),
@@ -209,7 +209,7 @@ def sweep(room: Path, ratios: int) -> Sweep:
     peak_gb, masks_peak_gb = _peak_gb(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / GB
     engine_gb = sum(tensor.nbytes for tensor in taken.values()) / GB
     written = _bytes_written()
-    pairs = [(_alone(merger, point), copy_rate()) for point in grid_points[:AGAIN]]
+    pairs = [(_handed_over(merger, point, taken), copy_rate()) for point in grid_points[:AGAIN]]
     return Sweep(
         masks_s=masks_s,
         blends_s=blends_s,
@@ -231,13 +231,6 @@ def _handed_over(merger: Merger, point: MergePoint, taken: dict[str, Any]) -> fl
             taken[name] = tensor
         elif taken[name].data_ptr() != tensor.data_ptr():
             taken[name].copy_(tensor)
-    return time.monotonic() - started
-
-
-def _alone(merger: Merger, point: MergePoint) -> float:
-    started = time.monotonic()
-    for _name, _tensor in merger.blend(point):
-        pass
     return time.monotonic() - started
 
 
