@@ -48,7 +48,7 @@ VENDORS = (
         "Gemini API Additional Terms of Service: no use to develop models that compete with the services",
     ),
 )
-"""The vendors that are looked for. What binds is the vendor's own text of the day the data were made; docs/bundle.md."""
+"""Vendors that are looked for. What binds is a vendor's own text of the day the data were made: docs/bundle.md."""
 OPEN_WEIGHTS = ("gpt-oss", "gpt-2", "gpt2", "gpt-j", "gpt-neo")
 """Names that a prefix above would catch, of models whose weights are under an open licence."""
 
