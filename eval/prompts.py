@@ -195,6 +195,9 @@ def _choice(raw: Mapping[str, Any], field: str, choices: tuple[Any, ...], where:
 
 def _category(raw: Mapping[str, Any], where: str) -> tuple[str, ...]:
     value = raw.get("category")
+    if value is None:
+        cure = 'add a list of 1 to 3 names, widest first, such as ["IT"]'
+        raise DataError("`category` is missing", where=where, cure=cure)
     well_formed = isinstance(value, list) and 1 <= len(value) <= 3 and all(isinstance(v, str) and v for v in value)
     if not well_formed:
         raise DataError("`category` is not a list of 1 to 3 names", where=where, value=value, cure="widest level first")

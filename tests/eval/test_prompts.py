@@ -43,6 +43,7 @@ def test_a_conversation(write_set: Callable[..., Path]) -> None:
         (GOOD | {"kind": "evil"}, "`kind` is not one of harmful, borderline, benign.*evil"),
         (GOOD | {"prompt": ""}, "`prompt` is not a string with text"),
         (GOOD | {"prompt": 3}, "`prompt` is not a string"),
+        ({k: v for k, v in GOOD.items() if k != "category"}, "`category` is missing; add a list of 1 to 3 names"),
         (GOOD | {"category": []}, "`category` is not a list of 1 to 3"),
         (GOOD | {"category": "x"}, "`category`"),
         (GOOD | {"category": ["a", "b", "c", "d"]}, "`category`"),
