@@ -33,10 +33,10 @@ SHARD_BYTES = 5_000_000_000
 """Most bytes of tensors that wait to be written as a shard (`merge.materialize`)."""
 
 BENCHMARK = "benchmarks/results/merge_grid.json"
-BLEND_PER_COPY = 0.48
+BLEND_PER_COPY = 0.58
 """The blend's bytes a second over plain copy's: blend_per_copy of the 336M model there. Much less where no C compiler
 is found."""
-STOCK_PER_COPY = 0.0045
+STOCK_PER_COPY = 0.0066
 """The same of mergekit's whole merge: stock_s there, less its process's start, over 8 bytes a parameter."""
 COPIED_PER_ENTRY = 100
 """Bytes that plain copy moves in the time in which drawing handles one entry of one task vector, on one thread: 60 to
