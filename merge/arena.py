@@ -34,7 +34,7 @@ class Arena:
         try:
             block = self._free[size].pop()
         except IndexError:
-            block = _block(size)
+            block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         held = _held_type(size).from_buffer(block)
         weakref.finalize(held, self._take_back, size, block).atexit = False
         return torch.frombuffer(held, dtype=dtype).view(shape)
@@ -42,13 +42,6 @@ class Arena:
     def _take_back(self, size: int, block: mmap.mmap) -> None:
         if len(self._free[size]) < self._kept:
             self._free[size].append(block)
-
-
-def _block(size: int) -> mmap.mmap:
-    block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        block.madvise(mmap.MADV_HUGEPAGE)
-    return block
 
 
 def _held_type(size: int) -> type[ctypes.Array[ctypes.c_char]]:
