@@ -40,15 +40,15 @@ def main() -> None:
 def init(
     file: Annotated[Path, typer.Argument(help="Recipe to write, such as studies/mine.yaml.")],
     base: Annotated[str | None, typer.Option(help="Common ancestor: folder or Hub id.")] = None,
-    safe: Annotated[str | None, typer.Option(help="model-safe: folder or Hub id.")] = None,
-    useful: Annotated[str | None, typer.Option(help="model-useful: folder or Hub id.")] = None,
+    safe: Annotated[str | None, typer.Option(help="model-safe: folder, Hub id, or base+adapter.")] = None,
+    useful: Annotated[str | None, typer.Option(help="model-useful: folder, Hub id, or base+adapter.")] = None,
     prompts: Annotated[list[Path] | None, typer.Option(help="JSONL file of prompts; may be given again.")] = None,
     engine: Annotated[str, typer.Option(help="transformers or vllm.")] = "transformers",
     judge: Annotated[str, typer.Option(help="proxy, or the model name of an OpenAI-compatible judge.")] = "proxy",
     language: Annotated[str, typer.Option(help="Language of answers and rubric: ja or en.")] = "ja",
 ) -> None:
     """Write a commented recipe for two fine-tunes that you have; asks for what no option gives."""
-    from mergescope.init import Answers, write_recipe
+    from mergescope.init import Answers, not_there, write_recipe
 
     answers = Answers(
         base=base or _ask("Base model (folder or Hub id)", "--base"),
@@ -60,7 +60,10 @@ def init(
         language=language,
     )
     write_recipe(file, answers)
-    typer.echo(f"{file} is written; read it, then: mergescope run {shlex.quote(str(file))}")
+    for missing in not_there(answers):
+        typer.echo(f"not there yet: {missing}")
+    name = shlex.quote(str(file))
+    typer.echo(f"{file} is written; read it, then: mergescope merge {name} --plan, and: mergescope run {name}")
 
 
 @app.command()

@@ -41,9 +41,9 @@ class Answers:
     base: str
     """Folder or Hub id of the common ancestor."""
     safe: str
-    """Folder or Hub id of model-safe."""
+    """Folder or Hub id of model-safe, or base+adapter."""
     useful: str
-    """Folder or Hub id of model-useful."""
+    """Folder or Hub id of model-useful, or base+adapter."""
     prompts: Sequence[Path]
     """JSONL files, one prompt set each."""
     engine: str
@@ -61,6 +61,13 @@ def write_recipe(file: Path, answers: Answers) -> None:
     text = recipe_text(file, answers)
     parse_recipe(text, file)
     write_atomic(file, text)
+
+
+def not_there(answers: Answers) -> list[str]:
+    """What the answers name on this machine and is not there, as typed; a recipe may be written before its models."""
+    parts = [part for given in (answers.base, answers.safe, answers.useful) for part in _parts(given)]
+    folders = [part for part in parts if names_folder(part) and not Path(part).expanduser().is_dir()]
+    return [*folders, *(str(path) for path in answers.prompts if not path.expanduser().is_file())]
 
 
 def recipe_text(file: Path, answers: Answers) -> str:
@@ -84,9 +91,13 @@ def recipe_text(file: Path, answers: Answers) -> str:
 
 def _model(given: str, file: Path) -> str:
     """A Hub id stays as it is; a folder is made relative to the recipe; so are both parts of base+adapter."""
-    if "+" in given and not Path(given).exists():
-        return "+".join(_model(part, file) for part in given.split("+"))
+    if len(parts := _parts(given)) > 1:
+        return "+".join(_model(part, file) for part in parts)
     return _relative(given, file) if names_folder(given) or Path(given).is_dir() else given
+
+
+def _parts(given: str) -> list[str]:
+    return given.split("+") if "+" in given and not Path(given).exists() else [given]
 
 
 def _relative(given: str, file: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mergescope.ground.errors import MergescopeError, RecipeError
-from mergescope.init import Answers, recipe_text, write_recipe
+from mergescope.init import Answers, not_there, recipe_text, write_recipe
 from mergescope.study import load_study
 from tests.mergescope.recipes import STUDIES
 
@@ -35,6 +35,15 @@ def test_paths_are_written_relative_to_the_recipe(tmp_path: Path, monkeypatch: p
     assert study.model("safe") == (tmp_path / "my studies" / ".." / "m" / "safe")
     assert study.resolve(study.recipe.eval.sets[0].path).resolve() == tmp_path / "p 1.jsonl"
     assert [s.name for s in study.recipe.eval.sets] == ["p-1", "q"]
+
+
+def test_what_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m" / "safe").mkdir(parents=True)
+    (tmp_path / "q.jsonl").touch()
+    assert not_there(_answers()) == ["m/a b/useful", "p 1.jsonl"]
+    answers = _answers(base="./b", useful="owner/base+./m/adapter")
+    assert not_there(answers) == ["./b", "./m/adapter", "p 1.jsonl"]
 
 
 def test_an_llm_judge_comes_before_the_proxy(tmp_path: Path) -> None:
