@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from eval.store import open_store
 from merge.blend import Blender
 from merge.identity import kernel_level
 from merge.masks import masks_for
@@ -58,6 +59,8 @@ def test_demo_blends_equal_stock(recipe: Path, stock: Callable[..., Path]) -> No
 def test_a_bundle_from_the_command_line_verifies(recipe: Path, tmp_path: Path) -> None:
     study = load_study(recipe)
     store = tmp_path / "results.duckdb"
+    with open_store(store, read_only=False):
+        pass  # nothing was evaluated
     mergescope("export", recipe, "--ratio", "0.35", "--out", tmp_path / "bundle", "--store", store, "--materialize")
     inputs = tmp_path / "inputs"
     inputs.mkdir()
