@@ -42,8 +42,7 @@ class Blender:
 
         masks: a folder from `merge.masks.masks_for`. out_dtype: torch's name of the output's dtype, None for the
         one that the merge's base is stored in. kernel: which form runs on the CPU. device: where to blend, None for
-        the CPU. Raises CheckpointError where the models are not those that the
-        masks were made from.
+        the CPU. Raises CheckpointError where the models are not those that the masks were made from.
         """
         self.masks: Masks = open_masks(masks)
         """The masks and what they were made with."""
@@ -75,8 +74,7 @@ class Blender:
     @property
     def output_bytes(self) -> int:
         """Bytes of the merged tensors."""
-        sizes = ((record, getattr(torch, record.dtype or self.out_dtype)) for record in self.masks.tensors)
-        return sum(record.numel * dtype.itemsize for record, dtype in sizes)
+        return sum(record.numel * self._dtype(record).itemsize for record in self.masks.tensors)
 
     def blend(
         self, point: MergePoint, into: Mapping[str, torch.Tensor] | None = None

@@ -84,10 +84,8 @@ def gpu_blend(device: torch.device) -> Kernel:
             tuned = [_blocks(term.tuned, whole) for term in terms]
             for row, out in zip(factors.to(device), outs, strict=True):  # one graph, however many points
                 form(_blocks(base, whole), tuned, planes, row, _blocks(out, whole))
-        rest = [
-            TermTensors(t.tuned[whole:], None if t.plane is None else t.plane[whole // 8 :], t.scale) for t in terms
-        ]
-        blend_eager(base[whole:], rest, factors.to(device), [out[whole:] for out in outs])
+        rest = Inputs(base, tuple(terms)).after(whole)
+        blend_eager(rest.base, rest.terms, factors.to(device), [out[whole:] for out in outs])
 
     _check_bits(blend, device)
     return blend
