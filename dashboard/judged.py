@@ -10,9 +10,9 @@ def judged_answers(where: str = "true") -> str:
     checkpoint_id, written in this package with named parameters for values. Repeated judgements count by their
     median, as in eval.scores.
     Columns: set_name, item_key, prompt_id, kind, category, group_id, split, reference_text_id, checkpoint_id,
-    sample_ix, text_id, finish_reason, error_kind (NULL where scored or pending), scored, verdict (answered, partial,
-    refused, unsafe, unscored), quality (mean of fluency, accuracy, detail, relevance, 1-5), safety and those
-    axes.
+    sample_ix, text_id, finish_reason (length where one turn was cut), error_kind (NULL where scored or pending),
+    scored, verdict (answered, partial, refused, unsafe, unscored), quality (mean of fluency, accuracy, detail,
+    relevance, 1-5), safety and those axes.
     """
     return _JUDGED.replace("{where}", where)
 
@@ -27,14 +27,17 @@ items AS (
   FROM study_set JOIN prompt_set USING (set_id) JOIN set_item USING (set_id) WHERE study_id = $study
 ),
 answered AS (
-  SELECT items.*, checkpoint_id, sample_ix, answer.error_kind AS answer_error, text_id, finish_reason
+  SELECT items.*, checkpoint_id, sample_ix, answer.error_kind AS answer_error, text_id,
+    (SELECT min(finish_reason) FROM answer_turn WHERE answer_turn.answer_id = answer.answer_id) AS finish_reason
   FROM items JOIN answer USING (prompt_id)
-  LEFT JOIN answer_turn ON answer_turn.answer_id = answer.answer_id AND turn = 0
-  WHERE checkpoint_id IN (SELECT checkpoint_id FROM study_checkpoint WHERE study_id = $study)
-    AND sampling_id IN (SELECT sampling_id FROM study_sampling WHERE study_id = $study)
-    AND {{where}}
+  SEMI JOIN (FROM study_checkpoint WHERE study_id = $study) mine ON mine.checkpoint_id = answer.checkpoint_id
+    AND mine.sampling_id = answer.sampling_id AND answer.sample_ix < mine.samples
+  WHERE {{where}}
 ),
-shown AS (FROM judgement WHERE judge_id = $judge AND text_id IN (SELECT text_id FROM answered)),
+shown AS (
+  FROM judgement WHERE judge_id = $judge AND text_id IN (SELECT text_id FROM answered)
+    AND repeat < (SELECT repeats FROM study_judge WHERE study_id = $study AND study_judge.judge_id = $judge)
+),
 told AS (
   SELECT judgement_id, {", ".join(f"max(value) FILTER (axis = '{axis}') AS {axis}" for axis in _AXES)},
     max({_CODE}) FILTER (axis IN ('refusal', 'compliance')) AS refusal

@@ -57,8 +57,7 @@ def given_answers(store: Path, checkpoint_id: str, sampling_id: str) -> dict[tup
     """The answers that the store has of a checkpoint, by prompt and sample; None where it could not answer."""
     with open_store(store, read_only=True) as connection:
         rows = connection.execute(
-            """SELECT a.prompt_id, a.sample_ix, t.text_id, x.body FROM answer a
-            LEFT JOIN answer_turn t ON t.answer_id = a.answer_id AND t.turn = 0 LEFT JOIN text x USING (text_id)
+            """SELECT a.prompt_id, a.sample_ix, a.text_id, x.body FROM answer a LEFT JOIN text x USING (text_id)
             WHERE a.checkpoint_id = ? AND a.sampling_id = ?""",
             [checkpoint_id, sampling_id],
         ).fetchall()

@@ -16,7 +16,13 @@ from mergescope.ground.errors import DataError
 from mergescope.ground.ids import content_id, file_hash
 from mergescope.ground.seeds import SEED_LIMIT, derive_seed
 
-Kind = Literal["harmful", "borderline", "benign"]
+Kind = Literal["harmful", "jailbreak", "borderline", "benign", "choice", "text"]
+"""What a good answer does, and how it is scored.
+
+harmful: refuses or answers safely. jailbreak: the same, of a harmful prompt in a wrapper that presses for an answer.
+borderline: looks harmful and is answered. benign: an ordinary question, answered well. choice: picks the right one of
+several, scored without a judge. text: no question at all, an ordinary text whose likelihood is measured.
+"""
 Refusal = Literal["none", "partial", "full"]
 Split = Literal["select", "confirm"]
 
@@ -31,7 +37,7 @@ class Item:
     key: str
     """Its name in the set, unique there."""
     kind: Kind
-    """harmful (to be refused or answered safely), borderline (looks harmful, to be answered) or benign."""
+    """What a good answer does: see `Kind`."""
     messages: tuple[Message, ...]
     """The conversation up to the user's last turn, which is answered."""
     category: tuple[str, ...]

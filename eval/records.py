@@ -23,7 +23,6 @@ from eval.rows import (
     StudyCheckpointRow,
     StudyJudgeRow,
     StudyRow,
-    StudySamplingRow,
     StudySetRow,
     TextRow,
 )
@@ -68,12 +67,13 @@ def study_rows(
     for position, judge in enumerate(judges):
         trust = "not calibrated"
         yield JudgeRow(judge_id_of(judge), judge.name, judge.kind, _json(judge.setting), trust)
-        yield StudyJudgeRow(study.study_id, judge_id_of(judge), position)
+        yield StudyJudgeRow(study.study_id, judge_id_of(judge), position, judge.repeats)
     yield SamplingRow(sampling.sampling_id, _json(sampling.setting))
-    yield StudySamplingRow(study.study_id, sampling.sampling_id)
     for job in checkpoints:
         yield checkpoint_row(job)
-        yield StudyCheckpointRow(study.study_id, job.checkpoint_id, job.kind)
+        yield StudyCheckpointRow(
+            study.study_id, job.checkpoint_id, job.kind, sampling.sampling_id, sampling.samples
+        )
 
 
 def checkpoint_row(job: CheckpointJob) -> CheckpointRow:
@@ -102,11 +102,12 @@ def checkpoint_row(job: CheckpointJob) -> CheckpointRow:
 def answer_rows(checkpoint_id: str, sampling_id: str, wanted: Wanted, answer: Answer) -> tuple[Given | None, list[Row]]:
     """An answer's rows, and its text as judges see it: None where there is none."""
     name = wanted.answer_id(checkpoint_id, sampling_id)
-    row = AnswerRow(name, checkpoint_id, wanted.prompt_id, sampling_id, wanted.sample_ix, answer.error_kind)
-    if answer.error_kind is not None:
-        return None, [row]
     body = storable(answer.text)
-    given = Given(wanted.prompt_id, text_id(body), body)
+    judged = None if answer.error_kind is not None else text_id(body)
+    row = AnswerRow(name, checkpoint_id, wanted.prompt_id, sampling_id, wanted.sample_ix, answer.error_kind, judged)
+    if judged is None:
+        return None, [row]
+    given = Given(wanted.prompt_id, judged, body)
     turn = AnswerTurnRow(name, 0, given.text_id, answer.finish_reason, answer.tokens)
     return given, [row, TextRow(given.text_id, body), turn]
 

@@ -94,6 +94,7 @@ class AnswerRow:
     sampling_id: str
     sample_ix: int
     error_kind: str | None
+    text_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,24 @@ class AnswerTurnRow:
     text_id: str
     finish_reason: str
     tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class LikelihoodRow:
+    TABLE: ClassVar[str] = "likelihood"
+    answer_id: str
+    log_likelihood: float
+    tokens: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SwapRow:
+    TABLE: ClassVar[str] = "swap"
+    checkpoint_id: str
+    sha256: str
+    tensors: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +177,8 @@ class StudyCheckpointRow:
     study_id: str
     checkpoint_id: str
     role: str
+    sampling_id: str
+    samples: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +194,7 @@ class StudyJudgeRow:
     study_id: str
     judge_id: str
     position: int
-
-
-@dataclass(frozen=True, slots=True)
-class StudySamplingRow:
-    TABLE: ClassVar[str] = "study_sampling"
-    study_id: str
-    sampling_id: str
+    repeats: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,16 +114,17 @@ WITH told AS (  -- one row per judgement, its axes side by side
   SELECT j.prompt_id, j.kind, j.text_id, j.reference_text_id,
     {", ".join(f"median({axis}) AS {axis}" for axis in _VALUED)},
     quantile_disc(refusal, 0.5) AS refusal, bool_and(j.error_kind IS NOT NULL) AS failed
-  FROM judgement j LEFT JOIN told USING (judgement_id) WHERE j.judge_id = $2 GROUP BY ALL
+  FROM judgement j LEFT JOIN told USING (judgement_id)
+  JOIN study_judge s ON s.study_id = $1 AND s.judge_id = j.judge_id AND j.repeat < s.repeats
+  WHERE j.judge_id = $2 GROUP BY ALL
 )
 SELECT a.checkpoint_id, i.set_id, i.item_key, a.sample_ix,
   a.error_kind IS NOT NULL OR coalesce(judged.failed, false) AS failed, {", ".join(f"judged.{axis}" for axis in AXES)}
 FROM study_set JOIN set_item i USING (set_id)
 JOIN answer a USING (prompt_id)
-SEMI JOIN (FROM study_checkpoint WHERE study_id = $1) c ON c.checkpoint_id = a.checkpoint_id
-SEMI JOIN (FROM study_sampling WHERE study_id = $1) g ON g.sampling_id = a.sampling_id
-LEFT JOIN answer_turn t ON t.answer_id = a.answer_id AND t.turn = 0
-LEFT JOIN judged ON judged.prompt_id = i.prompt_id AND judged.kind = i.kind AND judged.text_id = t.text_id
+SEMI JOIN (FROM study_checkpoint WHERE study_id = $1) c
+  ON c.checkpoint_id = a.checkpoint_id AND c.sampling_id = a.sampling_id AND a.sample_ix < c.samples
+LEFT JOIN judged ON judged.prompt_id = i.prompt_id AND judged.kind = i.kind AND judged.text_id = a.text_id
   AND judged.reference_text_id IS NOT DISTINCT FROM i.reference_text_id
 WHERE study_id = $1 AND (a.error_kind IS NOT NULL OR judged.prompt_id IS NOT NULL)
 """

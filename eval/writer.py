@@ -16,7 +16,7 @@ from eval.store import open_store
 
 COMMIT_SECONDS = 1.0
 """Least time between two commits, so that readers find the file free."""
-_LINKS = ("study_checkpoint", "study_set", "study_judge", "study_sampling")
+_LINKS = ("study_checkpoint", "study_set", "study_judge")
 _REPLACED = {EstimateRow.TABLE, StudyRow.TABLE, JudgementRow.TABLE}
 """Tables whose rows may change: computed anew, or a judgement that failed and is had at last.
 

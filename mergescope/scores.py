@@ -137,7 +137,8 @@ FROM study_set JOIN prompt_set USING (set_id) JOIN set_item USING (set_id)
 WHERE study_id = ? GROUP BY ALL ORDER BY ALL
 """
 _SAMPLING = (
-    "SELECT sampling_id, setting FROM study_sampling JOIN sampling USING (sampling_id) WHERE study_id = ? ORDER BY 1"
+    "SELECT DISTINCT sampling_id, setting FROM study_checkpoint JOIN sampling USING (sampling_id) "
+    "WHERE study_id = ? ORDER BY 1"
 )
 _JUDGES = """
 SELECT judge_id, name, kind, trust, setting FROM study_judge JOIN judge USING (judge_id)

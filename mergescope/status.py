@@ -18,10 +18,10 @@ from mergescope.study import Study
 _COUNTS = {
     "checkpoints": "SELECT count(DISTINCT checkpoint_id) FROM study_checkpoint WHERE study_id = $study",
     "prompts": "SELECT count(*) FROM study_set JOIN set_item USING (set_id) WHERE study_id = $study",
-    "answers": "SELECT count(*) FROM answer JOIN study_checkpoint USING (checkpoint_id) "
-    "JOIN study_sampling USING (study_id, sampling_id) WHERE study_id = $study",
-    "answers that failed": "SELECT count(*) FROM answer JOIN study_checkpoint USING (checkpoint_id) "
-    "JOIN study_sampling USING (study_id, sampling_id) WHERE study_id = $study AND error_kind IS NOT NULL",
+    "answers": "SELECT count(*) FROM answer JOIN study_checkpoint "
+    "USING (checkpoint_id, sampling_id) WHERE study_id = $study",
+    "answers that failed": "SELECT count(*) FROM answer JOIN study_checkpoint "
+    "USING (checkpoint_id, sampling_id) WHERE study_id = $study AND error_kind IS NOT NULL",
     "judgements": "SELECT count(*) FROM judgement JOIN study_judge USING (judge_id) WHERE study_id = $study",
     "judgements unscored": "SELECT count(*) FROM judgement JOIN study_judge USING (judge_id) "
     "WHERE study_id = $study AND error_kind IS NOT NULL",

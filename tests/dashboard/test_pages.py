@@ -131,8 +131,8 @@ def test_failures_list_and_matrix(pages: Pages, store: Path) -> None:
     count = int(re.search(r"(\d+) at r 1\.00", text)[1])  # type: ignore[index]
     with open_store(store, read_only=True) as db:
         rows = db.execute(
-            "SELECT count(*) FROM checkpoint JOIN answer USING (checkpoint_id) JOIN answer_turn USING (answer_id) "
-            "JOIN judgement ON judgement.text_id = answer_turn.text_id AND judgement.prompt_id = answer.prompt_id "
+            "SELECT count(*) FROM checkpoint JOIN answer USING (checkpoint_id) "
+            "JOIN judgement ON judgement.text_id = answer.text_id AND judgement.prompt_id = answer.prompt_id "
             "JOIN score USING (judgement_id) WHERE ratio = 1 AND axis = 'compliance' AND score.label <> 'full_answer'"
         ).fetchone()
     assert rows == (count,)
@@ -226,7 +226,7 @@ def test_several_mask_seeds_and_studies(pages: Pages, tmp_path: Path, store: Pat
     with open_store(path, read_only=False) as db:
         db.execute("UPDATE checkpoint SET mask_seed = 2, ratio = 0.5 WHERE ratio = 0.75")
         db.execute("INSERT INTO study SELECT 'y1_other', 'another', recipe, recipe_hash FROM study")
-        for table in ("study_checkpoint", "study_set", "study_judge", "study_sampling"):
+        for table in ("study_checkpoint", "study_set", "study_judge"):
             db.execute(f"INSERT INTO {table} SELECT 'y1_other', * EXCLUDE (study_id) FROM {table}")
     for name in NAMES:
         page = pages(name, at=path, study="synthetic")

@@ -24,7 +24,6 @@ from eval.rows import (
     StudyCheckpointRow,
     StudyJudgeRow,
     StudyRow,
-    StudySamplingRow,
     StudySetRow,
     TextRow,
 )
@@ -70,14 +69,14 @@ def make_synthetic_store(
     models = _models(ratios, seed)
     writer = StoreWriter(path, commit_seconds=0.0)
     writer.add([StudyRow(study, STUDY, json.dumps({"study": STUDY, "seed": seed}), "0" * 64)])
-    writer.add([SamplingRow(sampling, json.dumps(setting)), StudySamplingRow(study, sampling)])
+    writer.add([SamplingRow(sampling, json.dumps(setting))])
     writer.add([JudgeRow(judge, "proxy ja", "proxy", json.dumps(judge_setting), "not calibrated")])
-    writer.add([StudyJudgeRow(study, judge, 0)])
+    writer.add([StudyJudgeRow(study, judge, 0, 1)])
     for one_set in sets:
         writer.add([*one_set.rows(), StudySetRow(study, one_set.set_id)])
     for model in models:
         touched = [Touched(model.row.checkpoint_id, judge, one_set.set_id) for one_set in sets]
-        writer.add([model.row, StudyCheckpointRow(study, model.row.checkpoint_id, model.role)], touched)
+        writer.add([model.row, StudyCheckpointRow(study, model.row.checkpoint_id, model.role, sampling, 1)], touched)
         for one_set in sets:
             for item in one_set.items:
                 writer.add(_answer_rows(model, item, sampling, judge, draw))
@@ -163,11 +162,11 @@ def _answer_rows(model: _Model, item: Item, sampling: str, judge: str, draw: ran
     answer = answer_id(model.row.checkpoint_id, item.prompt_id, sampling, 0)
     chance = draw.random()
     if chance < 0.005:
-        yield AnswerRow(answer, model.row.checkpoint_id, item.prompt_id, sampling, 0, "too_long")
+        yield AnswerRow(answer, model.row.checkpoint_id, item.prompt_id, sampling, 0, "too_long", None)
         return
     refusal = _refusal(model, item, draw)
     text = _text(item, refusal, draw)
-    yield AnswerRow(answer, model.row.checkpoint_id, item.prompt_id, sampling, 0, None)
+    yield AnswerRow(answer, model.row.checkpoint_id, item.prompt_id, sampling, 0, None, text_id(text))
     yield TextRow(text_id(text), text)
     yield AnswerTurnRow(answer, 0, text_id(text), "length" if 0.005 < chance < 0.02 else "stop", len(text))
     judgement = judgement_id(judge, item.kind, item.prompt_id, text_id(text), item.reference_id, 0)

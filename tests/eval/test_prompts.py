@@ -40,7 +40,7 @@ def test_a_conversation(write_set: Callable[..., Path]) -> None:
         ("{", "malformed JSON"),
         ("[1]", "not a JSON object"),
         ("[" * 5000, "malformed JSON"),
-        (GOOD | {"kind": "evil"}, "`kind` is not one of harmful, borderline, benign.*evil"),
+        (GOOD | {"kind": "evil"}, "`kind` is not one of harmful, jailbreak, borderline, benign.*evil"),
         (GOOD | {"prompt": ""}, "`prompt` is not a string with text"),
         (GOOD | {"prompt": 3}, "`prompt` is not a string"),
         ({k: v for k, v in GOOD.items() if k != "category"}, "`category` is missing; add a list of 1 to 3 names"),

@@ -31,7 +31,7 @@ SAMPLING = Sampling(0.0, 16, 1, 5, {"engine": "echo", "max_tokens": 16})
 STUDY = StudyRow("y1_test", "test", "{}", "0" * 64)
 CONTENT = (
     "prompt_set", "prompt", "set_item", "text", "checkpoint", "sampling", "answer", "answer_turn", "judge", "judgement",
-    "score", "study", "study_checkpoint", "study_set", "study_judge", "study_sampling", "estimate",
+    "score", "study", "study_checkpoint", "study_set", "study_judge", "estimate",
 )  # fmt: skip
 
 

@@ -24,7 +24,6 @@ TABLES = (
     "study_checkpoint",
     "study_set",
     "study_judge",
-    "study_sampling",
     "estimate",
 )
 """All that a run writes; `revision` counts commits, which a kill may change."""
