@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -38,8 +38,38 @@ class Answer:
     """stop: the model ended it; length: cut at max_tokens."""
     tokens: int
     """Generated tokens, the closing one included."""
+    error_kind: Literal["too_long", "filter", "timeout", "server", "refused"] | None = None
+    """too_long: prompt and answer do not fit into the model's context, so it was not asked; the others come from
+    served models; None: answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """How likely a model holds one text."""
+
+    log_likelihood: float
+    """Natural logarithm, summed over the predicted tokens; 0 where there is an error."""
+    tokens: int
+    """Predicted tokens: all but the first, which is the tokenizer's own BOS where it has one."""
     error_kind: Literal["too_long"] | None = None
-    """too_long: prompt and answer do not fit into the model's context, so it was not asked; None: answered."""
+    """too_long: the text does not fit into the model's context; None: measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Weights as they went into an engine."""
+
+    sha256: str
+    """Over names, dtypes, shapes and bytes of all tensors, as `merge.tensor_bytes.entries_hash` counts."""
+    tensors: int
+    bytes: int
+
+
+class Weights(Protocol):
+    """All weights of one checkpoint. Picklable, so that an engine's workers can be given it."""
+
+    def __call__(self, places: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
+        """Every tensor by its name in the checkpoint. places: tensors that may be filled instead of new ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +104,17 @@ class Engine(Protocol):
     def places(self) -> Mapping[str, torch.Tensor]:
         """Its own weights by name, as far as a merge may fill them directly; empty where they must be handed over."""
 
-    def load(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Swap in all weights, by their names in the checkpoint.
+    def load(self, weights: Weights) -> Swap:
+        """Swap in all weights; what was streamed is hashed on the way.
 
         Raises CheckpointError naming a tensor that is missing, unknown, misshapen, or did not arrive.
         """
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
         """Answers in the order of the requests."""
+
+    def log_likelihoods(self, texts: Sequence[str]) -> list[Likelihood]:
+        """Likelihoods of plain texts, after the tokenizer's own BOS if it has one and without a chat template."""
 
     def close(self) -> None:
         """Free the device; the engine is of no use afterwards."""
@@ -118,6 +151,7 @@ def sampling_of(section: SamplingSection, engine: EngineSection, folder: Path, s
         "engine": engine.kind,
         "dtype": engine.dtype,
         "max_model_len": engine.max_model_len,
+        "tensor_parallel": engine.tensor_parallel,
         "seed": None if greedy else seed,
     }
     return Sampling(float(section.temperature), section.max_tokens, section.samples, seed, _plain(setting))
@@ -140,7 +174,9 @@ def open_engine(section: EngineSection, folder: Path, *, may_run_code: bool = Fa
         case "vllm":
             from eval.engines.vllm import VllmEngine
 
-            return VllmEngine(folder, section.dtype, section.max_model_len, may_run_code=may_run_code)
+            return VllmEngine(
+                folder, section.dtype, section.max_model_len, section.tensor_parallel, may_run_code=may_run_code
+            )
 
 
 def _plain(setting: Mapping[str, object]) -> dict[str, object]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from eval.backlog import Asked, Given, Wanted
-from eval.engine import Answer, Sampling
+from eval.engine import Answer, Sampling, Weights
 from eval.identity import storable, text_id
 from eval.judge import Judge, Judgement, judge_id_of
 from eval.prompts import PromptSet
@@ -28,11 +28,6 @@ from eval.rows import (
 )
 from merge.points import MergePoint
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import torch
-
 CheckpointKind = Literal["merge", "base", "model-safe", "model-useful", "served", "other"]
 
 
@@ -48,8 +43,8 @@ class CheckpointJob:
     """The merge's setting; None for references."""
     recipe: Mapping[str, Any]
     """What the store keeps of its making: input hashes, threads, versions, mergekit config. No paths."""
-    weights: Callable[[Mapping[str, torch.Tensor]], Iterator[tuple[str, torch.Tensor]]]
-    """All its weights by name, given places that it may fill; called only when some answer is missing."""
+    weights: Weights
+    """All its weights by name; called only when some answer is missing."""
 
 
 def study_rows(
@@ -71,9 +66,7 @@ def study_rows(
     yield SamplingRow(sampling.sampling_id, _json(sampling.setting))
     for job in checkpoints:
         yield checkpoint_row(job)
-        yield StudyCheckpointRow(
-            study.study_id, job.checkpoint_id, job.kind, sampling.sampling_id, sampling.samples
-        )
+        yield StudyCheckpointRow(study.study_id, job.checkpoint_id, job.kind, sampling.sampling_id, sampling.samples)
 
 
 def checkpoint_row(job: CheckpointJob) -> CheckpointRow:

@@ -105,7 +105,7 @@ class _Sweep:
 
     def answer(self, engine: Engine, job: CheckpointJob, missing: Sequence[Wanted], task: Task) -> Answers:
         """Have one checkpoint answer what is missing."""
-        engine.load(job.weights(engine.places))
+        engine.load(job.weights)
         self.count.loads += 1
         new: Answers = {}
         for chunk in chunks(missing, engine.chunk):

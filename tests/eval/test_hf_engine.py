@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from eval.engine import Request, Sampling, open_engine, sampling_of
 from eval.engines.hf import TransformersEngine
 from merge.sources import Models
 from mergescope.ground.errors import CheckpointError, MergescopeError
+from tests.eval.given import Given
 from tests.merge.own_code import with_own_code
 
 GREEDY = Sampling(0.0, 24, 1, 0, {})
@@ -36,7 +37,7 @@ def weights(tiny_llama: Path) -> dict[str, torch.Tensor]:
 @pytest.fixture(autouse=True)
 def _original_weights(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> Iterator[None]:
     yield
-    engine.load(weights.items())
+    engine.load(Given(weights))
 
 
 def requests(count: int = 20) -> list[Request]:
@@ -76,44 +77,44 @@ def test_the_seed_makes_the_sample(engine: TransformersEngine) -> None:
 
 def test_swapping_there_and_back(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> None:
     before = engine.generate(requests(), GREEDY)
-    engine.load((name, tensor * 0.5) for name, tensor in weights.items())
+    engine.load(Given({name: tensor * 0.5 for name, tensor in weights.items()}))
     other = engine.generate(requests(), GREEDY)
-    engine.load(weights.items())
+    engine.load(Given(weights))
     assert other != before == engine.generate(requests(), GREEDY)
 
 
 def test_a_tensor_left_out_is_detected(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> None:
     left_out = "model.layers.1.input_layernorm.weight"
     with pytest.raises(CheckpointError, match=f"left unswapped.*{left_out}"):
-        engine.load((name, tensor) for name, tensor in weights.items() if name != left_out)
+        engine.load(Given({name: tensor for name, tensor in weights.items() if name != left_out}))
 
 
 def test_unknown_and_misshapen_tensors(engine: TransformersEngine) -> None:
     with pytest.raises(CheckpointError, match=r"no such tensor.*model\.extra"):
-        engine.load({"model.extra": torch.zeros(1)}.items())
+        engine.load(Given({"model.extra": torch.zeros(1)}))
     with pytest.raises(CheckpointError, match=r"model\.norm\.weight has shape \(3,\), the model's is \(64,\)"):
-        engine.load({"model.norm.weight": torch.zeros(3)}.items())
+        engine.load(Given({"model.norm.weight": torch.zeros(3)}))
 
 
 def test_weights_may_be_written_into_the_engine_s_own_places(
     engine: TransformersEngine, weights: dict[str, torch.Tensor]
 ) -> None:
-    def filled() -> Iterator[tuple[str, torch.Tensor]]:
+    def filled(places: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
         for name, tensor in weights.items():
-            yield name, engine.places[name].copy_(tensor * 0.5)
+            yield name, places[name].copy_(tensor * 0.5)
 
-    engine.load((name, tensor * 0.5) for name, tensor in weights.items())
+    halved = engine.load(Given({name: tensor * 0.5 for name, tensor in weights.items()}))
     wanted = engine.generate(requests(), GREEDY)
-    engine.load(weights.items())
-    engine.load(filled())
+    assert engine.load(Given(weights)) != halved
+    assert engine.load(filled) == halved
     assert engine.generate(requests(), GREEDY) == wanted
 
 
 def test_tied_tensors_must_agree(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> None:
     embedding = weights["model.embed_tokens.weight"]
-    engine.load([*weights.items(), ("lm_head.weight", embedding)])
+    engine.load(Given({**weights, "lm_head.weight": embedding}))
     with pytest.raises(CheckpointError, match="tied tensors differ"):
-        engine.load([*weights.items(), ("lm_head.weight", embedding + 1)])
+        engine.load(Given({**weights, "lm_head.weight": embedding + 1}))
 
 
 def test_a_prompt_beyond_the_context_is_marked(engine: TransformersEngine) -> None:

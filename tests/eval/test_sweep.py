@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +15,7 @@ import torch
 
 import eval.sweep
 from eval.config import PromptSetFile
-from eval.engine import Answer, Engine, Request, Sampling
+from eval.engine import Answer, Engine, Likelihood, Request, Sampling, Swap, Weights
 from eval.judge import Judge, Judgement, Question
 from eval.judges.proxy import ProxyScorer
 from eval.prompts import PromptSet, load_prompt_set
@@ -51,9 +51,13 @@ class EchoEngine:
 
     places: ClassVar[dict[str, torch.Tensor]] = {}
 
-    def load(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
+    def load(self, weights: Weights) -> Swap:
         self.loads += 1
-        self._weight = float(dict(weights)["w"])
+        self._weight = float(dict(weights({}))["w"])
+        return Swap("0" * 64, 1, 4)
+
+    def log_likelihoods(self, texts: Sequence[str]) -> list[Likelihood]:
+        return [Likelihood(-self._weight, len(text)) for text in texts]
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:  # noqa: ARG002
         if self._fail_at is not None and len(self.asked) >= self._fail_at:
