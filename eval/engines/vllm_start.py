@@ -67,11 +67,13 @@ def _refusal(error: Exception) -> MergescopeError | None:
     if "WorkerProc initialization failed" in text:
         why = "its reason stands above; often memory, or GPUs that are taken"
         return MergescopeError("a worker of vLLM did not start", where="eval.engine", cure=why)
-    for words, cure in CURES.items():
-        if words in text:
-            return MergescopeError(f"vLLM does not start: {_first_sentence(text)}", where="eval.engine", cure=cure)
-    return None
+    fallback = "take kind: transformers" if isinstance(error, ValueError) else None
+    cure = next((cure for words, cure in CURES.items() if words in text), fallback)
+    if cure is None:
+        return None
+    return MergescopeError(f"vLLM does not start: {_first_sentence(text)}", where="eval.engine", cure=cure)
 
 
 def _first_sentence(text: str) -> str:
-    return text.partition(". ")[0].rstrip(".")
+    """Of pydantic's words, which vLLM's own stand in, as of plain ones."""
+    return (text.partition("Value error, ")[2] or text).partition(". ")[0].rstrip(".")
