@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from eval.engine import Answer, Likelihood, Request, Sampling, Swap, Weights
 from eval.engines.texts import chat_tokens, plain_tokens
 from eval.engines.vllm_start import started
-from mergescope.ground.errors import CheckpointError, MergescopeError
+from mergescope.ground.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
+
+    from eval.engines.vllm_worker import Outcome
 
 CHUNK = 1024
 """Requests handed over at once; vLLM batches them by itself."""
@@ -60,18 +62,16 @@ class VllmEngine:
         with other values afterwards, or two workers were given different weights. Tied tensors may come under one name
         or both; a mixture's experts one by one or together.
         """
-        outcomes: list[Swap | MergescopeError] = self._llm.collective_rpc(
-            "swap_in", args=(weights, self._folder, self._may_run_code)
-        )
+        outcomes: list[Outcome] = self._llm.collective_rpc("swap_in", args=(weights, self._folder, self._may_run_code))
         self._llm.reset_prefix_cache()
-        swaps = set()
         for outcome in outcomes:
-            if isinstance(outcome, MergescopeError):
-                raise outcome
-            swaps.add(outcome)
-        if len(swaps) > 1:
+            if outcome.refusal is not None:
+                raise outcome.refusal
+        swaps = {outcome.swap for outcome in outcomes}
+        swap = swaps.pop()
+        if swaps or swap is None:
             raise CheckpointError("the engine's workers were given different weights", where=self._folder)
-        return swaps.pop()
+        return swap
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
         """Answers in the order of the requests; raises CheckpointError where the chat template refuses a prompt."""

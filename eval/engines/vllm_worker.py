@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,18 +24,25 @@ if TYPE_CHECKING:
 Stream = Iterator[tuple[str, "torch.Tensor"]]
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a swap in one worker."""
+
+    swap: Swap | None
+    """None where it was refused."""
+    refusal: MergescopeError | None
+    """Kept as a value: of an exception that a worker raises or gives back, vLLM makes a RuntimeError."""
+
+
 class SwapWorker:
     """Mixed into vLLM's worker; its methods are called there by `collective_rpc`."""
 
-    def swap_in(self: Any, weights: Weights, folder: Path, may_run_code: bool) -> Swap | MergescopeError:
-        """Swap in all weights and read a part of them back.
-
-        A refusal is given back and not raised: vLLM would make a RuntimeError with a traceback of it.
-        """
+    def swap_in(self: Any, weights: Weights, folder: Path, may_run_code: bool) -> Outcome:
+        """Swap in all weights and read a part of them back."""
         try:
-            return _swapped(self, weights, _layout(folder, may_run_code))
+            return Outcome(_swapped(self, weights, _layout(folder, may_run_code)), None)
         except MergescopeError as refusal:
-            return refusal
+            return Outcome(None, refusal)
 
 
 def _swapped(worker: Any, weights: Weights, layout: Layout) -> Swap:

@@ -13,11 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 from eval.config import EngineSection, SamplingSection
-from eval.engine import Request, Sampling, open_engine, sampling_of
+from eval.engine import Likelihood, Request, Sampling, open_engine, sampling_of
 from eval.engines.hf import TransformersEngine
 from merge.sources import Models
+from merge.tensor_bytes import entries_hash, tensor_entry
 from mergescope.ground.errors import CheckpointError, MergescopeError
-from tests.eval.given import Given
+from tests.eval.given import Given, picky
 from tests.merge.own_code import with_own_code
 
 GREEDY = Sampling(0.0, 24, 1, 0, {})
@@ -205,3 +206,81 @@ def test_code_of_a_model_runs_only_where_it_may(tiny_llama: Path, tmp_path: Path
         open_engine(EngineSection(dtype="float32", device="cpu"), folder)
     engine = open_engine(EngineSection(dtype="float32", device="cpu"), folder, may_run_code=True)
     assert engine.generate(requests(1), GREEDY)[0].error_kind is None
+
+
+TEXTS = ["abc", "あいう!? abc", "a", "", "zz" * 20, "x" * 62, "x" * 63]
+
+
+def by_hand(folder: Path, text: str) -> float:
+    """The log-likelihood of a text after BOS, one forward pass over all of it."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    ids = torch.tensor([[1, *tokenizer(text, add_special_tokens=False)["input_ids"]]])
+    logs = model(ids).logits.double().log_softmax(-1)[0]
+    return sum(float(logs[i, ids[0, i + 1]]) for i in range(ids.shape[1] - 1))
+
+
+@pytest.mark.parametrize("at_once", [1 << 27, 2000])
+def test_likelihoods_are_those_of_a_plain_forward_pass(
+    engine: TransformersEngine, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("eval.engines.likelihood.LOGITS", at_once)  # 2,000 logits: a run is one position
+    found = engine.log_likelihoods(TEXTS)
+    for text, one in zip(TEXTS[:-1], found, strict=False):
+        assert one.error_kind is None
+        assert one.tokens == len(text)  # one token a character; BOS is given, not predicted
+        assert one.log_likelihood == pytest.approx(by_hand(tiny_llama, text), abs=1e-3)
+    assert found[3] == Likelihood(0.0, 0)  # nothing is certain
+    assert found[-1] == Likelihood(0.0, 0, "too_long")  # 64 positions hold BOS, 62 characters and one to come
+
+
+def test_without_a_bos_the_first_token_is_given(tiny_llama: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "no-bos"
+    shutil.copytree(tiny_llama, folder)
+    config = folder / "tokenizer_config.json"
+    config.write_text(json.dumps({k: v for k, v in json.loads(config.read_text()).items() if k != "bos_token"}))
+    (one,) = TransformersEngine(folder, "float32", "cpu", 8).log_likelihoods(["abc"])
+    assert one.tokens == 2
+
+
+def test_a_batch_of_likelihoods_too_big_is_halved(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import eval.engines.hf
+
+    expected = engine.log_likelihoods(TEXTS)
+    whole = eval.engines.hf.log_likelihoods
+
+    def cramped(model: Any, texts: Any, device: Any) -> list[float]:
+        if len(texts) > 1:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        return whole(model, texts, device)
+
+    monkeypatch.setattr(eval.engines.hf, "log_likelihoods", cramped)
+    for one, other in zip(engine.log_likelihoods(TEXTS), expected, strict=True):
+        assert one.log_likelihood == pytest.approx(other.log_likelihood, abs=1e-4)
+
+
+def test_a_swap_is_known_by_its_tensors(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> None:
+    swap = engine.load(Given(weights))
+    assert (swap.tensors, swap.bytes) == (len(weights), sum(tensor.nbytes for tensor in weights.values()))
+    assert swap.sha256 == entries_hash({name: tensor_entry(tensor) for name, tensor in weights.items()})
+    assert engine.load(Given(dict(reversed(weights.items())))) == swap  # whatever the order
+    name = "model.norm.weight"
+    flipped = weights[name].clone()
+    flipped[0] = -flipped[0]
+    assert engine.load(Given({**weights, name: flipped})).sha256 != swap.sha256
+
+
+def test_a_tensor_that_comes_twice_is_named(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> None:
+    name = "model.norm.weight"
+    with pytest.raises(CheckpointError, match=rf"came twice.*{name}"):
+        engine.load(lambda _: iter([*weights.items(), (name, weights[name])]))
+
+
+def test_a_conversation_that_the_template_refuses(tiny_llama: Path, tmp_path: Path) -> None:
+    engine = TransformersEngine(picky(tiny_llama, tmp_path), "float32", "cpu", 8)
+    with pytest.raises(CheckpointError, match=r"picky: the chat template refuses a prompt: no system here"):
+        engine.generate([Request(({"role": "system", "content": "a"}, {"role": "user", "content": "b"}), 0)], GREEDY)
