@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from eval.config import EngineSection, SamplingSection
@@ -140,6 +143,34 @@ def test_a_batch_too_big_is_halved(engine: TransformersEngine, monkeypatch: pyte
     assert sizes[:4] == [8, 4, 2, 2]
 
 
+IN_LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+import torch
+from eval.engine import Request, Sampling
+from eval.engines.hf import TransformersEngine
+
+torch.set_num_threads(1)
+engine = TransformersEngine(Path(sys.argv[1]), "float32", "cpu", 512)
+requests = [Request(({"role": "user", "content": "abcdefgh"[: 1 + i % 8] * 4},), i) for i in range(512)]
+sampling = Sampling(0.0, 16, 1, 0, {})
+expected = engine.generate(requests, sampling)
+sizes, decode = [], engine._decode
+engine._decode = lambda batch, *others: sizes.append(len(batch)) or decode(batch, *others)
+status = Path("/proc/self/status").read_text().split()
+taken = int(status[status.index("VmSize:") + 1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (taken + 5_000_000, -1))
+print(engine.generate(requests, sampling) == expected, len(set(sizes)) > 1)
+"""
+
+
+@pytest.mark.deep
+def test_a_batch_is_halved_where_memory_really_ends(tiny_llama: Path) -> None:
+    command = [sys.executable, "-c", IN_LITTLE_MEMORY, str(tiny_llama)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
+
+
 def test_a_single_prompt_too_big_is_a_clear_line(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -185,6 +216,12 @@ def test_device_and_batch_are_no_part_of_an_answer_but_the_rest_is(tiny_llama: P
     assert name() == name(seed=2)  # greedy: no draw, no seed
     assert name("0.5") != name("0.5", seed=2)
     assert name() != name(dtype="float32")
+    assert name(kind="vllm") != name(kind="vllm", tensor_parallel=2)
+
+
+def test_only_vllm_splits_a_model() -> None:
+    with pytest.raises(ValidationError, match="tensor_parallel splits a model under kind: vllm only"):
+        EngineSection(tensor_parallel=2)
 
 
 def test_an_answer_is_asked_again_when_a_stop_token_was_mended(tiny_llama: Path, tmp_path: Path) -> None:
