@@ -59,6 +59,14 @@ class EngineSection(BaseModel):
     """Prompts answered at once by the transformers engine; does not count as part of an answer's identity."""
     max_model_len: int | None = Field(default=None, ge=16)
     """Longest prompt and answer together, in tokens (vllm); None takes the model's own limit."""
+    tensor_parallel: int = Field(default=1, ge=1, le=64)
+    """GPUs that each layer is split over, with a process each (vllm); sums then run in another order, so it counts."""
+
+    @model_validator(mode="after")
+    def _only_vllm_splits_a_model(self) -> EngineSection:
+        if self.tensor_parallel > 1 and self.kind != "vllm":
+            raise ValueError("tensor_parallel splits a model under kind: vllm only")
+        return self
 
 
 class ProxyJudge(BaseModel):

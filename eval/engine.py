@@ -49,16 +49,19 @@ class Answer:
     """Why there is no answer; None: answered."""
 
 
+TOO_LONG = Answer("", "length", 0, "too_long")
+
+
 @dataclass(frozen=True, slots=True)
 class Likelihood:
     """How likely a model holds one text."""
 
     log_likelihood: float
-    """Natural logarithm, summed over the tokens; 0 where there is an error."""
+    """Natural logarithm, summed over the predicted tokens; 0 where there is an error."""
     tokens: int
-    """Predicted tokens."""
+    """Predicted tokens: all but the first, which is the tokenizer's own BOS where it has one."""
     error_kind: AnswerError | None = None
-    """too_long: the text does not fit into the model's context."""
+    """too_long: the text does not fit into the model's context; None: measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +69,16 @@ class Swap:
     """Weights as they went into an engine."""
 
     sha256: str
-    """Over names, dtypes, shapes and bytes of all tensors, whatever their order."""
+    """Over names, dtypes, shapes and bytes of all tensors, as `merge.tensor_bytes.entries_hash` counts."""
     tensors: int
     bytes: int
 
 
 class Weights(Protocol):
-    """All weights of a checkpoint; picklable, so that an engine's worker processes can stream them themselves."""
+    """All weights of one checkpoint. Picklable, so that an engine's workers can be given it."""
 
     def __call__(self, places: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
-        """Every tensor by its name in the checkpoint. places: tensors of the engine that may be filled instead."""
+        """Every tensor by its name in the checkpoint. places: tensors that may be filled instead of new ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ class Engine(Protocol):
         """Its own weights by name, as far as a merge may fill them directly; empty where they must be handed over."""
 
     def load(self, weights: Weights) -> Swap:
-        """Swap in all weights.
+        """Swap in all weights; what was streamed is hashed on the way.
 
         Raises CheckpointError naming a tensor that is missing, unknown, misshapen, or did not arrive.
         """
@@ -116,7 +119,7 @@ class Engine(Protocol):
         """Each request's place and its answer, as soon as it is there, in any order."""
 
     def log_likelihoods(self, texts: Sequence[str]) -> list[Likelihood]:
-        """How likely each text is, without a chat template; raises MergescopeError where the engine cannot tell."""
+        """Likelihoods of plain texts, after the tokenizer's own BOS if it has one and without a chat template."""
 
     def close(self) -> None:
         """Free the device; the engine is of no use afterwards."""
@@ -153,6 +156,7 @@ def sampling_of(section: SamplingSection, engine: EngineSection, folder: Path, s
         "engine": engine.kind,
         "dtype": engine.dtype,
         "max_model_len": engine.max_model_len,
+        "tensor_parallel": engine.tensor_parallel,
         "seed": None if greedy else seed,
     }
     return Sampling(float(section.temperature), section.max_tokens, section.samples, seed, _plain(setting))
@@ -175,7 +179,9 @@ def open_engine(section: EngineSection, folder: Path, *, may_run_code: bool = Fa
         case "vllm":
             from eval.engines.vllm import VllmEngine
 
-            return VllmEngine(folder, section.dtype, section.max_model_len, may_run_code=may_run_code)
+            return VllmEngine(
+                folder, section.dtype, section.max_model_len, section.tensor_parallel, may_run_code=may_run_code
+            )
 
 
 def _plain(setting: Mapping[str, object]) -> dict[str, object]:

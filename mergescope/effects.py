@@ -88,6 +88,7 @@ EFFECT = frozenset(
         "eval.engine.kind",
         "eval.engine.dtype",
         "eval.engine.max_model_len",  # longer prompts are not answered
+        "eval.engine.tensor_parallel",  # sums in another order: near ties fall otherwise
         "eval.sampling.temperature",
         "eval.sampling.max_tokens",
         "eval.sampling.samples",

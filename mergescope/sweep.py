@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from eval.config import RESERVED, EngineSection, ModelCheckpoint, ServedCheckpoint
 from eval.engine import Engine, open_engine, sampling_of
@@ -20,17 +20,15 @@ from merge.identity import checkpoint_id, input_ids, merge_id, weights_hash
 from merge.mergekit_yaml import INPUTS, mergekit_config
 from merge.merger import Merger
 from merge.points import MergePoint, Role, grid
-from merge.sources import MappedCheckpoint, Models, local_folder, stored_tensors
+from merge.sources import Models, local_folder
+from merge.weights import StoredWeights
 from mergescope.effects import recipe_hash
 from mergescope.ground.errors import RecipeError
 from mergescope.ground.ids import canonical_json, content_id
 from mergescope.ground.progress import Reporter
 from mergescope.inputs import JOURNAL, prompt_sets
-from mergescope.merges import mergers_of, models_of
+from mergescope.merges import merge_weights, mergers_of, models_of
 from mergescope.study import Study
-
-if TYPE_CHECKING:
-    import torch
 
 MERGES = "merges"
 """What `--only` calls the merges."""
@@ -131,7 +129,7 @@ def references(models: Models) -> Iterator[CheckpointJob]:
             label=kind,
             point=None,
             recipe={"weights": weights_hash(folder)},
-            weights=functools.partial(stored_weights, folder),
+            weights=StoredWeights(folder),
         )
 
 
@@ -141,11 +139,11 @@ def merges(study: Study, models: Models, reporter: Reporter) -> Iterator[Checkpo
     for seed, merger in mergers_of(study, models, reporter):
         for point in points:
             if point.mask_seed == seed:
-                yield merge_job(point, models, merger)
+                yield merge_job(study, point, models, merger)
 
 
-def merge_job(point: MergePoint, models: Models, merger: Merger) -> CheckpointJob:
-    """One merge as a checkpoint; its weights are blended when they are asked for."""
+def merge_job(study: Study, point: MergePoint, models: Models, merger: Merger) -> CheckpointJob:
+    """One merge as a checkpoint; its weights are blended when they are asked for. merger: that of `merger_of`."""
     inputs = input_ids(point, models)
     made = merger.made
     threads, level, dtype = made.threads, made.kernel_level, made.out_dtype
@@ -166,14 +164,5 @@ def merge_job(point: MergePoint, models: Models, merger: Merger) -> CheckpointJo
             "versions": {name: importlib.metadata.version(name) for name in ("mergekit", "torch", "transformers")},
             "mergekit": json.loads(canonical_json(config)),  # decimals become texts that keep their digits
         },
-        weights=functools.partial(merger.blend, point),
+        weights=merge_weights(study, point, models),
     )
-
-
-def stored_weights(
-    folder: Path, _places: Mapping[str, torch.Tensor] | None = None
-) -> Iterator[tuple[str, torch.Tensor]]:
-    """A checkpoint folder's tensors by name, mapped from its files."""
-    checkpoint = MappedCheckpoint(folder)
-    for name in stored_tensors(folder):
-        yield name, checkpoint.tensor(name)

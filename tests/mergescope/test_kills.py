@@ -18,7 +18,7 @@ import pytest
 from mergescope.ground.files import read_json
 from tests.eval.served import Reply, Server, completion, serving, verdict
 from tests.mergescope.conftest import ROOT, cli, write_lines
-from tests.mergescope.recipes import own_models, written
+from tests.mergescope.recipes import own_models
 from tests.mergescope.results import count, rows
 
 pytestmark = pytest.mark.deep
