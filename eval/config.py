@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl
 from mergescope.ground.ids import decimal6
 
 Decimal6 = Annotated[Decimal, BeforeValidator(decimal6)]
+CheckpointName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
 class PromptSetFile(BaseModel):
@@ -93,6 +94,26 @@ class OpenAIJudge(BaseModel):
 
 
 Judge = Annotated[ProxyJudge | OpenAIJudge, Field(discriminator="kind")]
+
+
+class ServedCheckpoint(BaseModel):
+    """A model behind an OpenAI-compatible server, as a reference point."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["served"]
+    name: CheckpointName
+    """Its name in tables, and for `mergescope eval --only`."""
+    model: str
+    """Model name that the server is asked for."""
+    base_url: HttpUrl
+    """The server; prompts, harmful ones too, are sent there."""
+    api_key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Z][A-Z0-9_]*$")
+    """Name of the environment variable that holds the key; the key itself never stands in a recipe."""
+    concurrency: int = Field(default=16, ge=1, le=1024)
+    """Most requests in flight at once; does not count as part of an answer's identity."""
+    timeout_s: int = Field(default=60, ge=1)
+    """Seconds for one request; does not count as part of an answer's identity."""
 
 
 class EvalSection(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +16,13 @@ from mergescope.ground.ids import text_hash
 
 if TYPE_CHECKING:
     import torch
+
+
+AnswerError = Literal["too_long", "filter", "timeout", "server", "refused"]
+"""too_long: prompt and answer do not fit into the model's context, so it was not asked. The others come from servers:
+a content filter took it, it took too long, the server failed again and again, or would not take the request."""
+PASSING: frozenset[AnswerError] = frozenset({"timeout", "server"})
+"""Errors that another run may not meet: it asks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +45,37 @@ class Answer:
     """stop: the model ended it; length: cut at max_tokens."""
     tokens: int
     """Generated tokens, the closing one included."""
-    error_kind: Literal["too_long"] | None = None
-    """too_long: prompt and answer do not fit into the model's context, so it was not asked; None: answered."""
+    error_kind: AnswerError | None = None
+    """Why there is no answer; None: answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """How likely a model holds one text."""
+
+    log_likelihood: float
+    """Natural logarithm, summed over the tokens; 0 where there is an error."""
+    tokens: int
+    """Predicted tokens."""
+    error_kind: AnswerError | None = None
+    """too_long: the text does not fit into the model's context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Weights as they went into an engine."""
+
+    sha256: str
+    """Over names, dtypes, shapes and bytes of all tensors, whatever their order."""
+    tensors: int
+    bytes: int
+
+
+class Weights(Protocol):
+    """All weights of a checkpoint; picklable, so that an engine's worker processes can stream them themselves."""
+
+    def __call__(self, places: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
+        """Every tensor by its name in the checkpoint. places: tensors of the engine that may be filled instead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,15 +125,14 @@ class _Sweep:
         for judge in self._judges:
             asked = questions(self._sets, answers, judge_id_of(judge), judge.repeats)
             new = [name for name in unjudged(self._store, list(asked)) if name not in self._queued | self._failed]
-            for chunk in chunks(new, judge.chunk):
-                judgements = judge.score([asked[name].question for name in chunk])
-                for name, judgement in zip(chunk, judgements, strict=True):
-                    self._writer.add(judgement_rows(asked[name], judgement), self._touched(job))
-                    self._queued.add(name)
-                    if judgement.error_kind is not None:
-                        self._failed.add(name)
-                    self._tally(judgement.error_kind)
-                self.count.judgements += len(chunk)
+            for question, judgement in judge.score(asked[name].question for name in new):
+                name = question.judgement_id
+                self._writer.add(judgement_rows(asked[name], judgement), self._touched(job))
+                self._queued.add(name)
+                if judgement.error_kind is not None:
+                    self._failed.add(name)
+                self._tally(judgement.error_kind)
+                self.count.judgements += 1
                 self._commit()
                 task.advance(0, note=self.note(job))
         if time.monotonic() - self._estimated >= ESTIMATE_SECONDS:

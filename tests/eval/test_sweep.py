@@ -79,9 +79,9 @@ class FailingJudge(ProxyScorer):
     def setting(self) -> dict[str, object]:
         return {"kind": "failing"}
 
-    def score(self, batch: Sequence[Question]) -> list[Judgement]:
-        known = super().score(batch)
-        return [Judgement((), "timeout") if q.kind == "borderline" else j for q, j in zip(batch, known, strict=True)]
+    def score(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Judgement]]:
+        for question, judgement in super().score(questions):
+            yield question, Judgement((), "timeout") if question.kind == "borderline" else judgement
 
 
 @pytest.fixture(autouse=True)
@@ -235,8 +235,8 @@ def test_dropped_points_leave_the_study_and_stay_in_the_store(tmp_path: Path, sm
 class RecoveredJudge(FailingJudge):
     """The same judge once its server is up again."""
 
-    def score(self, batch: Sequence[Question]) -> list[Judgement]:
-        return ProxyScorer.score(self, batch)
+    def score(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Judgement]]:
+        return ProxyScorer.score(self, questions)
 
 
 def test_what_a_judge_never_gave_is_asked_again_by_the_next_run(tmp_path: Path, small_set: PromptSet) -> None:
