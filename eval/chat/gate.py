@@ -23,7 +23,8 @@ class Gate:
         self._debt = 0
         """Permits that are out and shall not come back."""
         self._doubling = True
-        self._growth = 0.0
+        self._answers = 0
+        """Since the limit last changed."""
         self._entered = 0
         self._entered_at_halving = 0
         self._overloads = 0
@@ -52,12 +53,11 @@ class Gate:
     def answered(self) -> None:
         """The server answered a request."""
         self._overloads = 0
-        self._growth += 1.0 if self._doubling else 1 / self.limit
-        while self._growth >= 1:
-            self._growth -= 1
-            if self.limit < self._most:
-                self.limit += 1
-                self.leave()
+        self._answers += 1
+        if self.limit < self._most and (self._doubling or self._answers >= self.limit):
+            self._answers = 0
+            self.limit += 1
+            self.leave()
 
     def overloaded(self, number: int, pause_s: float) -> None:
         """The server turned down request `number`, which will wait `pause_s` seconds."""
@@ -67,7 +67,7 @@ class Gate:
         if number <= self._entered_at_halving:
             return  # it was sent before the last halving and says nothing about the limit of now
         self._entered_at_halving = self._entered
-        self._doubling, self._growth = False, 0.0
+        self._doubling, self._answers = False, 0
         fewer = max(1, self.limit // 2)
         self._debt += self.limit - fewer
         self.limit = fewer

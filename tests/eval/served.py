@@ -60,10 +60,10 @@ class Server:
     def __init__(self) -> None:
         self.script: list[Reply] = []
         self.rule: Callable[[Body], Reply] | None = None
-        self.model = "served-1"
-        """What GET /v1/models/NAME reports; an empty string: that there is no such path."""
         self.requests: list[Body] = []
         """Bodies of the completions asked for."""
+        self.heads: list[str] = []
+        """Request lines and headers of all requests."""
         self.in_flight = 0
         self.most_in_flight = 0
         self.port = 0
@@ -73,11 +73,8 @@ class Server:
         """Where clients find it."""
         return f"http://127.0.0.1:{self.port}/v1"
 
-    def reply(self, method: str, raw: bytes) -> Reply:
+    def reply(self, raw: bytes) -> Reply:
         """What the next request gets."""
-        if method == "GET":
-            known = {"id": self.model, "object": "model", "created": 0, "owned_by": "me"}
-            return Reply(200, known) if self.model else refusal(404)
         body = json.loads(raw)
         self.requests.append(body)
         if self.rule is not None:
@@ -103,7 +100,8 @@ class _Connection(asyncio.Protocol):
         if not end or len(rest) < length:
             return
         self._received = b""
-        reply = self._server.reply(head.split(b" ", 1)[0].decode(), rest)
+        self._server.heads.append(head.decode())
+        reply = self._server.reply(rest)
         self._server.in_flight += 1
         self._server.most_in_flight = max(self._server.most_in_flight, self._server.in_flight)
         asyncio.get_running_loop().call_later(reply.after_s, self._send, reply)
