@@ -8,7 +8,6 @@ from pathlib import Path
 
 from eval.config import RESERVED
 from eval.engine import template_of
-from eval.engines.served_identity import place_of
 from eval.judge import open_judge
 from eval.prompts import PromptSet, load_prompt_sets
 from eval.store import open_store
@@ -57,6 +56,8 @@ def check_engine_and_judges(study: Study) -> None:
         open_judge(judge, study.folder / JOURNAL)
     for checkpoint in study.recipe.eval.checkpoints:
         if checkpoint.kind == "served":
+            from eval.engines.served_identity import place_of
+
             place_of(checkpoint).key()
     if study.recipe.eval.engine.kind == "vllm" and importlib.util.find_spec("vllm") is None:
         cure = "run `make .venv/vllm` in the project's folder"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import httpx2
 import openai
@@ -20,6 +18,7 @@ from eval.chat import refusals
 from eval.chat.completion import read_completion
 from eval.chat.gate import START, Gate
 from eval.chat.journal import Journal, Response, SharedSync
+from eval.chat.place import Place
 from eval.chat.refusals import Failure
 from eval.chat.stream import completed
 from mergescope.ground.errors import MergescopeError
@@ -30,6 +29,8 @@ Body = dict[str, Any]
 
 TRIES = 5
 """Requests for one response where the server is busy, fails or cannot be reached for a moment."""
+BUSY_TRIES = 10
+"""The same where it last said 429: limits are often by the minute."""
 FIRST_PAUSE_S = 0.5
 """Pause before the second try, doubled each time, with up to half of it more at random."""
 LONGEST_PAUSE_S = 30.0
@@ -44,36 +45,6 @@ class UnreachableError(MergescopeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A server and what it is asked for."""
-
-    who: str
-    """How errors call it: `the judge's server`."""
-    base_url: str
-    model: str
-    api_key_env: str
-    """Environment variable with the key."""
-    concurrency: int
-    """Most requests in flight."""
-    timeout_s: float
-    """Seconds for one request."""
-
-    @property
-    def host(self) -> str:
-        """Host and, where it is given, port."""
-        url = urlsplit(self.base_url)
-        return f"{url.hostname}:{url.port}" if url.port else str(url.hostname)
-
-    def key(self) -> str:
-        """The key; raises MergescopeError where its environment variable is not set."""
-        key = os.environ.get(self.api_key_env)
-        if not key:
-            where = f"environment variable {self.api_key_env}"
-            raise MergescopeError(f"the key of {self.who} is not set", where=where, cure="export it")
-        return key
-
-
-@dataclass(frozen=True, slots=True)
 class _Trouble:
     """A try that failed and may go better."""
 
@@ -82,6 +53,19 @@ class _Trouble:
     """What to raise where the last try meets it too and the server was never better."""
     pause_s: float | None = None
     """What the server asks for; None: it does not say."""
+    busy: bool = False
+    """Whether it said 429."""
+
+    @property
+    def tries(self) -> int:
+        """Requests that it is worth."""
+        return BUSY_TRIES if self.busy else TRIES
+
+    def failure(self) -> Failure:
+        """Its kind, after the last try."""
+        if self.fatal is not None:
+            raise self.fatal
+        return self.kind
 
 
 class Chat:
@@ -141,6 +125,7 @@ class Session:
                 yield session
             finally:
                 chat.limit = session._gate.limit
+                await session._disk.finished()
                 chat.journal.close()
 
     async def ask(self, key: str, body: Callable[[], Body], nth: int = 0) -> Response | Failure:
@@ -158,16 +143,13 @@ class Session:
 
     async def fresh(self, key: str, body: Body) -> Response | Failure:
         """A response that is not journalled; errors as in `ask`."""
-        for attempt in range(TRIES):
-            outcome = await self._try(key, body, attempt)
-            if isinstance(outcome, Response):
-                return outcome
-            trouble = outcome
-            if attempt < TRIES - 1:
-                await asyncio.sleep(_pause(attempt) if trouble.pause_s is None else trouble.pause_s)
-        if trouble.fatal is not None:
-            raise trouble.fatal
-        return trouble.kind
+        attempt = 0
+        while isinstance(outcome := await self._try(key, body, attempt), _Trouble):
+            attempt += 1
+            if attempt >= outcome.tries:
+                return outcome.failure()
+            await asyncio.sleep(_pause(attempt - 1) if outcome.pause_s is None else outcome.pause_s)
+        return outcome
 
     async def _try(self, key: str, body: Body, attempt: int) -> Response | _Trouble:
         number = await self._gate.enter()
@@ -178,7 +160,7 @@ class Session:
             self._gate.overloaded(number, _pause(attempt))
             return _Trouble("timeout")
         except openai.APIConnectionError as error:
-            return _Trouble("server", self._unreachable(error, last=attempt == TRIES - 1))
+            return _Trouble("server", self._unreachable(error, last=attempt + 1 >= TRIES))
         except openai.APIStatusError as error:
             return self._refused(key, error, number, attempt)
         finally:
@@ -192,15 +174,18 @@ class Session:
         return response
 
     async def _post(self, body: Body) -> httpx2.Response:
-        # plain bytes: the package's own models of requests and responses cost more CPU than all else here
+        sent = self._named(body)
         try:
-            return await self._client.post("/chat/completions", body=self._named(body), cast_to=httpx2.Response)
+            return await self._posted(sent)
         except openai.BadRequestError as error:
-            renamed = self._chat.completion_tokens or not refusals.wants_completion_tokens(400, error.body)
-            if "max_tokens" not in body or renamed:
+            if "max_tokens" not in sent or not refusals.wants_completion_tokens(error.body):
                 raise
         self._chat.completion_tokens = True
-        return await self._client.post("/chat/completions", body=self._named(body), cast_to=httpx2.Response)
+        return await self._posted(self._named(body))
+
+    async def _posted(self, body: Body) -> httpx2.Response:
+        # plain bytes: the package's own models of requests and responses cost as much CPU as all else here
+        return await self._client.post("/chat/completions", body=body, cast_to=httpx2.Response)
 
     def _named(self, body: Body) -> Body:
         if "max_tokens" not in body or not self._chat.completion_tokens:
@@ -215,7 +200,7 @@ class Session:
             asked = refusals.retry_after(error.response.headers.get("retry-after"), LONGEST_WAIT_S)
             if status in refusals.OVERLOAD:
                 self._gate.overloaded(number, _pause(attempt) if asked is None else asked)
-            return _Trouble("server", pause_s=asked)
+            return _Trouble("server", pause_s=asked, busy=status == 429)
         kind = refusals.withheld(status, error.code, error.body)
         if kind is not None:
             return Response(key, error_kind=kind)

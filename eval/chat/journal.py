@@ -107,34 +107,37 @@ class SharedSync:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: list[tuple[Response, asyncio.Future[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
 
     async def append(self, response: Response) -> None:
-        """Write a response and return when it is on disk.
+        """Write a response and return when it is on disk and counts.
 
         Raises MergescopeError where the disk is full or read-only.
         """
         self._journal.write(response)
         flushed = asyncio.get_running_loop().create_future()
-        self._waiting.append(flushed)
+        self._waiting.append((response, flushed))
         if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.create_task(self._flush())
         await flushed
-        self._journal.keep(response)
+
+    async def finished(self) -> None:
+        """Wait for what is under way, also where those who waited for it were stopped."""
+        if self._flushing is not None:
+            await asyncio.wait([self._flushing])
 
     async def _flush(self) -> None:
         while self._waiting:
             waiting, self._waiting = self._waiting, []
-            refusal: Exception | None = None
             try:
                 await asyncio.to_thread(self._journal.sync)
             except (OSError, MergescopeError) as error:
-                refusal = error  # raised where each response is waited for
-            for flushed in waiting:
-                if flushed.done():
-                    continue  # its stream was stopped meanwhile
-                if refusal is None:
+                for _, flushed in waiting:
+                    if not flushed.done():
+                        flushed.set_exception(error)
+                continue
+            for response, flushed in waiting:
+                self._journal.keep(response)
+                if not flushed.done():
                     flushed.set_result(None)
-                else:
-                    flushed.set_exception(refusal)

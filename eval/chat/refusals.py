@@ -9,6 +9,8 @@ from typing import Literal
 
 from eval.chat.journal import Withheld
 
+Failure = Literal["timeout", "server"]
+"""Why there is no response after all tries: the next run asks again."""
 PASSING = frozenset({408, 409, 429})
 """Statuses below 500 that another try may mend; from 500 on all of them."""
 OVERLOAD = frozenset({429, 503, 529})
@@ -37,9 +39,9 @@ def withheld(status: int, code: object, body: object) -> Withheld | None:
     return None
 
 
-def wants_completion_tokens(status: int, body: object) -> bool:
+def wants_completion_tokens(body: object) -> bool:
     """Whether the server takes `max_completion_tokens` only (OpenAI's reasoning models)."""
-    return status in (400, 422) and "max_completion_tokens" in str(body)
+    return "max_completion_tokens" in str(body)
 
 
 def mistake(status: int, body: object, model: str, variable: str) -> tuple[str, str]:
@@ -69,7 +71,3 @@ def retry_after(header: str | None, longest_s: float) -> float | None:
         except ValueError:
             return None
     return min(max(seconds, 0.0), longest_s) if seconds == seconds else None
-
-
-Failure = Literal["timeout", "server"]
-"""Why there is no response after all tries: the next run asks again."""

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from eval.chat.client import Chat, Place, Session, UnreachableError
+from eval.chat.client import Chat, Session, UnreachableError
 from eval.chat.journal import Response
+from eval.chat.place import Place
 from eval.chat.refusals import Failure
 from eval.config import SamplingSection, ServedCheckpoint
 from eval.engine import Sampling

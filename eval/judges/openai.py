@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from eval.chat.client import Chat, Place, Session
+from eval.chat.client import Chat, Session
 from eval.chat.journal import Response
+from eval.chat.place import Place
 from eval.config import OpenAIJudge
 from eval.identity import judge_id
 from eval.judge import ASKED, ErrorKind, Judgement, Question

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from eval.chat import client
-from eval.chat.client import Chat, Place, Session
+from eval.chat.client import Chat, Session
 from eval.chat.journal import Response
+from eval.chat.place import Place
 from eval.chat.refusals import Failure, retry_after
 from mergescope.ground.errors import MergescopeError
 from tests.eval.served import Body, Reply, Server, completion, refusal, serving
@@ -109,7 +110,7 @@ def test_named_troubles_are_tried_again(server: Server, chat: Callable[..., Chat
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
-        (Reply(200, completion("x").body, after_s=0.5), "timeout"),
+        (Reply(200, completion("x").body, after_s=3.0), "timeout"),
         (Reply(200, completion("x").body, cut=True), "server"),
         (Reply(200, "<html>a proxy's page</html>"), "server"),
         (Reply(200, {"choices": []}), "server"),
@@ -117,13 +118,16 @@ def test_named_troubles_are_tried_again(server: Server, chat: Callable[..., Chat
         (refusal(500), "server"),
     ],
 )
-def test_a_lasting_trouble_has_a_kind(server: Server, chat: Callable[..., Chat], reply: Reply, kind: str) -> None:
+def test_a_lasting_trouble_has_a_kind(
+    server: Server, chat: Callable[..., Chat], reply: Reply, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "TRIES", 2)
     server.script = [completion("x")]
-    one = chat(timeout_s=0.2)
+    one = chat(timeout_s=1.5)
     asked(one)
     server.script = [reply]
     assert dict(one.stream([1], ask)) == {1: kind}
-    assert len(server.requests) == 1 + client.TRIES
+    assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize(
@@ -225,9 +229,41 @@ def test_max_tokens_gets_the_name_that_the_server_takes(server: Server, chat: Ca
         return completion(str(request["max_completion_tokens"]))
 
     server.rule = rule
-    one = chat(concurrency=2)
-    assert {text(outcome) for outcome in asked(one, 20).values()} == {"9"}
-    assert sum("max_tokens" in request for request in server.requests) <= 2  # those in flight at first
+    one = chat(concurrency=4)
+    assert {text(outcome) for outcome in asked(one, 40).values()} == {"9"}
+    assert sum("max_tokens" in request for request in server.requests) <= 4  # those in flight at first
+
+
+def test_a_server_busy_for_long_gets_more_tries_than_one_that_fails(
+    server: Server, chat: Callable[..., Chat], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "LONGEST_PAUSE_S", 0.05)
+    server.script = [*[refusal(429, "busy")] * (client.TRIES + 2), completion("x")]
+    assert text(asked(chat())[0]) == "x"
+    server.script = [refusal(429, "busy")]
+    assert dict(chat().stream([1], ask)) == {1: "server"}
+    assert len(server.requests) == client.TRIES + 3 + client.BUSY_TRIES
+
+
+@pytest.mark.parametrize("key", ["", "two words", "line\n", "キー"])
+def test_what_is_no_key_is_not_sent_or_shown(
+    chat: Callable[..., Chat], monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("SOME_KEY", key)
+    with pytest.raises(MergescopeError, match="environment variable SOME_KEY: the key of the server") as caught:
+        chat()
+    assert not key or key not in str(caught.value)
+
+
+def test_what_arrived_counts_though_the_caller_stopped(server: Server, chat: Callable[..., Chat]) -> None:
+    server.rule = lambda _: completion("x")
+    one = chat()
+    results = one.stream(range(200), ask)
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    received = sum(bool(one.journal.responses(f"k{i}")) for i in range(200))
+    assert 0 < received < 200
+    assert sum(bool(chat().journal.responses(f"k{i}")) for i in range(200)) == received
 
 
 def test_responses_that_arrive_together_are_flushed_together(
