@@ -18,7 +18,8 @@ from eval.config import PromptSetFile
 from eval.engine import Answer, Engine, Request, Sampling
 from eval.judge import Judge, Judgement, Question
 from eval.judges.proxy import ProxyScorer
-from eval.prompts import PromptSet, load_prompt_set
+from eval.prompt_files import load_prompt_set
+from eval.prompts import PromptSet
 from eval.rows import StudyRow
 from eval.store import open_store
 from eval.sweep import CheckpointJob, SweepCount, run_eval

@@ -1,0 +1,38 @@
+"""All formats by the name that a recipe gives them, and which one a file's columns are of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from eval.config import FormatName
+from eval.formats import (
+    aisev,
+    answercarefully,
+    do_not_answer,
+    jcommonsenseqa,
+    llm_jp_judge,
+    mt_bench,
+    own,
+    self_instruct,
+    xstest,
+)
+from eval.formats.draft import Format
+
+FORMATS: Mapping[FormatName, Format] = {
+    "mergescope": own.FORMAT,
+    "xstest": xstest.FORMAT,
+    "aisev": aisev.FORMAT,
+    "do-not-answer": do_not_answer.FORMAT,
+    "mt-bench": mt_bench.FORMAT,
+    "answercarefully": answercarefully.FORMAT,
+    "answercarefully-borderline": answercarefully.BORDERLINE,
+    "llm-jp-judge": llm_jp_judge.FORMAT,
+    "self-instruct": self_instruct.FORMAT,
+    "jcommonsenseqa": jcommonsenseqa.FORMAT,
+}
+"""Those whose columns are also another's come after it."""
+
+
+def format_of(columns: Collection[str]) -> FormatName | None:
+    """The first format whose columns are all there; None where there is none."""
+    return next((name for name, one in FORMATS.items() if one.columns <= set(columns)), None)
