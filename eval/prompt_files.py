@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
-from eval.config import PromptSetFile
+from eval.config import FormatName, PromptSetFile
 from eval.formats.catalogue import FORMATS, format_of
 from eval.formats.draft import Draft, Format, Wish
 from eval.formats.mt_bench import read_references
@@ -88,14 +88,18 @@ def _records(form: Format, path: Path) -> Iterator[Record]:
     head = next(records, None)
     if head is None:
         raise DataError("the prompt set is empty", where=path, cure="add prompts, or drop the set")
-    if not form.columns <= set(head.fields):
-        other = format_of(head.fields)
-        if other is not None and FORMATS[other] is not form:
-            cure = f"these are the columns of {FORMATS[other].title}; set `format: {other}`"
-            missing = sorted(form.columns - set(head.fields))[0]
-            raise head.wrong(f"`{missing}` is missing, which {form.title} files have", cure=cure)
+    if lacking := sorted(form.columns - set(head.fields)):
+        cure = _cure(format_of(head.fields), list(head.fields))
+        raise head.wrong(f"`{lacking[0]}` is missing, which {form.title} files have", cure=cure)
     yield head
     yield from records
+
+
+def _cure(other: FormatName | None, columns: list[str]) -> str:
+    if other is not None:
+        return f"these are the columns of {FORMATS[other].title}: set `format: {other}`"
+    shown = ", ".join(column[:40] for column in columns[:12])
+    return f"correct `format`, or the file, which has: {shown or 'nothing'}"
 
 
 def _check_references(file: PromptSetFile, wish: Wish, drafts: dict[str, Draft]) -> None:

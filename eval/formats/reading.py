@@ -14,6 +14,7 @@ from mergescope.ground.errors import DataError
 from mergescope.ground.files import disk_refusals
 
 _PARQUET = b"PAR1"
+_OPEN = "the array is not closed"
 _NO_TEXT = {
     b"\x1f\x8b": ("compressed with gzip", "unpack it"),
     b"PK\x03\x04": (
@@ -95,28 +96,32 @@ def _lines(text: str, path: Path) -> Iterator[Record]:
 
 def _array(text: str, path: Path) -> Iterator[Record]:
     """The objects of a JSON array, each with the line on which it starts."""
-    decoder = json.JSONDecoder()
-    at, line, before = text.index("[") + 1, 1, 0
-    expected = "]"  # an empty array may close at once
-    while (at := _past_blanks(text, at)) < len(text):
-        if text[at] == "]" and expected:
-            if text[at + 1 :].strip():
-                raise _malformed("text after the array", text, at + 1, path)
-            return
-        if expected == ",]":
-            if text[at] != ",":
-                raise _malformed("no comma between two objects", text, at, path)
-            at = _past_blanks(text, at + 1)
-        line, before = line + text.count("\n", before, at), at
-        try:
-            value, at = decoder.raw_decode(text, at)
-        except json.JSONDecodeError as error:
-            raise _malformed(error.msg, text, error.pos, path) from None
-        except RecursionError as error:
-            raise _malformed(str(error), text, at, path) from None
+    at = _past_blanks(text, text.index("[") + 1)
+    line, counted = 1, 0
+    more = not text.startswith("]", at)
+    while more:
+        line, counted = line + text.count("\n", counted, at), at
+        value, at = _decoded(text, at, path)
         yield _record(value, line, path)
-        expected = ",]"
-    raise _malformed("the array is not closed", text, at, path)
+        at = _past_blanks(text, at)
+        more = text.startswith(",", at)
+        at = _past_blanks(text, at + 1) if more else at
+    if not text.startswith("]", at):
+        raise _malformed("no comma between two objects" if at < len(text) else _OPEN, text, at, path)
+    if (rest := _past_blanks(text, at + 1)) < len(text):
+        raise _malformed("text after the array", text, rest, path)
+
+
+def _decoded(text: str, at: int, path: Path) -> tuple[Any, int]:
+    """The JSON value that starts at `at`, and where it ends."""
+    if at >= len(text):
+        raise _malformed(_OPEN, text, at, path)
+    try:
+        return json.JSONDecoder().raw_decode(text, at)
+    except json.JSONDecodeError as error:
+        raise _malformed(error.msg, text, error.pos, path) from None
+    except RecursionError as error:
+        raise _malformed(str(error), text, at, path) from None
 
 
 def _past_blanks(text: str, at: int) -> int:

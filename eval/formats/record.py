@@ -60,6 +60,8 @@ def choice(record: Record, field: str, choices: tuple[str, ...]) -> Any:
 
 def one_of(record: Record, field: str, value: object, choices: tuple[str, ...]) -> Any:
     """`value` itself where it is one of `choices`; raises DataError, which names `field`, otherwise."""
+    if value is None:
+        raise record.wrong(f"`{field}` is missing", cure=f"add one of {', '.join(choices)}")
     if value not in choices:
         raise record.wrong(f"`{field}` is not one of {', '.join(choices)}", value=value, cure="choose one")
     return value
