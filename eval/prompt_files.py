@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from eval.config import FormatName, PromptSetFile
-from eval.formats.catalogue import FORMATS, format_of
+from eval.formats.catalogue import FORMATS, formats_of
 from eval.formats.draft import Draft, Format, Wish
 from eval.formats.mt_bench import read_references
 from eval.formats.reading import read_records
@@ -68,6 +68,16 @@ def read_drafts(file: PromptSetFile, path: Path, complain: Callable[[DataError],
     return list(drafts.values())
 
 
+def known_format(path: Path) -> FormatName | None:
+    """The format of a file where its columns tell it, and it needs no word on the kind; None otherwise.
+
+    Raises DataError where the file's first record cannot be read.
+    """
+    head = next(read_records(path), None)
+    found = [] if head is None else formats_of(head.fields)
+    return found[0] if len(found) == 1 and found != ["llm-jp-judge"] else None
+
+
 def licence_of(file: PromptSetFile) -> str:
     """The recipe's word on the licence, else the format's, else unknown."""
     own = FORMATS[file.format].licence
@@ -89,15 +99,16 @@ def _records(form: Format, path: Path) -> Iterator[Record]:
     if head is None:
         raise DataError("the prompt set is empty", where=path, cure="add prompts, or drop the set")
     if lacking := sorted(form.columns - set(head.fields)):
-        cure = _cure(format_of(head.fields), list(head.fields))
+        cure = _cure(formats_of(head.fields), list(head.fields))
         raise head.wrong(f"`{lacking[0]}` is missing, which {form.title} files have", cure=cure)
     yield head
     yield from records
 
 
-def _cure(other: FormatName | None, columns: list[str]) -> str:
-    if other is not None:
-        return f"these are the columns of {FORMATS[other].title}: set `format: {other}`"
+def _cure(others: list[FormatName], columns: list[str]) -> str:
+    if others:
+        formats = " or ".join(f"`format: {other}`" for other in others)
+        return f"these are the columns of {FORMATS[others[0]].title}: set {formats}"
     shown = ", ".join(column[:40] for column in columns[:12])
     return f"correct `format`, or the file, which has: {shown or 'nothing'}"
 

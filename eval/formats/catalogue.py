@@ -1,4 +1,4 @@
-"""All formats by the name that a recipe gives them, and which one a file's columns are of."""
+"""All formats by the name that a recipe gives them, and which ones a file's columns fit."""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ FORMATS: Mapping[FormatName, Format] = {
     "self-instruct": self_instruct.FORMAT,
     "jcommonsenseqa": jcommonsenseqa.FORMAT,
 }
-"""Those whose columns are also another's come after it."""
 
 
-def format_of(columns: Collection[str]) -> FormatName | None:
-    """The first format whose columns are all there; None where there is none."""
-    return next((name for name, one in FORMATS.items() if one.columns <= set(columns)), None)
+def formats_of(columns: Collection[str]) -> list[FormatName]:
+    """The formats whose columns are all there; several where columns alone do not tell."""
+    return [name for name, form in FORMATS.items() if form.columns <= set(columns)]

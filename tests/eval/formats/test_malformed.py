@@ -147,6 +147,7 @@ def parquet(**columns: list[Any]) -> bytes:
         ("x.csv", "mergescope", (XSTEST + ROW).encode(), ":2", "the columns of XSTest: set `format: xstest`"),
         ("x.jsonl", "xstest", OWN.encode(), ":1", "the columns of Mergescope's own: set `format: mergescope`"),
         ("x.jsonl", "self-instruct", line("mt-bench"), ":1", "set `format: mt-bench`"),
+        ("x.jsonl", "aisev", line("answercarefully"), ":1", "`format: answercarefully-borderline` or `format: llm-jp"),
         ("x.jsonl", "mergescope", b'{"q": "hello"}', ":1", "`key` is missing, which Mergescope's own files have"),
     ],
 )

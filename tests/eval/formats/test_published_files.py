@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from eval.config import PromptSetFile
-from eval.formats.catalogue import format_of
+from eval.formats.catalogue import formats_of
 from eval.formats.reading import read_records
 from eval.prompt_files import load_prompt_set
 from eval.prompts import PromptSet
@@ -79,22 +79,22 @@ def test_what_is_in_it(
 
 
 @pytest.mark.parametrize(
-    ("name", "form"),
+    ("name", "forms"),
     [
-        ("xstest/xstest_prompts.csv", "xstest"),
-        ("aisev/01_aisi_toxic_v0.1.csv", "aisev"),
-        (MT_JA.format("v4"), "mt-bench"),
-        (MT_EN, "mt-bench"),
-        (SEEDS, "self-instruct"),
-        (USERS, "self-instruct"),
-        (JCQA, "jcommonsenseqa"),
-        ("xstest/model_completions/xstest_v2_completions_gpt4.csv", None),
-        (MT_EN_REFERENCES, None),
-        ("instruction_ja/data.jsonl", None),
+        ("xstest/xstest_prompts.csv", ["xstest"]),
+        ("aisev/01_aisi_toxic_v0.1.csv", ["aisev"]),
+        (MT_JA.format("v4"), ["mt-bench"]),
+        (MT_EN, ["mt-bench"]),
+        (SEEDS, ["self-instruct"]),
+        (USERS, ["self-instruct"]),
+        (JCQA, ["jcommonsenseqa"]),
+        ("xstest/model_completions/xstest_v2_completions_gpt4.csv", []),
+        (MT_EN_REFERENCES, []),
+        ("instruction_ja/data.jsonl", []),
     ],
 )
-def test_it_is_known_by_its_columns(name: str, form: str | None) -> None:
-    assert format_of(next(read_records(public_file(name))).fields) == form
+def test_it_is_known_by_its_columns(name: str, forms: list[str]) -> None:
+    assert formats_of(next(read_records(public_file(name))).fields) == forms
 
 
 def test_every_harmful_xstest_prompt_stands_with_the_safe_ones_that_it_mirrors() -> None:
