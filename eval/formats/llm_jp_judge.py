@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from eval.formats.draft import Draft, Format, Wish, user
 from eval.formats.record import Record, name, optional_text, text_or_texts
 from eval.transcript import transcript
-from mergescope.ground.ids import text_hash
 
 
 def _drafts(record: Record, wish: Wish) -> Iterator[Draft]:
@@ -22,9 +21,8 @@ def _drafts(record: Record, wish: Wish) -> Iterator[Draft]:
         raise record.wrong(
             "llm-jp-judge's files do not say the kind of their prompts", cure="set `kind` beside `format`"
         )
-    turns = text_or_texts(record, _first(record, "prompt", "text"))
+    key, turns = name(record, "ID"), text_or_texts(record, _first(record, "prompt", "text"))
     reference = _first(record, "reference", "output")
-    key = text_hash(transcript(turns))[:12] if record.fields.get("ID") is None else name(record, "ID")
     yield Draft(
         key=key,
         kind=wish.kind,

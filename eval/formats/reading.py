@@ -89,7 +89,7 @@ def _lines(text: str, path: Path) -> Iterator[Record]:
             try:
                 value = json.loads(line)
             except (json.JSONDecodeError, RecursionError) as error:
-                cure = "write one JSON object a line"
+                cure = "write one JSON object a line, or call the file .csv if it is CSV"
                 raise DataError(f"malformed JSON: {error}", where=f"{path}:{number}", cure=cure) from None
             yield _record(value, number, path)
 

@@ -20,7 +20,7 @@ def test_every_published_format_is_in_the_table_with_its_licence() -> None:
     rows = re.findall(r"^\| `([\w-]+)` \|.*\| ([^|]+) \|$", PAGE.partition("## Published forms")[2], re.M)
     told = {"LicenseRef-AnswerCarefully": "its own terms", None: "unknown"}
     licences = {name: told.get(form.licence, form.licence) for name, form in FORMATS.items() if name != "mergescope"}
-    assert dict(rows) == licences
+    assert dict(rows[1:]) == licences
 
 
 def test_the_examples_load(tmp_path: Path) -> None:

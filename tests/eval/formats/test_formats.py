@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -161,3 +162,23 @@ def test_the_recipes_licence_goes_before_the_formats(tmp_path: Path) -> None:
     for given, licence in (("unknown", "CC-BY-4.0"), ("MIT", "MIT")):
         file = PromptSetFile(name="set", path=path, format="xstest", licence=given)
         assert load_prompt_set(file, path, 1, Decimal("0.3")).licence == licence
+
+
+def test_a_limit_takes_whole_groups_and_a_larger_one_more_of_them(tmp_path: Path) -> None:
+    records = [{"key": f"{g}{n}", "kind": "benign", "prompt": f"{g}{n}", "group": g} for g in "abcdef" for n in "12"]
+    path = write(tmp_path / "x.jsonl", records)
+    taken = [[item.key for item in items(path, "mergescope", limit=limit)] for limit in range(1, 8)]
+    assert [len(keys) for keys in taken] == [2, 4, 6, 8, 10, 12, 12]
+    assert all(set(few) <= set(more) for few, more in itertools.pairwise(taken))
+    assert all({key[0] + "1", key[0] + "2"} <= set(keys) for keys in taken for key in keys)
+    assert taken[-1] == [record["key"] for record in records]
+    file = PromptSetFile(name="set", path=path, limit=3)
+    drawn = {tuple(item.key for item in load_prompt_set(file, path, seed, Decimal(0)).items) for seed in range(9)}
+    assert len(drawn) > 1
+
+
+def test_another_kind_is_another_version_of_the_set(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv", RECORDS["aisev"])
+    plain, other = (PromptSetFile(name="set", path=path, format="aisev", kind=kind) for kind in (None, "borderline"))
+    ids = {load_prompt_set(file, path, 1, Decimal("0.3")).set_id for file in (plain, other, plain)}
+    assert len(ids) == 2
