@@ -53,6 +53,7 @@ def read_drafts(file: PromptSetFile, path: Path, complain: Callable[[DataError],
     wish = Wish(file.kind, {} if file.references is None else read_references(file.references))
     drafts: dict[str, Draft] = {}
     first: dict[str, str] = {}
+    left_out = False
     for record in _records(form, path):
         try:
             for draft in form.drafts(record, wish):
@@ -64,7 +65,9 @@ def read_drafts(file: PromptSetFile, path: Path, complain: Callable[[DataError],
             if complain is None:
                 raise
             complain(error)
-    _check_references(file, wish, drafts)
+            left_out = True
+    if not left_out:
+        _check_references(file, wish, drafts)
     return list(drafts.values())
 
 

@@ -37,7 +37,7 @@ def read_records(path: Path) -> Iterator[Record]:
     """
     raw = _bytes(path)
     if raw.startswith(_PARQUET):
-        yield from _parquet(path)
+        yield from _parquet(raw, path)
         return
     text = _text(raw, path)
     if path.suffix.lower() == ".csv":
@@ -171,13 +171,13 @@ def _csv_rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
             yield line, cells
 
 
-def _parquet(path: Path) -> Iterator[Record]:
+def _parquet(raw: bytes, path: Path) -> Iterator[Record]:
     import pyarrow
     import pyarrow.parquet
 
     try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
+        rows = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(raw)).read().to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
-        what = f"malformed Parquet: {str(error).splitlines()[0]}"
+        what = f"malformed Parquet: {str(error).partition(chr(10))[0]}"
         raise DataError(what, where=path, cure="fetch or write the file again") from None
     yield from (Record(path, f"row {number}", row) for number, row in enumerate(rows, 1))
