@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, model_validator
 
@@ -14,6 +14,21 @@ Decimal6 = Annotated[Decimal, BeforeValidator(decimal6)]
 CheckpointName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 RESERVED = ("base", "model-safe", "model-useful", "merges")
 """Names of a study's own checkpoints."""
+FormatName = Literal[
+    "mergescope",
+    "xstest",
+    "aisev",
+    "do-not-answer",
+    "mt-bench",
+    "answercarefully",
+    "answercarefully-borderline",
+    "llm-jp-judge",
+    "self-instruct",
+    "jcommonsenseqa",
+]
+"""Whose form a file of prompts has; `eval/formats/` reads each."""
+GivenKind = Literal["harmful", "jailbreak", "borderline", "benign"]
+"""Kinds that a recipe can give to a file whose format does not say them."""
 
 
 class PromptSetFile(BaseModel):
@@ -24,11 +39,29 @@ class PromptSetFile(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     """The set's name on the dashboard."""
     path: Path
-    """JSONL, relative to the recipe's folder."""
+    """CSV, JSONL, JSON or Parquet, relative to the recipe's folder."""
+    format: FormatName = "mergescope"
+    """Whose form the file has: mergescope (our own) or that of a published set; see docs/prompts.md."""
+    kind: GivenKind | None = None
+    """Kind of all its prompts; needed for llm-jp-judge, possible for aisev, said by every other format."""
+    references: Path | None = None
+    """MT-Bench's file of reference answers, relative to the recipe's folder; None: those in the questions alone."""
+    limit: int | None = Field(default=None, ge=1)
+    """Take so many groups, drawn by the study's seed; a larger limit holds the smaller one. None takes all."""
     licence: str = "unknown"
-    """Licence of the prompts and references, as an SPDX name where there is one."""
+    """Licence of the prompts and references, as an SPDX name where there is one; unknown: the format's own, if any."""
     redistributable: bool = False
     """Whether texts of this set may leave with a shared copy of the results."""
+
+    @model_validator(mode="after")
+    def _fits_its_format(self) -> Self:
+        if self.references is not None and self.format != "mt-bench":
+            raise ValueError("references must be left out: only `format: mt-bench` has such a file")
+        if self.kind is not None and self.format not in ("aisev", "llm-jp-judge"):
+            raise ValueError(f"kind must be left out: `format: {self.format}` says it")
+        if self.kind is None and self.format == "llm-jp-judge":
+            raise ValueError("format llm-jp-judge does not say what kind its prompts are; set `kind` beside it")
+        return self
 
 
 class SamplingSection(BaseModel):

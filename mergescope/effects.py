@@ -30,7 +30,8 @@ NO_EFFECT = frozenset(
         "train.useful.gradient_checkpointing",
         "merge.trust_remote_code",  # whether code may run; the code itself counts, by its hash
         "merge.device",  # how fast; the bits are the same
-        "eval.sets.path",
+        "eval.sets.path",  # where data lie; their contents count
+        "eval.sets.references",
         "eval.engine.device",  # how fast
         "eval.engine.batch_size",
         "eval.checkpoints.api_key_env",  # who pays
@@ -83,6 +84,9 @@ EFFECT = frozenset(
         "merge.int8_mask",
         "merge.gradient",
         "eval.sets.name",
+        "eval.sets.format",
+        "eval.sets.kind",
+        "eval.sets.limit",
         "eval.sets.licence",
         "eval.sets.redistributable",
         "eval.engine.kind",

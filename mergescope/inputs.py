@@ -9,7 +9,8 @@ from pathlib import Path
 from eval.config import RESERVED
 from eval.engine import template_of
 from eval.judge import open_judge
-from eval.prompts import PromptSet, load_prompt_sets
+from eval.prompt_files import load_prompt_sets
+from eval.prompts import PromptSet
 from eval.store import open_store
 from merge.adapters import Pair
 from mergescope.ground.errors import DataError, MergescopeError

@@ -19,7 +19,8 @@ from eval.config import PromptSetFile
 from eval.engine import Answer, Likelihood, Request, Sampling, Swap, Weights
 from eval.judge import Judge, Judgement, Question
 from eval.judges.proxy import ProxyScorer
-from eval.prompts import PromptSet, load_prompt_set
+from eval.prompt_files import load_prompt_set
+from eval.prompts import PromptSet
 from eval.records import CheckpointJob, Group
 from eval.rows import StudyRow
 from eval.store import open_store
@@ -333,7 +334,7 @@ def test_a_conversation_is_answered_turn_by_turn(tmp_path: Path, write_set: Call
         ).fetchall()
         judged = connection.execute("SELECT body FROM judgement JOIN text USING (text_id) ORDER BY 1").fetchall()
     assert turns == [(0, "sure, first\ufffd"), (1, "sure, third\ufffd")]
-    assert judged == [("[1]\nsure, first\ufffd\n\n[2]\nsure, third\ufffd",), ("sure, alone\ufffd",)]
+    assert judged == [("[Turn 1]\nsure, first\ufffd\n\n[Turn 2]\nsure, third\ufffd",), ("sure, alone\ufffd",)]
 
 
 def test_texts_are_measured_and_not_answered(tmp_path: Path, write_set: Callable[..., Path]) -> None:
