@@ -108,7 +108,7 @@ def test_text_that_costs_more_than_noise_keeps_its_value() -> None:
 
 
 def test_fewer_bits_are_better() -> None:
-    """c1 codes the texts best: the pick takes it, and the pick minus c0 on confirm is (1 + 1) / 2 - (3 + 2) / 2 = -1.5."""
+    """c1 codes the texts best: the pick takes it, and minus c0 on confirm it is 2/2 - 5/2 = -1.5."""
     made = table("tttt", [[0] * 4] * 2, bits_per_byte=[[2, 2, 3, 2], [1, 1, 1, 1]], weight=[10] * 4, confirm="sscc")
     best = pick(made, METRICS["bits_per_byte"], ["c0", "c1"], ["c0"], seed=1)
     assert best is not None
