@@ -6,16 +6,16 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-LONGEST = 20_000
+LONGEST = 100_000
 """Characters of an answer that are looked at."""
 LONGEST_OPTION = 500
 """Characters of an option in words that are looked at, so that no text is slow to read."""
 _LABELS = {
-    "number": r"(?<![\d.,A-Za-z])\d{1,3}(?!\d|[.,]\d|[A-Za-z%つ年月日人個回時分秒円本])",
+    "number": r"(?<![\d.,\-−A-Za-z])\d{1,3}(?!\d|[.,]\d|[A-Za-z%つ年月日人個回時分秒円本])",
     "letter": r"(?<![A-Za-z'])(?:[B-HJ-Z]|[AI](?! [a-z]))(?![A-Za-z]|'[a-z])",
     "kana": r"(?<![ァ-ヶー])[ア-ン](?![ァ-ヶー])",
 }
-"""How each sort of label stands in a text: 3.5, 3つ, letters of words, the article A and the pronoun I are none."""
+"""How each sort of label stands in a text: 3.5, -3, 3つ, letters of words, the article A and the pronoun I are none."""
 _LISTED = {"number": r"\d{1,3}", "letter": "[A-Z]", "kana": "[ア-ン]"}
 """How it stands in a prompt's list, before a bracket or a point."""
 _SMALL = r"(?<![A-Za-z'])(?:[b-z]|a(?! [a-z]))(?![A-Za-z]|'[a-z])"
@@ -29,13 +29,16 @@ _JOIN = r"番?\s{0,2}(?:か|と|や|または|あるいは|もしくは|or|and|[
 _AFTER = r"\s?[)\]」』}>\"']?\s?(?:番目?)?\s?"
 _DENIED = rf"{_AFTER}(?:では[なあ]|じゃな|でな|は(?:誤|間違|違|不正解)|is(?: not|n't| wrong| incorrect))"
 _SAID = rf"{_AFTER}(?:が|is)\s?(?:the )?(?:最も)?(?:正解|正しい|適切|答え|correct|right|best|answer)"
+_OPEN, _SHUT = r"[\s(\[{「『<\"']*", r"[\s)\]}」』>\"'.:、。,]*"
+_EDGES = re.compile(r"^(?:(?![-−+.]\d)[\W_])+|[\W_]+$")
+"""Punctuation around an option in words; the sign of a number is none."""
 _ENDING = re.compile(r"(?:です|でした|である|だ|になります|となります)$")
 
 
 def right_label(reference: str) -> str | None:
     """The label that a reference such as `3`, `(3)`, `3番` or `b` is; None where the right option is given in words."""
     text = _plain(reference)[:LONGEST_OPTION]
-    found = re.fullmatch(r"\W*(\d{1,3}|[A-Za-z]|[ア-ン])\W*(?:番目?)?\W*", text)
+    found = re.fullmatch(rf"{_OPEN}(\d{{1,3}}|[A-Za-z]|[ア-ン]){_SHUT}(?:番目?)?{_SHUT}", text)
     return None if found is None else _name(found[1])
 
 
@@ -67,8 +70,8 @@ def named_texts(answer: str) -> tuple[str, ...]:
 
 def bare(text: str) -> str:
     """A short text without case, width, quotes, punctuation and a closing です."""
-    inner = re.sub(r"^[\W_]+|[\W_]+$", "", _plain(text)[:LONGEST_OPTION].casefold())
-    return re.sub(r"^[\W_]+|[\W_]+$", "", _ENDING.sub("", inner))
+    inner = _EDGES.sub("", _plain(text)[:LONGEST_OPTION].casefold())
+    return _EDGES.sub("", _ENDING.sub("", inner))
 
 
 def _plain(text: str) -> str:
