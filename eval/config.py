@@ -6,11 +6,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, model_validator
 
 from mergescope.ground.ids import decimal6
 
 Decimal6 = Annotated[Decimal, BeforeValidator(decimal6)]
+CheckpointName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+RESERVED = ("base", "model-safe", "model-useful", "merges")
+"""Names of a study's own checkpoints."""
 
 
 class PromptSetFile(BaseModel):
@@ -97,6 +100,41 @@ class OpenAIJudge(BaseModel):
 Judge = Annotated[ProxyJudge | OpenAIJudge, Field(discriminator="kind")]
 
 
+class ModelCheckpoint(BaseModel):
+    """A model beside the merges, answered through an engine of its own with its own tokenizer and chat template."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["model"]
+    name: CheckpointName
+    """Its name in tables, and for `mergescope eval --only`."""
+    model: str
+    """A folder (relative to the recipe's) or a Hugging Face id."""
+
+
+class ServedCheckpoint(BaseModel):
+    """A model behind an OpenAI-compatible server, as a reference point."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["served"]
+    name: CheckpointName
+    """Its name in tables, and for `mergescope eval --only`."""
+    model: str
+    """Model name that the server is asked for."""
+    base_url: HttpUrl
+    """The server; prompts, harmful ones too, are sent there."""
+    api_key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Z][A-Z0-9_]*$")
+    """Name of the environment variable that holds the key; the key itself never stands in a recipe."""
+    concurrency: int = Field(default=16, ge=1, le=1024)
+    """Most requests in flight at once; does not count as part of an answer's identity."""
+    timeout_s: int = Field(default=60, ge=1)
+    """Seconds for one request; does not count as part of an answer's identity."""
+
+
+Checkpoint = Annotated[ModelCheckpoint | ServedCheckpoint, Field(discriminator="kind")]
+
+
 class EvalSection(BaseModel):
     """Which prompts every checkpoint answers, with what engine, and who judges."""
 
@@ -106,7 +144,16 @@ class EvalSection(BaseModel):
     """Prompt sets; names differ."""
     engine: EngineSection = EngineSection()
     sampling: SamplingSection = SamplingSection()
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """Models that answer and are judged beside the merges and their three models, such as candidate bases."""
     judges: tuple[Judge, ...] = Field(min_length=1)
     """The first one feeds the frontier; the others are compared with it."""
     confirm_share: Decimal6 = Field(default=Decimal("0.3"), ge=0, lt=1)
     """Share of groups kept apart from picking, to confirm the pick."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> EvalSection:
+        names = [*RESERVED, *(checkpoint.name for checkpoint in self.checkpoints)]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"checkpoints must have names of their own: {twice} stands twice")
+        return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +16,13 @@ from mergescope.ground.ids import text_hash
 
 if TYPE_CHECKING:
     import torch
+
+
+AnswerError = Literal["too_long", "filter", "timeout", "server", "refused"]
+"""too_long: prompt and answer do not fit into the model's context, so it was not asked. The others come from servers:
+a content filter took it, it took too long, the server failed again and again, or would not take the request."""
+PASSING: frozenset[AnswerError] = frozenset({"timeout", "server"})
+"""Errors that another run may not meet: it asks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +45,37 @@ class Answer:
     """stop: the model ended it; length: cut at max_tokens."""
     tokens: int
     """Generated tokens, the closing one included."""
-    error_kind: Literal["too_long"] | None = None
-    """too_long: prompt and answer do not fit into the model's context, so it was not asked; None: answered."""
+    error_kind: AnswerError | None = None
+    """Why there is no answer; None: answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """How likely a model holds one text."""
+
+    log_likelihood: float
+    """Natural logarithm, summed over the tokens; 0 where there is an error."""
+    tokens: int
+    """Predicted tokens."""
+    error_kind: AnswerError | None = None
+    """too_long: the text does not fit into the model's context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Weights as they went into an engine."""
+
+    sha256: str
+    """Over names, dtypes, shapes and bytes of all tensors, whatever their order."""
+    tensors: int
+    bytes: int
+
+
+class Weights(Protocol):
+    """All weights of a checkpoint; picklable, so that an engine's worker processes can stream them themselves."""
+
+    def __call__(self, places: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
+        """Every tensor by its name in the checkpoint. places: tensors of the engine that may be filled instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +103,20 @@ class Engine(Protocol):
     """A model that stays up while its weights change."""
 
     @property
-    def chunk(self) -> int:
-        """Requests to hand over at once: enough to keep it busy, few enough to be saved often."""
-
-    @property
     def places(self) -> Mapping[str, torch.Tensor]:
         """Its own weights by name, as far as a merge may fill them directly; empty where they must be handed over."""
 
-    def load(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Swap in all weights, by their names in the checkpoint.
+    def load(self, weights: Weights) -> Swap:
+        """Swap in all weights.
 
         Raises CheckpointError naming a tensor that is missing, unknown, misshapen, or did not arrive.
         """
 
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
-        """Answers in the order of the requests."""
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[int, Answer]]:
+        """Each request's place and its answer, as soon as it is there, in any order."""
+
+    def log_likelihoods(self, texts: Sequence[str]) -> list[Likelihood]:
+        """How likely each text is, without a chat template; raises MergescopeError where the engine cannot tell."""
 
     def close(self) -> None:
         """Free the device; the engine is of no use afterwards."""

@@ -33,7 +33,10 @@ NO_EFFECT = frozenset(
         "eval.sets.path",
         "eval.engine.device",  # how fast
         "eval.engine.batch_size",
-        "eval.judges.api_key_env",  # who pays
+        "eval.checkpoints.api_key_env",  # who pays
+        "eval.checkpoints.concurrency",
+        "eval.checkpoints.timeout_s",
+        "eval.judges.api_key_env",
         "eval.judges.concurrency",
         "eval.judges.timeout_s",
     }
@@ -89,6 +92,10 @@ EFFECT = frozenset(
         "eval.sampling.temperature",
         "eval.sampling.max_tokens",
         "eval.sampling.samples",
+        "eval.checkpoints.kind",
+        "eval.checkpoints.name",
+        "eval.checkpoints.model",
+        "eval.checkpoints.base_url",
         "eval.judges.kind",
         "eval.judges.model",
         "eval.judges.base_url",
