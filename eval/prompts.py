@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from eval.config import PromptSetFile
 from eval.identity import Message, prompt_id, storable, text_id
 from eval.rows import PromptRow, PromptSetRow, Row, SetItemRow, TextRow
-from eval.wrapping import wrapped, wrappers_hash
+from eval.wrapping import wrapped
 from mergescope.ground.errors import DataError
 from mergescope.ground.ids import content_id, file_hash
 from mergescope.ground.seeds import SEED_LIMIT, derive_seed
@@ -73,16 +73,13 @@ class PromptSet:
     licence: str
     redistributable: bool
     items: tuple[Item, ...]
-    wrappers_sha256: str | None = None
-    """Of the wrappers' file; None where the recipe wraps no item of this set."""
 
     @property
     def set_id(self) -> str:
-        """Content id of name, file, split and wrappers; a mended label or another split makes a new version."""
-        parts: list[object] = [self.name, self.sha256, self.licence, self.redistributable]
-        parts.append([item.split for item in self.items])
-        if self.wrappers_sha256 is not None:
-            parts.append([self.wrappers_sha256, [item.key for item in self.items]])
+        """Content id of name, file, split and wrapped prompts; a mended label or another split makes a new version."""
+        splits = [item.split for item in self.items]
+        jailbreaks = [[item.key, item.prompt_id] for item in self.items if item.kind == "jailbreak"]
+        parts = [self.name, self.sha256, self.licence, self.redistributable, splits, jailbreaks]
         return content_id("s1", parts)
 
     def rows(self) -> Iterator[Row]:
@@ -128,14 +125,8 @@ def load_prompt_set(file: PromptSetFile, path: Path, seed: int, confirm_share: D
         items.append(item)
     if not items:
         raise DataError("the prompt set is empty", where=path, cure="add one JSON object a line, or drop the set")
-    return PromptSet(
-        file.name,
-        file_hash(path),
-        file.licence,
-        file.redistributable,
-        wrapped(items, file.wrappers),
-        wrappers_hash() if file.wrappers else None,
-    )
+    found = wrapped(items, file.wrappers)
+    return PromptSet(file.name, file_hash(path), file.licence, file.redistributable, found)
 
 
 def load_prompt_sets(

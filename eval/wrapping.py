@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal
 import yaml
 
 from mergescope.ground.errors import DataError
-from mergescope.ground.ids import text_hash
 
 if TYPE_CHECKING:
     from eval.prompts import Item
@@ -35,13 +34,9 @@ class Wrapper:
 @functools.cache
 def wrappers() -> Mapping[str, Wrapper]:
     """The wrappers that come with this version, by name."""
-    described = yaml.safe_load(_file())["wrappers"]
+    text = (resources.files("eval") / "wrappers" / "jailbreak.yaml").read_text(encoding="utf-8")
+    described = yaml.safe_load(text)["wrappers"]
     return {name: Wrapper(name, {"en": tuple(one["en"]), "ja": tuple(one["ja"])}) for name, one in described.items()}
-
-
-def wrappers_hash() -> str:
-    """sha256 of the wrappers' file."""
-    return text_hash(_file())
 
 
 def wrapped(items: Sequence[Item], names: Sequence[str]) -> tuple[Item, ...]:
@@ -105,7 +100,3 @@ def _filled(turn: str, prompt: str) -> str:
     """One pass, so that a prompt that holds `{base64}` itself is left as it is."""
     encoded = base64.b64encode(prompt.encode()).decode()
     return re.sub(r"\{(prompt|base64)\}", lambda place: prompt if place[1] == "prompt" else encoded, turn)
-
-
-def _file() -> str:
-    return (resources.files("eval") / "wrappers" / "jailbreak.yaml").read_text(encoding="utf-8")

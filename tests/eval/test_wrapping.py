@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,8 @@ def load(path: Path, *names: str) -> PromptSet:
 
 def test_the_wrappers_are_the_documented_ones() -> None:
     assert tuple(wrappers()) == NAMES
-    described = yaml.safe_load(eval.wrapping._file())["wrappers"]
+    file = resources.files("eval") / "wrappers" / "jailbreak.yaml"
+    described = yaml.safe_load(file.read_text(encoding="utf-8"))["wrappers"]
     assert all(set(one) == {"description", "source", "en", "ja"} for one in described.values())
     assert all(len(one["en"]) == len(one["ja"]) for one in described.values())
 
@@ -96,7 +99,9 @@ def test_wrappers_are_part_of_a_sets_identity(write_set: Callable[..., Path], mo
     ids = {plain.set_id, wrapped_set.set_id, load(path, "base64").set_id, load(path, "fiction", "base64").set_id}
     assert len(ids) == 4
     assert load(path, "fiction").set_id == wrapped_set.set_id
-    text = eval.wrapping._file()
-    monkeypatch.setattr(eval.wrapping, "_file", lambda: text.replace("version: 1", "version: 2"))
+    fiction = wrappers()["fiction"]
+    other = replace(fiction, turns={"en": ("Once more: {prompt}",), "ja": fiction.turns["ja"]})
+    monkeypatch.setattr(eval.wrapping, "wrappers", lambda: {"fiction": other, "base64": wrappers()["base64"]})
     assert load(path, "fiction").set_id != wrapped_set.set_id
+    assert load(path, "base64").set_id in ids
     assert load(path).set_id == plain.set_id
