@@ -32,7 +32,7 @@ class JudgeRow:
     judge_id: str
     name: str
     kind: str
-    """llm, proxy or classifier."""
+    """llm or proxy."""
     trust: str
     """trusted, not trusted or not calibrated."""
 
@@ -110,10 +110,10 @@ def studies(db: DuckDBPyConnection) -> list[StudyRow]:
 
 
 def judges(db: DuckDBPyConnection, study_id: str) -> list[JudgeRow]:
-    """A study's judges; the first one feeds the frontier."""
+    """A study's judges; the first one feeds the frontier. Classifiers have no estimates of their own: left out."""
     rows = db.execute(
         "SELECT judge_id, name, kind, trust FROM study_judge JOIN judge USING (judge_id) "
-        "WHERE study_id = ? ORDER BY position",
+        "WHERE study_id = ? AND kind <> 'classifier' ORDER BY position",
         [study_id],
     ).fetchall()
     return [JudgeRow(*row) for row in rows]
@@ -168,7 +168,11 @@ def overview(db: DuckDBPyConnection, study_id: str, judge_id: str) -> Overview:
         "USING (checkpoint_id) WHERE study_id = ? AND kind = 'merge'",
         [study_id],
     )
-    prompts = _row(db, "SELECT count(*) FROM study_set JOIN set_item USING (set_id) WHERE study_id = ?", [study_id])
+    prompts = _row(
+        db,
+        "SELECT count(*) FROM study_set JOIN set_item USING (set_id) WHERE study_id = ? AND kind <> 'text'",
+        [study_id],
+    )
     states = dict(
         db.execute(
             f"WITH {judged_answers()} SELECT coalesce(error_kind, CASE WHEN scored THEN 'scored' ELSE 'pending' END), "

@@ -52,6 +52,8 @@ class PromptSetFile(BaseModel):
     """Licence of the prompts and references, as an SPDX name where there is one; unknown: the format's own, if any."""
     redistributable: bool = False
     """Whether texts of this set may leave with a shared copy of the results."""
+    wrappers: tuple[str, ...] = ()
+    """Jailbreak wrappers, by name: each harmful prompt is asked once more in each of them, as kind jailbreak."""
 
     @model_validator(mode="after")
     def _fits_its_format(self) -> Self:

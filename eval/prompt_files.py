@@ -13,6 +13,7 @@ from eval.formats.mt_bench import read_references
 from eval.formats.reading import read_records
 from eval.formats.record import Record
 from eval.prompts import Item, PromptSet, split_of
+from eval.wrapping import wrapped
 from mergescope.ground.errors import DataError
 from mergescope.ground.ids import file_hash
 from mergescope.ground.seeds import derive_seed
@@ -25,7 +26,8 @@ def load_prompt_set(file: PromptSetFile, path: Path, seed: int, confirm_share: D
     naming file, line, field and cure: missing or empty file, another format, malformed line, wrong field, repeated key.
     """
     items = [_item(draft, seed, confirm_share) for draft in limited(read_drafts(file, path), file.limit, seed)]
-    return PromptSet(file.name, file_hash(path), licence_of(file), file.redistributable, tuple(items))
+    asked = wrapped(items, file.wrappers)
+    return PromptSet(file.name, file_hash(path), licence_of(file), file.redistributable, asked)
 
 
 def load_prompt_sets(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -126,10 +127,11 @@ def answer_rows(
 
 
 def likelihood_rows(checkpoint_id: str, sampling_id: str, wanted: Wanted, likelihood: Likelihood) -> list[Row]:
-    """The rows of a text whose likelihood was measured."""
+    """The rows of a text whose likelihood was measured; one that is no number (broken weights) is an engine's error."""
     name = wanted.answer_id(checkpoint_id, sampling_id)
-    row = _answer_row(name, checkpoint_id, sampling_id, wanted, likelihood.error_kind, None)
-    if likelihood.error_kind is not None:
+    error = likelihood.error_kind or (None if math.isfinite(likelihood.log_likelihood) else "engine")
+    row = _answer_row(name, checkpoint_id, sampling_id, wanted, error, None)
+    if error is not None:
         return [row]
     size = len(wanted.messages[-1]["content"].encode())
     return [row, LikelihoodRow(name, likelihood.log_likelihood, likelihood.tokens, size)]

@@ -89,6 +89,7 @@ EFFECT = frozenset(
         "eval.sets.limit",
         "eval.sets.licence",
         "eval.sets.redistributable",
+        "eval.sets.wrappers",
         "eval.engine.kind",
         "eval.engine.dtype",
         "eval.engine.max_model_len",  # longer prompts are not answered

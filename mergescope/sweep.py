@@ -14,6 +14,7 @@ from eval.engine import Engine, open_engine, sampling_of
 from eval.engines.served import ServedEngine
 from eval.engines.served_identity import served_checkpoint, served_sampling
 from eval.judge import open_judge
+from eval.judges.exact import implied_judges
 from eval.records import CheckpointJob, Group
 from eval.rows import StudyRow
 from eval.sweep import run_eval
@@ -46,12 +47,14 @@ def sweep(study: Study, store: Path, reporter: Reporter, only: Sequence[str] = (
 
     only: names of `eval.checkpoints`, base, model-safe, model-useful or merges; none: all of them.
     """
+    sets = prompt_sets(study)
+    judges = [open_judge(judge, study.folder / JOURNAL) for judge in study.recipe.eval.judges]
     run_eval(
         store,
         study_row(study),
         list(groups_of(study, reporter, only)),
-        prompt_sets(study),
-        [open_judge(judge, study.folder / JOURNAL) for judge in study.recipe.eval.judges],
+        sets,
+        [*judges, *implied_judges(sets)],
         reporter,
         some=bool(only),
     )
