@@ -93,8 +93,9 @@ def _prompts(db: duckdb.DuckDBPyConnection, size: Size) -> None:
 
 def _answers(db: duckdb.DuckDBPyConnection) -> None:
     db.execute(
-        """CREATE TEMP TABLE given AS SELECT checkpoint_id, prompt_id, asked.kind, md5(checkpoint_id || prompt_id) AS name,
-        (hash(checkpoint_id, i) % 100)::BIGINT AS luck FROM checkpoint, asked"""
+        """CREATE TEMP TABLE given AS SELECT checkpoint_id, prompt_id, asked.kind,
+        md5(checkpoint_id || prompt_id) AS name, (hash(checkpoint_id, i) % 100)::BIGINT AS luck
+        FROM checkpoint, asked"""
     )
     db.execute(
         """INSERT INTO answer SELECT 'a1_' || name, checkpoint_id, prompt_id, ?, 0, NULL, 'x1_' || name

@@ -209,12 +209,9 @@ def loop_turn(bench: Bench, point: MergePoint) -> LoopTurn:
     script = Path(__file__).parent / "user_turn.py"
     out = bench.room / f"answers-{point.ratio}.jsonl"
     arguments = [folder, bench.room / "prompts.jsonl", out, bench.judge_url, bench.tokens, bench.concurrency]
-    done = subprocess.run(
-        [sys.executable, str(script), *map(str, arguments)],
-        env=bench.environment("loop"), stdout=subprocess.PIPE, text=True, check=True,
-    )  # fmt: skip
+    subprocess.run([sys.executable, str(script), *map(str, arguments)], env=bench.environment("loop"), check=True)
     ended = time.monotonic()
-    moments = json.loads(done.stdout.strip().splitlines()[-1])
+    moments = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
     turn = LoopTurn(
         merge_s=merged - started,
         start_s=moments["engine"] - merged,

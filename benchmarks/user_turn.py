@@ -2,7 +2,7 @@
 
     python user_turn.py FOLDER PROMPTS.jsonl ANSWERS.jsonl JUDGE_URL TOKENS CONCURRENCY
 
-The last line printed are the moments (seconds of the machine's monotonic clock) at which each part ended, as JSON.
+Beside the answers, ANSWERS.json tells at which moment (seconds of the machine's monotonic clock) each part ended.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> None:
         for prompt, answer, score in zip(prompts, answers, scores, strict=True):
             file.write(json.dumps({"prompt": prompt, "answer": answer, **score}, ensure_ascii=False) + "\n")
     moments["judged"] = time.monotonic()
-    print(json.dumps(moments))
+    Path(out).with_suffix(".json").write_text(json.dumps(moments), encoding="utf-8")
 
 
 if __name__ == "__main__":
