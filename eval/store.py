@@ -16,7 +16,7 @@ PATIENCE_S = 20.0
 """Seconds to wait for a store that another process holds; commits hold it for milliseconds."""
 FIRST_PAUSE_S = 0.01
 """Pause before the second try; each further one is half again as long, up to LAST_PAUSE_S."""
-LAST_PAUSE_S = 0.2
+LAST_PAUSE_S = 0.05
 
 _SEALED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
