@@ -218,7 +218,7 @@ def by_hand(folder: Path, text: str) -> float:
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     ids = torch.tensor([[1, *tokenizer(text, add_special_tokens=False)["input_ids"]]])
-    logs = model(ids).logits.double().log_softmax(-1)[0]
+    logs = model.requires_grad_(False)(ids).logits.double().log_softmax(-1)[0]
     return sum(float(logs[i, ids[0, i + 1]]) for i in range(ids.shape[1] - 1))
 
 
