@@ -80,8 +80,8 @@ class Chat:
         """Requests in flight at which the server was comfortable last."""
         self.heard = False
         """Whether it ever answered: before that a refused connection stops the run."""
-        self.answered = False
-        """Whether it ever gave a response: from then on a bad request is one request's fault."""
+        self.answered = self.journal.holds_texts
+        """Whether it ever gave a response, in an earlier run too: then a bad request is one request's fault."""
         self.lost = 0
         """Requests in a row that could not be sent in all their tries."""
         self.completion_tokens = False

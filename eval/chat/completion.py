@@ -7,12 +7,17 @@ from typing import Any
 
 from eval.chat.journal import Response
 
+BROKEN_OFF = ("abort", "error")
+"""Finish reasons (vLLM's, gateways') of a server that failed in the middle: what there is of a text is no answer."""
+
 
 def read_completion(key: str, raw: bytes) -> Response | None:
-    """The first choice of a completion; None where the bytes are no completion."""
+    """The first choice of a completion; None where the bytes are no completion, or one that broke off."""
     try:
         body = json.loads(raw)
         choice = body["choices"][0]
+        if choice.get("finish_reason") in BROKEN_OFF:
+            return None
         message = choice["message"]
         usage = body.get("usage") or {}
         return Response(

@@ -60,6 +60,11 @@ class Journal:
         """What was received for a request, oldest first."""
         return self._responses.get(key, [])
 
+    @property
+    def holds_texts(self) -> bool:
+        """Whether any response was more than a refusal of its request."""
+        return any(response.error_kind is None for received in self._responses.values() for response in received)
+
     def write(self, response: Response) -> None:
         """Hand a response to the system, which keeps it if this process dies; it counts once it is synced and kept.
 

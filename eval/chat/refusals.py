@@ -15,7 +15,12 @@ PASSING = frozenset({408, 409, 429})
 """Statuses below 500 that another try may mend; from 500 on all of them."""
 OVERLOAD = frozenset({429, 503, 529})
 """Statuses that say that the server has too much to do."""
-_FILTER = ("content_filter", "content_policy", "responsibleaipolicyviolation")
+_FILTER = (
+    "content_filter",  # Azure's code
+    "content_policy",  # OpenAI's code for images, and gateways'
+    "invalid_prompt",  # OpenAI's code where a reasoning model's prompt is flagged
+    "responsibleaipolicyviolation",  # Azure's inner code
+)
 _TOO_LONG = (
     "context_length_exceeded",  # OpenAI's code
     "maximum context length",  # OpenAI's words, and vLLM's
@@ -32,7 +37,7 @@ def passing(status: int, code: object) -> bool:
 def withheld(status: int, code: object, body: object) -> Withheld | None:
     """Why this request alone is refused; None where every other would be as well, or where that cannot be known."""
     words = f"{code} {body}".lower()
-    if any(word in words for word in _FILTER):
+    if status in (400, 403, 422, 451) and any(word in words for word in _FILTER):
         return "filter"
     if status in (400, 413, 422) and any(word in words for word in _TOO_LONG):
         return "too_long"

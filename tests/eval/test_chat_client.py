@@ -114,6 +114,7 @@ def test_named_troubles_are_tried_again(server: Server, chat: Callable[..., Chat
         (Reply(200, completion("x").body, cut=True), "server"),
         (Reply(200, "<html>a proxy's page</html>"), "server"),
         (Reply(200, {"choices": []}), "server"),
+        (completion("half a te", "error"), "server"),
         (Reply(200, "[" * 3000), "server"),
         (refusal(500), "server"),
     ],
@@ -135,6 +136,7 @@ def test_a_lasting_trouble_has_a_kind(
     [
         (refusal(400, "blocked", "content_filter"), "filter"),
         (refusal(403, "content_policy_violation"), "filter"),
+        (refusal(400, "flagged", "invalid_prompt"), "filter"),
         (refusal(400, "x", "context_length_exceeded"), "too_long"),
         (refusal(400, "This model's maximum context length is 64 tokens."), "too_long"),
         (refusal(422, "something about this one"), "refused"),
@@ -161,6 +163,12 @@ def test_one_bad_request_among_the_first_is_its_own_fault(server: Server, chat: 
     outcomes = asked(chat(), 10)
     assert outcomes.pop(0) == Response("k0", error_kind="refused")
     assert {text(outcome) for outcome in outcomes.values()} == {"x"}
+
+
+def test_one_bad_request_left_for_the_next_run_does_not_stop_it(server: Server, chat: Callable[..., Chat]) -> None:
+    server.script = [completion("x"), refusal(400, "not this one")]
+    asked(chat())
+    assert dict(chat().stream([1], ask)) == {1: Response("k1", error_kind="refused")}
 
 
 @pytest.mark.parametrize(
