@@ -43,7 +43,7 @@ class Checkpoint:
 
     checkpoint_id: str
     handle: str
-    """Short name for addresses, unique in the study: `0.45`, `0.45@2` where mask seeds differ, `base`."""
+    """Short name for addresses, unique in the study: `0.45`, `0.45@2` where mask seeds differ, `base`, `qwen3-8b`."""
     kind: str
     """merge, base, model-safe, model-useful, served or other."""
     label: str
@@ -188,7 +188,10 @@ def _row(db: DuckDBPyConnection, sql: str, values: Sequence[object]) -> tuple[An
 
 
 def _handles(rows: Sequence[tuple[Any, ...]]) -> list[str]:
-    plain = [kind if ratio is None else _decimal(ratio) for _, kind, _, ratio, _ in rows]
+    plain = [
+        _decimal(ratio) if ratio is not None else label if kind in ("other", "served") else kind
+        for _, kind, label, ratio, _ in rows
+    ]
     seeded = [
         name if plain.count(name) == 1 else f"{name}@{row[4] if row[3] is not None else row[2]}"
         for name, row in zip(plain, rows, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -143,9 +144,20 @@ def merge(
 
 
 @app.command("eval")
-def evaluate(study: StudyFile, store: Store = RESULTS) -> None:
+def evaluate(
+    study: StudyFile,
+    store: Store = RESULTS,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name of eval.checkpoints, base, model-safe, model-useful or merges; "
+            "may be given again. All of them if left out.",
+        ),
+    ] = None,
+) -> None:
     """Have every merge and reference answer the prompts, and the judges score the answers."""
-    _do(study, store, "eval")
+    _do(study, store, "eval", only=only or ())
 
 
 @app.command()
@@ -217,11 +229,11 @@ def verify(
     raise typer.Exit(verify_bundle(bundle, inputs))
 
 
-def _do(file: Path, store: Path, *commands: str) -> None:
+def _do(file: Path, store: Path, *commands: str, only: Sequence[str] = ()) -> None:
     from mergescope.stages import do
     from mergescope.study import load_study
 
-    do(load_study(file), store, commands)
+    do(load_study(file), store, commands, only)
 
 
 def _ask(question: str, option: str) -> str:

@@ -34,7 +34,10 @@ NO_EFFECT = frozenset(
         "eval.sets.references",
         "eval.engine.device",  # how fast
         "eval.engine.batch_size",
-        "eval.judges.api_key_env",  # who pays
+        "eval.checkpoints.api_key_env",  # who pays
+        "eval.checkpoints.concurrency",
+        "eval.checkpoints.timeout_s",
+        "eval.judges.api_key_env",
         "eval.judges.concurrency",
         "eval.judges.timeout_s",
     }
@@ -89,9 +92,14 @@ EFFECT = frozenset(
         "eval.engine.kind",
         "eval.engine.dtype",
         "eval.engine.max_model_len",  # longer prompts are not answered
+        "eval.engine.tensor_parallel",  # sums in another order: near ties fall otherwise
         "eval.sampling.temperature",
         "eval.sampling.max_tokens",
         "eval.sampling.samples",
+        "eval.checkpoints.kind",
+        "eval.checkpoints.name",
+        "eval.checkpoints.model",
+        "eval.checkpoints.base_url",
         "eval.judges.kind",
         "eval.judges.model",
         "eval.judges.base_url",

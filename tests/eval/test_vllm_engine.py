@@ -15,6 +15,7 @@ from eval.config import EngineSection
 from eval.engine import Answer, Engine, Request, Sampling, open_engine
 from eval.engines.readback import ReadBack
 from mergescope.ground.errors import CheckpointError, MergescopeError
+from tests.eval.given import Given
 
 GREEDY = Sampling(0.0, 16, 1, 0, {})
 REQUESTS = [Request(({"role": "user", "content": "abcあいう"[: 1 + i % 6]},), i) for i in range(8)]
@@ -58,11 +59,11 @@ def others(weights: Weights) -> Weights:
 
 
 def there_and_back(engine: Engine, weights: Weights, others: Weights) -> list[Answer]:
-    engine.load(weights.items())
+    engine.load(Given(weights))
     before = engine.generate(REQUESTS, GREEDY)
-    engine.load(others.items())
+    engine.load(Given(others))
     swapped = engine.generate(REQUESTS, GREEDY)
-    engine.load(weights.items())
+    engine.load(Given(weights))
     assert engine.generate(REQUESTS, GREEDY) == before != swapped
     return [*before, *swapped]
 
@@ -81,34 +82,34 @@ class TestSwaps:
     @pytest.mark.parametrize("name", [NORM, UP, EMBEDDING])
     def test_a_tensor_left_out_is_named(self, engine: Engine, weights: Weights, others: Weights, name: str) -> None:
         with pytest.raises(CheckpointError, match=rf"left unswapped.*{name}"):
-            engine.load((other, tensor) for other, tensor in weights.items() if other != name)
+            engine.load(Given({other: tensor for other, tensor in weights.items() if other != name}))
         there_and_back(engine, weights, others)  # a swap that was refused spoils no later one
 
     def test_unknown_and_misshapen_tensors_are_named(self, engine: Engine, weights: Weights, others: Weights) -> None:
         with pytest.raises(CheckpointError, match=r"no such tensor.*model\.extra"):
-            engine.load([*weights.items(), ("model.extra", torch.zeros(1))])
+            engine.load(Given({**weights, "model.extra": torch.zeros(1)}))
         with pytest.raises(CheckpointError, match=r"model\.norm\.weight has shape \(3,\), the model's is \(64,\)"):
-            engine.load({**weights, "model.norm.weight": torch.zeros(3)}.items())
+            engine.load(Given({**weights, "model.norm.weight": torch.zeros(3)}))
         there_and_back(engine, weights, others)
 
     def test_tied_tensors_must_agree(self, engine: Engine, weights: Weights) -> None:
-        engine.load([*weights.items(), ("lm_head.weight", weights[EMBEDDING])])
+        engine.load(Given({**weights, "lm_head.weight": weights[EMBEDDING]}))
         with pytest.raises(CheckpointError, match="reads back differently"):
-            engine.load([*weights.items(), ("lm_head.weight", weights[EMBEDDING] + 1)])
+            engine.load(Given({**weights, "lm_head.weight": weights[EMBEDDING] + 1}))
 
     @pytest.mark.parametrize("name", [NORM, UP, EMBEDDING])
     def test_a_tensor_that_changed_afterwards_is_named(self, engine: Any, weights: Weights, name: str) -> None:
         read_back = ReadBack({"lm_head.weight": EMBEDDING})
-        engine.load(read_back.noted(weights.items()))
+        engine.load(lambda _: read_back.noted(weights.items()))
         engine._llm.apply_model(read_back.check)
-        engine.load({**weights, name: weights[name] + 1}.items())
+        engine.load(Given({**weights, name: weights[name] + 1}))
         with pytest.raises(CheckpointError, match=rf"reads back differently.*{name}"):
             engine._llm.apply_model(read_back.check)
 
     def test_a_head_that_stayed_behind_is_noticed(
         self, engine: Engine, weights: Weights, others: Weights, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        engine.load(weights.items())
-        monkeypatch.setattr("eval.engines.vllm._repack_tied_head", lambda _: None)
+        engine.load(Given(weights))
+        monkeypatch.setattr("eval.engines.vllm_worker._repack_tied_head", lambda _: None)
         with pytest.raises(CheckpointError, match=rf"reads back differently.*{EMBEDDING}"):
-            engine.load(others.items())
+            engine.load(Given(others))

@@ -16,7 +16,7 @@ from eval.config import EngineSection
 from eval.engine import Answer, Engine, Request, Sampling, open_engine
 from merge.materialize import materialize
 from merge.merger import open_merger
-from mergescope.sweep import stored_weights
+from merge.weights import MergeWeights, StoredWeights
 from tests.merge.conftest import World, a_point, build_models
 from tests.tokenizers import SPECIAL, character_tokenizer
 
@@ -92,9 +92,9 @@ def assert_streamed_as_fresh(kind: str, world: World, study: Path, out: Path, fr
     materialize(POINT, merger, models, out)
     with asked(kind, models.safe) as (engine, answers):
         safe = answers()
-        engine.load(merger.blend(POINT))
+        engine.load(MergeWeights(study, POINT, models, 1, "cpu"))
         merged = answers()
-        engine.load(stored_weights(models.safe))
+        engine.load(StoredWeights(models.safe))
         assert answers() == safe != merged
     with asked(fresh, out) as (_, answers):
         assert answers() == merged
