@@ -51,8 +51,11 @@ class Asked:
     row: JudgementRow
 
 
-def wanted_answers(sets: Sequence[PromptSet], samples: int) -> list[Wanted]:
-    """Every distinct prompt of the sets `samples` times, texts once; short ones first, so that batches pad little."""
+def wanted_answers(sets: Sequence[PromptSet], samples: int, *, measured: bool = True) -> list[Wanted]:
+    """Every distinct prompt of the sets `samples` times, texts once; short ones first, so that batches pad little.
+
+    measured: whether texts are among them.
+    """
     prompts = {item.prompt_id: item for one_set in sets for item in one_set.items}
     in_order = sorted(
         prompts.values(), key=lambda item: (sum(len(m["content"]) for m in item.messages), item.prompt_id)
@@ -60,6 +63,7 @@ def wanted_answers(sets: Sequence[PromptSet], samples: int) -> list[Wanted]:
     return [
         Wanted(item.prompt_id, sample, item.messages, item.kind == "text")
         for item in in_order
+        if measured or item.kind != "text"
         for sample in range(1 if item.kind == "text" else samples)
     ]
 

@@ -58,6 +58,8 @@ class Group:
     """Starts the engine; called when the first missing answer is met."""
     sampling: Sampling
     jobs: Sequence[CheckpointJob]
+    measures: bool = True
+    """Whether the engine can tell how likely a text is; a chat server cannot."""
 
 
 def study_rows(

@@ -74,8 +74,8 @@ def run_eval(
     """
     with open_store(store, read_only=False) as connection:
         link_study(connection, study.study_id, list(study_rows(study, groups, sets, judges)), keep=some)
-    wanted = {group.sampling.samples: wanted_answers(sets, group.sampling.samples) for group in groups}
-    total = sum(len(group.jobs) * len(wanted[group.sampling.samples]) for group in groups)
+    wanted = [wanted_answers(sets, group.sampling.samples, measured=group.measures) for group in groups]
+    total = sum(len(group.jobs) * len(some) for group, some in zip(groups, wanted, strict=True))
     made = {name: made_judgements(store, name) for name in map(judge_id_of, judges)}
     with reporter.task("answers", total, "answers") as task:
         notes = _Notes(store, sets, judges, task)
@@ -84,8 +84,8 @@ def run_eval(
         with ExitStack() as stack:
             stack.callback(notes.writer.flush, wait=True)
             bench = stack.enter_context(Bench(judges, sets, made, notes.judgement))
-            for group in groups:
-                sweep.ask(group, wanted[group.sampling.samples], bench)
+            for group, some_wanted in zip(groups, wanted, strict=True):
+                sweep.ask(group, some_wanted, bench)
         sweep.estimate()
     return notes.count
 

@@ -53,7 +53,10 @@ def _failed(kinds: dict[str, int]) -> str:
 
 
 _GIVEN = """
-WITH mine AS (SELECT DISTINCT checkpoint_id, sampling_id, samples FROM study_checkpoint WHERE study_id = $study),
+WITH mine AS (
+  SELECT DISTINCT checkpoint_id, sampling_id, samples, kind <> 'served' AS measures
+  FROM study_checkpoint JOIN checkpoint USING (checkpoint_id) WHERE study_id = $study
+),
 items AS (
   SELECT DISTINCT prompt_id, kind, reference_text_id FROM study_set JOIN set_item USING (set_id) WHERE study_id = $study
 ),
@@ -82,7 +85,7 @@ judged AS (
 _COUNTS = f"""
 {_JUDGED}
 SELECT (SELECT count(*) FROM mine), (SELECT count(*) FROM prompts), (SELECT count(*) FROM given),
-  (SELECT coalesce(sum(CASE WHEN measured THEN 1 ELSE samples END), 0)::BIGINT FROM mine, prompts),
+  (SELECT coalesce(sum(CASE WHEN measured THEN measures::INT ELSE samples END), 0)::BIGINT FROM mine, prompts),
   (SELECT count(*) FROM judged), (SELECT coalesce(sum(repeats), 0)::BIGINT FROM questions)
 """
 _ANSWERS_FAILED = f"{_GIVEN} SELECT error_kind, count(*) FROM given WHERE error_kind IS NOT NULL GROUP BY 1"

@@ -55,6 +55,11 @@ def check_engine_and_judges(study: Study) -> None:
     _check_template(study)
     for judge in study.recipe.eval.judges:
         open_judge(judge, study.folder / JOURNAL)
+    for checkpoint in study.recipe.eval.checkpoints:
+        if checkpoint.kind == "served":
+            from eval.engines.served_identity import place_of
+
+            place_of(checkpoint).key()
     if study.recipe.eval.engine.kind == "vllm" and importlib.util.find_spec("vllm") is None:
         cure = "run `make .venv/vllm` in the project's folder"
         raise MergescopeError("vllm is not installed", where=f"{study.file}: eval.engine.kind", cure=cure)

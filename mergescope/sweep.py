@@ -11,6 +11,8 @@ from typing import Literal
 
 from eval.config import RESERVED, EngineSection, ModelCheckpoint, ServedCheckpoint
 from eval.engine import Engine, open_engine, sampling_of
+from eval.engines.served import ServedEngine
+from eval.engines.served_identity import served_checkpoint, served_sampling
 from eval.judge import open_judge
 from eval.records import CheckpointJob, Group
 from eval.rows import StudyRow
@@ -61,7 +63,7 @@ def groups_of(study: Study, reporter: Reporter, only: Sequence[str]) -> Iterator
         yield own_group(study, reporter, own)
     for position, checkpoint in enumerate(study.recipe.eval.checkpoints):
         if not only or checkpoint.name in only:
-            yield other_group(study, position, checkpoint)
+            yield other_group(study, position, checkpoint, reporter)
 
 
 def own_group(study: Study, reporter: Reporter, names: Sequence[str]) -> Group:
@@ -78,10 +80,12 @@ def own_group(study: Study, reporter: Reporter, names: Sequence[str]) -> Group:
     return Group(functools.partial(_quiet_engine, recipe.eval.engine, models.safe, may_run_code=code), sampling, jobs)
 
 
-def other_group(study: Study, position: int, checkpoint: ModelCheckpoint | ServedCheckpoint) -> Group:
+def other_group(
+    study: Study, position: int, checkpoint: ModelCheckpoint | ServedCheckpoint, reporter: Reporter
+) -> Group:
     """One of `eval.checkpoints`, which has an engine of its own."""
     if isinstance(checkpoint, ServedCheckpoint):
-        raise NotImplementedError
+        return served_group(study, checkpoint, reporter)
     recipe, code = study.recipe.eval, study.recipe.merge.trust_remote_code
     folder = local_folder(study.named(checkpoint.model), may_run_code=code)
     name = checkpoint_id(folder)
@@ -89,6 +93,16 @@ def other_group(study: Study, position: int, checkpoint: ModelCheckpoint | Serve
     sampling = sampling_of(recipe.sampling, recipe.engine, folder, study.recipe.seed)
     job = CheckpointJob(name, "other", checkpoint.name, None, {"weights": weights_hash(folder)}, weights=None)
     return Group(functools.partial(_quiet_engine, recipe.engine, folder, may_run_code=code), sampling, [job])
+
+
+def served_group(study: Study, section: ServedCheckpoint, reporter: Reporter) -> Group:
+    """A model behind a server; it is asked once who it is."""
+    identity = served_checkpoint(section, study.folder)
+    if identity.note is not None:
+        reporter.say(identity.note)
+    sampling = served_sampling(study.recipe.eval.sampling, study.recipe.seed)
+    job = CheckpointJob(identity.checkpoint_id, "served", section.name, None, identity.recipe, weights=None)
+    return Group(lambda: ServedEngine(section, identity, study.folder), sampling, [job], measures=False)
 
 
 def _refuse_own(study: Study, folder: Path, where: str) -> None:
