@@ -1,4 +1,4 @@
-"""Answers of several turns as one text that a judge can read."""
+"""How the texts of a conversation's turns are put together for a judge, answers and references alike."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 
 def transcript(turns: Sequence[str]) -> str:
-    """One turn: the text itself. Several: each under its number, `[Turn 1]` first, with an empty line between them."""
+    """The texts of one conversation's turns as one text: a single one as it is, several numbered."""
     if len(turns) == 1:
         return turns[0]
-    return "\n\n".join(numbered(number, text) for number, text in enumerate(turns, 1))
+    return "\n\n".join(numbered(number, turn) for number, turn in enumerate(turns, 1))
 
 
-def numbered(number: int, text: str) -> str:
-    """One turn of a transcript under its number, from 1."""
-    return f"[Turn {number}]\n{text}"
+def numbered(number: int, turn: str) -> str:
+    """One turn of a transcript, under its number from 1."""
+    return f"[{number}]\n{turn}"

@@ -336,7 +336,7 @@ def test_a_conversation_is_answered_turn_by_turn(tmp_path: Path, write_set: Call
         ).fetchall()
         judged = connection.execute("SELECT body FROM judgement JOIN text USING (text_id) ORDER BY 1").fetchall()
     assert turns == [(0, "sure, first\ufffd"), (1, "sure, third\ufffd")]
-    assert judged == [("[Turn 1]\nsure, first\ufffd\n\n[Turn 2]\nsure, third\ufffd",), ("sure, alone\ufffd",)]
+    assert judged == [("[1]\nsure, first\ufffd\n\n[2]\nsure, third\ufffd",), ("sure, alone\ufffd",)]
 
 
 def test_texts_are_measured_and_not_answered(tmp_path: Path, write_set: Callable[..., Path]) -> None:

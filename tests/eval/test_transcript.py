@@ -10,4 +10,4 @@ def test_one_turn_is_the_text_itself() -> None:
 
 
 def test_several_turns_are_numbered() -> None:
-    assert transcript(["a\nb", "", "c"]) == "[Turn 1]\na\nb\n\n[Turn 2]\n\n\n[Turn 3]\nc"
+    assert transcript(["a\nb", "", "c"]) == "[1]\na\nb\n\n[2]\n\n\n[3]\nc"

@@ -126,7 +126,7 @@ def test_jcommonsenseqa(tmp_path: Path) -> None:
 def test_llm_jp_judge_takes_inputs_and_generated_files(tmp_path: Path) -> None:
     plain, turns = items(write(tmp_path / "x.jsonl", RECORDS["llm-jp-judge"]), "llm-jp-judge", kind="benign")
     assert [message["content"] for message in turns.messages] == ["一つ目", "二つ目"]
-    assert turns.reference == "[Turn 1]\nはい\n\n[Turn 2]\nいいえ"
+    assert turns.reference == "[1]\nはい\n\n[2]\nいいえ"
     assert plain.reference is None
     assert plain.kind == "benign"
 
@@ -134,12 +134,12 @@ def test_llm_jp_judge_takes_inputs_and_generated_files(tmp_path: Path) -> None:
 def test_references_of_mt_bench(tmp_path: Path) -> None:
     path = write(tmp_path / "q.jsonl", RECORDS["mt-bench"])
     own, none = items(path, "mt-bench")
-    assert own.reference == "[Turn 1]\nfour"  # the second turn has none
+    assert own.reference == "[1]\nfour"  # the second turn has none
     assert none.reference is None
     answers = [{"question_id": 2, "choices": [{"index": 0, "turns": ["a", "b"]}]}]
     own_too, other = items(path, "mt-bench", references=write(tmp_path / "a.jsonl", answers))
     assert own_too.reference == own.reference
-    assert other.reference == "[Turn 1]\na\n\n[Turn 2]\nb"
+    assert other.reference == "[1]\na\n\n[2]\nb"
 
 
 @pytest.mark.parametrize(

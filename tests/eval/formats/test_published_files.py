@@ -116,8 +116,8 @@ def test_mt_bench_asks_twice_and_its_reference_has_both_turns() -> None:
     assert item.key == "101"
     assert [message["role"] for message in item.messages] == ["user", "user"]
     assert item.reference is not None
-    assert item.reference.startswith("[Turn 1]\nIf you have just overtaken the second person")
-    assert "\n\n[Turn 2]\n" in item.reference
+    assert item.reference.startswith("[1]\nIf you have just overtaken the second person")
+    assert "\n\n[2]\n" in item.reference
 
 
 def test_the_right_choice_stands_in_the_prompt() -> None:
