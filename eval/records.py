@@ -71,9 +71,7 @@ def study_rows(
     yield SamplingRow(sampling.sampling_id, _json(sampling.setting))
     for job in checkpoints:
         yield checkpoint_row(job)
-        yield StudyCheckpointRow(
-            study.study_id, job.checkpoint_id, job.kind, sampling.sampling_id, sampling.samples
-        )
+        yield StudyCheckpointRow(study.study_id, job.checkpoint_id, job.kind, sampling.sampling_id, sampling.samples)
 
 
 def checkpoint_row(job: CheckpointJob) -> CheckpointRow:

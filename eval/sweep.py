@@ -12,6 +12,7 @@ from pathlib import Path
 from eval.backlog import Given, Wanted, chunks, given_answers, questions, unjudged, wanted_answers
 from eval.engine import Engine, Request, Sampling
 from eval.estimates import write_estimates
+from eval.imported import imported_jobs
 from eval.judge import Judge, judge_id_of
 from eval.prompts import PromptSet
 from eval.records import CheckpointJob, answer_rows, judgement_rows, study_rows
@@ -73,6 +74,8 @@ def run_eval(
             if missing and engine is not None:
                 answers |= sweep.answer(engine, job, missing, task)
             sweep.judge(job, answers, task)
+        for job, sampling_id in imported_jobs(store, study.study_id):
+            sweep.judge(job, given_answers(store, job.checkpoint_id, sampling_id), task)
         sweep.finish()
     return sweep.count
 

@@ -11,14 +11,19 @@ from typing import Any
 
 import duckdb
 
-from eval.rows import EstimateRow, JudgementRow, Row, StudyRow
+from eval.rows import EstimateRow, JudgementRow, Row, StudyJudgeRow, StudyRow
 from eval.store import open_store
 
 COMMIT_SECONDS = 1.0
 """Least time between two commits, so that readers find the file free."""
 _LINKS = ("study_checkpoint", "study_set", "study_judge")
-_REPLACED = {EstimateRow.TABLE, StudyRow.TABLE, JudgementRow.TABLE}
-"""Tables whose rows may change: computed anew, or a judgement that failed and is had at last.
+_KEPT = {
+    "study_checkpoint": "AND role <> 'imported'",
+    "study_judge": "AND judge_id NOT IN (SELECT judge_id FROM judge WHERE setting->>'$.kind' = 'imported')",
+}
+"""Links that a recipe does not name and a new run leaves: those that `mergescope import` made."""
+_REPLACED = {EstimateRow.TABLE, StudyRow.TABLE, StudyJudgeRow.TABLE, JudgementRow.TABLE}
+"""Tables whose rows may change: computed anew, a judge with more repeats, or a judgement that is had at last.
 
 All others hold content under its own id, which never changes.
 """
@@ -88,7 +93,7 @@ def replace_rows(
     """The rows in place of all that the study has in `tables`, in one transaction: a kill leaves the old ones."""
     with _transaction(connection):
         for table in tables:
-            connection.execute(f"DELETE FROM {table} WHERE study_id = ?", [study_id])
+            connection.execute(f"DELETE FROM {table} WHERE study_id = ? {_KEPT.get(table, '')}", [study_id])
         _write(connection, rows, set(touched) or {Touched()})
 
 

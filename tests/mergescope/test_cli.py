@@ -17,7 +17,10 @@ from mergescope import cli as front
 from mergescope.doctor import Finding, examine, show
 from tests.mergescope.conftest import ROOT, cli
 
-COMMANDS = {"init", "doctor", "run", "train", "adapt", "merge", "eval", "dashboard", "status", "export", "verify"}
+COMMANDS = {
+    "init", "doctor", "run", "train", "adapt", "merge", "eval", "dashboard", "status", "results", "import", "export",
+    "verify",
+}  # fmt: skip
 HEAVY = {
     "torch",
     "transformers",
@@ -26,6 +29,7 @@ HEAVY = {
     "streamlit",
     "pydantic",
     "duckdb",
+    "pyarrow",
     "numpy",
     "pandas",
     "openai",
