@@ -104,8 +104,10 @@ def _verdicts(raw: Raw) -> Iterator[dict[str, Any]]:
     if not graded:
         column = "pattern" if "pattern" in raw.fields else "score"
         graded = {str(_field(raw, "metric")): column}
+    told = any(raw.fields.get(column) is not None for column in graded.values())
     for metric, column in graded.items():
-        if metric != OVERALL:
+        # it reads all quality metrics or none: one that is missing beside others did not apply, in a file of ours
+        if metric != OVERALL and (raw.fields.get(column) is not None or not told):
             yield _verdict(raw, metric, column)
 
 
