@@ -14,6 +14,7 @@ from eval.backlog import Asked, Given, Wanted, given_answers, made_judgements, w
 from eval.conversations import conversations
 from eval.engine import Engine, Sampling
 from eval.estimates import write_estimates
+from eval.imported import imported_jobs
 from eval.judge import Judge, Judgement, judge_id_of
 from eval.judging import Bench
 from eval.prompts import PromptSet
@@ -86,6 +87,7 @@ def run_eval(
             bench = stack.enter_context(Bench(judges, sets, made, notes.judgement))
             for group, some_wanted in zip(groups, wanted, strict=True):
                 sweep.ask(group, some_wanted, bench)
+            sweep.judge_imported(bench)
         sweep.estimate()
     return notes.count
 
@@ -157,6 +159,16 @@ class _Sweep:
                     self._answer(engine, job, group.sampling, missing, bench)
                 if time.monotonic() - self._estimated >= ESTIMATE_SECONDS:
                     self.estimate()
+
+    def judge_imported(self, bench: Bench) -> None:
+        """Have the judges score what came in from files."""
+        with self._notes.writer.quiet():
+            found = imported_jobs(self._store, self._study_id)
+        for job, sampling_id in found:
+            with self._notes.writer.quiet():
+                answers = given_answers(self._store, job.checkpoint_id, sampling_id)
+            for given in answers.values():
+                self._judge(bench, job, given)
 
     def estimate(self) -> None:
         """Commit what is queued and bring the estimates up to date."""

@@ -19,7 +19,7 @@ class Tally:
     answers: int
     """Given, measured or failed."""
     answers_wanted: int
-    """Of every checkpoint, to every prompt, as often as the recipe samples."""
+    """Of every checkpoint, to every prompt, as often as the recipe samples; of imported ones what was imported."""
     answers_failed: dict[str, int]
     """Among `answers`, by kind of error."""
     judgements: int
@@ -54,7 +54,7 @@ def _failed(kinds: dict[str, int]) -> str:
 
 _GIVEN = """
 WITH mine AS (
-  SELECT DISTINCT checkpoint_id, sampling_id, samples, kind <> 'served' AS measures
+  SELECT DISTINCT checkpoint_id, sampling_id, samples, kind <> 'served' AS measures, role <> 'imported' AS asked
   FROM study_checkpoint JOIN checkpoint USING (checkpoint_id) WHERE study_id = $study
 ),
 items AS (
@@ -73,7 +73,7 @@ _JUDGED = f"""
 questions AS (
   SELECT DISTINCT judge_id, repeats, prompt_id, items.kind, given.text_id, items.reference_text_id
   FROM items JOIN given USING (prompt_id) JOIN study_judge ON study_id = $study JOIN judge USING (judge_id)
-  WHERE given.text_id IS NOT NULL
+  WHERE given.text_id IS NOT NULL AND judge.setting->>'$.kind' <> 'imported'
     AND CASE WHEN judge.kind = 'classifier' THEN items.kind = 'choice' ELSE list_contains($asked, items.kind) END
 ),
 judged AS (
@@ -85,7 +85,8 @@ judged AS (
 _COUNTS = f"""
 {_JUDGED}
 SELECT (SELECT count(*) FROM mine), (SELECT count(*) FROM prompts), (SELECT count(*) FROM given),
-  (SELECT coalesce(sum(CASE WHEN measured THEN measures::INT ELSE samples END), 0)::BIGINT FROM mine, prompts),
+  (SELECT coalesce(sum(CASE WHEN measured THEN measures::INT ELSE samples END), 0)::BIGINT FROM mine, prompts
+    WHERE asked) + (SELECT count(*) FROM given SEMI JOIN (FROM mine WHERE NOT asked) USING (checkpoint_id)),
   (SELECT count(*) FROM judged), (SELECT coalesce(sum(repeats), 0)::BIGINT FROM questions)
 """
 _ANSWERS_FAILED = f"{_GIVEN} SELECT error_kind, count(*) FROM given WHERE error_kind IS NOT NULL GROUP BY 1"

@@ -12,14 +12,19 @@ from typing import Any
 
 import duckdb
 
-from eval.rows import AnswerRow, EstimateRow, JudgementRow, Row, StudyCheckpointRow, StudyRow
+from eval.rows import AnswerRow, EstimateRow, JudgementRow, Row, StudyCheckpointRow, StudyJudgeRow, StudyRow
 from eval.store import open_store
 
 COMMIT_SECONDS = 1.0
 """Least time between two commits, so that readers find the file free."""
 _LINKS = ("study_checkpoint", "study_set", "study_judge")
-_REPLACED = {EstimateRow.TABLE, StudyRow.TABLE, StudyCheckpointRow.TABLE, AnswerRow.TABLE, JudgementRow.TABLE}
-"""Tables whose rows may change: computed anew, or an answer or a judgement that failed and is had at last.
+_KEPT = {
+    "study_checkpoint": "AND role <> 'imported'",
+    "study_judge": "AND judge_id NOT IN (SELECT judge_id FROM judge WHERE setting->>'$.kind' = 'imported')",
+}
+"""Links that a recipe does not name and a new run leaves: those that `mergescope import` made."""
+_REPLACED = {row.TABLE for row in (EstimateRow, StudyRow, StudyCheckpointRow, StudyJudgeRow, AnswerRow, JudgementRow)}
+"""Tables whose rows may change: computed anew, asked for more often, or had at last after a failure.
 
 All others hold content under its own id, which never changes.
 """
@@ -105,7 +110,7 @@ def replace_rows(
     """The rows in place of all that the study has in `tables`, in one transaction: a kill leaves the old ones."""
     with _transaction(connection):
         for table in tables:
-            connection.execute(f"DELETE FROM {table} WHERE study_id = ?", [study_id])
+            connection.execute(f"DELETE FROM {table} WHERE study_id = ? {_KEPT.get(table, '')}", [study_id])
         _write(connection, rows, set(touched) or {Touched()})
 
 

@@ -184,6 +184,54 @@ def status(study: StudyFile, store: Store = RESULTS) -> None:
 
 
 @app.command()
+def results(
+    study: StudyFile,
+    out: Annotated[Path, typer.Option(help="Folder to write; must not exist.")],
+    form: Annotated[str, typer.Option("--format", help="jsonl, parquet, or llm-jp-judge.")] = "jsonl",
+    checkpoint: Annotated[
+        list[str] | None, typer.Option(metavar="LABEL", help="Only this checkpoint; may be given again.")
+    ] = None,
+    with_texts: Annotated[
+        bool, typer.Option("--with-texts", help="Keep all texts: for copies that you do not share.")
+    ] = False,
+    store: Store = RESULTS,
+) -> None:
+    """Write answers, judgements and metrics as files; texts that may not be shared are left out."""
+    from mergescope.results import Wanted, write_results
+    from mergescope.study import load_study
+
+    for line in write_results(load_study(study), store, Wanted(out, form, tuple(checkpoint or ()), with_texts)):
+        typer.echo(line)
+
+
+@app.command("import")
+def import_(
+    study: StudyFile,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Answers and judgements to take in.")],
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Who answered; if left out, each row names a checkpoint of the study."),
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who judged; if left out, as the files say.")
+    ] = None,
+    what: Annotated[
+        str | None, typer.Option("--as", help="answers or judgements; told by the files if left out.")
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="jsonl, parquet, or llm-jp-judge; by the file's suffix if left out.")
+    ] = None,
+    store: Store = RESULTS,
+) -> None:
+    """Take in answers and judgements of elsewhere; all of the files or nothing of them."""
+    from mergescope.importing import Offer, import_results
+    from mergescope.study import load_study
+
+    for line in import_results(load_study(study), store, Offer(tuple(files), checkpoint, judge, what, form)):
+        typer.echo(line)
+
+
+@app.command()
 def export(
     context: typer.Context,
     study: StudyFile,

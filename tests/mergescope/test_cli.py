@@ -28,6 +28,8 @@ COMMANDS = {
     "eval",
     "dashboard",
     "status",
+    "results",
+    "import",
     "export",
     "verify",
 }
@@ -39,6 +41,7 @@ HEAVY = {
     "streamlit",
     "pydantic",
     "duckdb",
+    "pyarrow",
     "numpy",
     "pandas",
     "openai",
