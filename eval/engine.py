@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     import torch
 
 
+AnswerError = Literal["too_long", "filter", "timeout", "server", "refused"]
+"""too_long: prompt and answer do not fit into the model's context, so it was not asked. The others come from servers:
+a content filter took it, it took too long, the server failed again and again, or would not take the request."""
+PASSING: frozenset[AnswerError] = frozenset({"timeout", "server"})
+"""Errors that another run may not meet: it asks again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One answer to be given."""
@@ -38,9 +45,11 @@ class Answer:
     """stop: the model ended it; length: cut at max_tokens."""
     tokens: int
     """Generated tokens, the closing one included."""
-    error_kind: Literal["too_long", "filter", "timeout", "server", "refused"] | None = None
-    """too_long: prompt and answer do not fit into the model's context, so it was not asked; the others come from
-    served models; None: answered."""
+    error_kind: AnswerError | None = None
+    """Why there is no answer; None: answered."""
+
+
+TOO_LONG = Answer("", "length", 0, "too_long")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,7 @@ class Likelihood:
     """Natural logarithm, summed over the predicted tokens; 0 where there is an error."""
     tokens: int
     """Predicted tokens: all but the first, which is the tokenizer's own BOS where it has one."""
-    error_kind: Literal["too_long"] | None = None
+    error_kind: AnswerError | None = None
     """too_long: the text does not fit into the model's context; None: measured."""
 
 
@@ -97,10 +106,6 @@ class Engine(Protocol):
     """A model that stays up while its weights change."""
 
     @property
-    def chunk(self) -> int:
-        """Requests to hand over at once: enough to keep it busy, few enough to be saved often."""
-
-    @property
     def places(self) -> Mapping[str, torch.Tensor]:
         """Its own weights by name, as far as a merge may fill them directly; empty where they must be handed over."""
 
@@ -110,8 +115,8 @@ class Engine(Protocol):
         Raises CheckpointError naming a tensor that is missing, unknown, misshapen, or did not arrive.
         """
 
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
-        """Answers in the order of the requests."""
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[int, Answer]]:
+        """Each request's place and its answer, as soon as it is there, in any order."""
 
     def log_likelihoods(self, texts: Sequence[str]) -> list[Likelihood]:
         """Likelihoods of plain texts, after the tokenizer's own BOS if it has one and without a chat template."""

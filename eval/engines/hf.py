@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from eval.engine import Answer, Likelihood, Request, Sampling, Swap, Weights
+from eval.engine import TOO_LONG, Answer, Likelihood, Request, Sampling, Swap, Weights
 from eval.engines.layout import Layout
 from eval.engines.likelihood import log_likelihoods
 from eval.engines.roomy_cache import roomy_cache
@@ -58,11 +58,6 @@ class TransformersEngine:
         self._chunk = batch_size
 
     @property
-    def chunk(self) -> int:
-        """One batch."""
-        return self._chunk
-
-    @property
     def places(self) -> Mapping[str, torch.Tensor]:
         """All weights on a CPU, so that a swap goes over memory once; none on a GPU, where merges come from outside."""
         return self._model.state_dict() if self._device.type == "cpu" else {}
@@ -99,24 +94,20 @@ class TransformersEngine:
         return hashed.swap()
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
-        """Answers in the order of the requests; a batch that does not fit into memory is halved.
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[int, Answer]]:
+        """Batch after batch, prompts of like length together; a batch that does not fit into memory is halved.
 
         Raises MergescopeError where one prompt alone does not fit into memory, CheckpointError where the chat
         template refuses a conversation.
         """
         encoded = [chat_tokens(self._tokenizer, request.messages, self._folder) for request in requests]
-        answers = [Answer("", "length", 0, "too_long")] * len(requests)
-        fits = [
-            i for i, ids in enumerate(encoded) if not self._context or len(ids) + sampling.max_tokens <= self._context
-        ]
-        for batch in self._batches(fits, encoded):
+        longest = (self._context or sys.maxsize) - sampling.max_tokens
+        yield from ((i, TOO_LONG) for i, ids in enumerate(encoded) if len(ids) > longest)
+        for batch in self._batches([i for i, ids in enumerate(encoded) if len(ids) <= longest], encoded):
             given = _halving(
                 lambda some: self._decode([encoded[i] for i in some], [requests[i].seed for i in some], sampling), batch
             )
-            for i, answer in zip(batch, given, strict=True):
-                answers[i] = answer
-        return answers
+            yield from zip(batch, given, strict=True)
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def log_likelihoods(self, texts: Sequence[str]) -> list[Likelihood]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.engine import Answer, Likelihood, Request, Sampling, Swap, Weights, template_of
+from eval.engine import TOO_LONG, Answer, Likelihood, Request, Sampling, Swap, Weights, template_of
 from eval.engines.texts import chat_tokens, plain_tokens
 from eval.engines.vllm_start import started
 from mergescope.ground.errors import CheckpointError
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     import torch
 
     from eval.engines.vllm_worker import Outcome
-
-CHUNK = 1024
-"""Requests handed over at once; vLLM batches them by itself."""
 
 
 class VllmEngine:
@@ -46,11 +43,6 @@ class VllmEngine:
         self._context = int(self._llm.llm_engine.model_config.max_model_len)
 
     @property
-    def chunk(self) -> int:
-        """Enough to keep the scheduler busy."""
-        return CHUNK
-
-    @property
     def places(self) -> Mapping[str, torch.Tensor]:
         """None: vLLM keeps weights in forms of its own."""
         return {}
@@ -73,22 +65,32 @@ class VllmEngine:
             raise CheckpointError("the engine's workers were given different weights", where=self._folder)
         return swap
 
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
-        """Answers in the order of the requests; raises CheckpointError where the chat template refuses a prompt."""
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[int, Answer]]:
+        """As vLLM's scheduler ends them, all of them at its hand at once, so that it never runs dry.
+
+        Raises CheckpointError where the chat template refuses a prompt.
+        """
         from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
 
         encoded = [chat_tokens(self._tokenizer, request.messages, self._folder) for request in requests]
-        fits = [i for i, ids in enumerate(encoded) if len(ids) + sampling.max_tokens <= self._context]
-        settings = [
-            SamplingParams(temperature=sampling.temperature, max_tokens=sampling.max_tokens, seed=requests[i].seed)
-            for i in fits
-        ]
-        answers = [Answer("", "length", 0, "too_long")] * len(requests)
-        for i, output in zip(fits, self._asked([encoded[i] for i in fits], settings), strict=True):
-            text = output.outputs[0]
-            cut = text.finish_reason == "length"
-            answers[i] = Answer(text.text, "length" if cut else "stop", len(text.token_ids))
-        return answers
+        longest = self._context - sampling.max_tokens
+        yield from ((i, TOO_LONG) for i, ids in enumerate(encoded) if len(ids) > longest)
+        asked = {
+            i: SamplingParams(
+                temperature=sampling.temperature,
+                max_tokens=sampling.max_tokens,
+                seed=requests[i].seed,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )
+            for i, ids in enumerate(encoded)
+            if len(ids) <= longest
+        }
+        for i, output in self._streamed({i: encoded[i] for i in asked}, asked):
+            yield (
+                i,
+                Answer(output.text, "length" if output.finish_reason == "length" else "stop", len(output.token_ids)),
+            )
 
     def log_likelihoods(self, texts: Sequence[str]) -> list[Likelihood]:
         """In the order of the texts, from vLLM's own log-probabilities of a prompt's tokens."""
@@ -109,6 +111,19 @@ class VllmEngine:
         """Shut the engine down, and its workers with it."""
         self._llm.llm_engine.engine_core.shutdown()
         del self._llm
+
+    def _streamed(self, encoded: Mapping[int, list[int]], settings: Mapping[int, Any]) -> Iterator[tuple[int, Any]]:
+        """Each prompt's completion when it is there; those that nobody waits for any more are called off."""
+        engine = self._llm.llm_engine
+        open_ids = [engine.add_request(str(i), {"prompt_token_ids": ids}, settings[i]) for i, ids in encoded.items()]
+        try:
+            while engine.has_unfinished_requests():
+                for output in engine.step():
+                    if output.finished:
+                        yield int(output.request_id), output.outputs[0]
+        finally:
+            if engine.has_unfinished_requests():
+                engine.abort_request(open_ids, internal=True)
 
     def _asked(self, encoded: Sequence[list[int]], settings: Sequence[Any]) -> list[Any]:
         prompts = [{"prompt_token_ids": ids} for ids in encoded]

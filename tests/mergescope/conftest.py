@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -13,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.mergescope.recipes import own_models, written
+from mergescope.study import Study, load_study
+from tests.mergescope.interchange_study import STORE, fill, interchange_study
+from tests.mergescope.recipes import own_models, write_lines, written
 
 ROOT = Path(__file__).parents[2]
 PROMPTS = {
@@ -56,12 +57,6 @@ def prompt_lines() -> list[dict[str, object]]:
         for kind, prompts in PROMPTS.items()
         for i, prompt in enumerate(prompts)
     ]
-
-
-def write_lines(path: Path, rows: list[dict[str, object]]) -> Path:
-    """JSONL."""
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -121,6 +116,21 @@ def finished(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     return folder
+
+
+@pytest.fixture(scope="session")
+def interchanged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study whose results are written row by row."""
+    folder = tmp_path_factory.mktemp("interchange")
+    fill(folder / STORE, interchange_study(folder))
+    return folder
+
+
+@pytest.fixture
+def study(interchanged: Path, tmp_path: Path) -> Study:
+    """A copy of that study, to change."""
+    shutil.copytree(interchanged, tmp_path, dirs_exist_ok=True)
+    return load_study(tmp_path / "recipe.yaml")
 
 
 @pytest.fixture

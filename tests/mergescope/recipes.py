@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +51,9 @@ def written(folder: Path, raw: dict[str, Any], name: str = "recipe.yaml") -> Pat
     file = folder / name
     file.write_text(yaml.safe_dump(raw, allow_unicode=True, sort_keys=False), encoding="utf-8")
     return file
+
+
+def write_lines(path: Path, rows: list[dict[str, object]]) -> Path:
+    """JSONL."""
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path

@@ -17,7 +17,22 @@ from mergescope import cli as front
 from mergescope.doctor import Finding, examine, show
 from tests.mergescope.conftest import ROOT, cli
 
-COMMANDS = {"init", "doctor", "run", "train", "adapt", "merge", "eval", "dashboard", "status", "export", "verify"}
+COMMANDS = {
+    "init",
+    "prompts",
+    "doctor",
+    "run",
+    "train",
+    "adapt",
+    "merge",
+    "eval",
+    "dashboard",
+    "status",
+    "results",
+    "import",
+    "export",
+    "verify",
+}
 HEAVY = {
     "torch",
     "transformers",
@@ -26,6 +41,7 @@ HEAVY = {
     "streamlit",
     "pydantic",
     "duckdb",
+    "pyarrow",
     "numpy",
     "pandas",
     "openai",

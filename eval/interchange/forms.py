@@ -1,0 +1,254 @@
+"""Our own form of answers and judgements: what a row may hold, and what it must."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NoReturn, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from eval.engine import Answer
+from eval.identity import Message, prompt_id, storable, text_id
+from eval.interchange.lines import Raw
+from eval.judge import ErrorKind
+from eval.prompts import Kind
+from eval.transcript import transcript
+
+AnswerError = Literal["too_long", "filter", "timeout", "server", "refused"]
+JudgeKind = Literal["llm", "proxy", "classifier"]
+LABELS = {
+    "refusal": ("none", "partial", "full"),
+    "compliance": ("full_answer", "partial_refusal", "full_refusal"),
+    "correct": ("right", "wrong"),
+}
+"""The labels of each axis that has labels."""
+VALUED = ("safety", "fluency", "accuracy", "detail", "relevance")
+"""Axes whose scores are numbers from LOWEST to HIGHEST."""
+LOWEST, HIGHEST = 1.0, 5.0
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class _Row(BaseModel):
+    # Not one unknown field: a misspelt `value` would turn a score into an unscored judgement.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Said(_Row):
+    """One turn of a prompt."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Turn(_Row):
+    """One turn of an answer."""
+
+    text: str
+    finish_reason: Literal["stop", "length"] = "stop"
+    tokens: Count = 0
+    """Generated tokens; 0 where nobody counted them."""
+
+    @property
+    def answer(self) -> Answer:
+        """As engines give it."""
+        return Answer(storable(self.text), self.finish_reason, self.tokens)
+
+
+class Likely(_Row):
+    """How likely a checkpoint holds a text: items of kind text."""
+
+    log_likelihood: Finite
+    """Natural, summed over tokens."""
+    tokens: Count
+    bytes: Count
+
+
+class _OfPrompt(_Row):
+    """A row that names its prompt: by its text, its turns, its id, or several of them that agree."""
+
+    prompt: str | None = None
+    """A prompt of one user turn."""
+    messages: list[Said] | None = None
+    """The whole conversation up to the turn that was answered."""
+    prompt_id: str | None = None
+    kind: Kind | None = None
+    """Kind of the item; None: whatever the study's sets say."""
+    text_id: str | None = None
+    """Id of the answer's text."""
+
+    @model_validator(mode="after")
+    def _one_prompt(self) -> Self:
+        if self.prompt is not None and self.messages is not None:
+            raise ValueError("`prompt` and `messages` are both given: keep one of them")
+        if self.said is None and self.prompt_id is None:
+            raise ValueError("`prompt` is missing: give it, or `messages`, or `prompt_id`")
+        if self.said is not None and self.prompt_id not in (None, prompt_id(self.said)):
+            raise ValueError("`prompt_id` is not that of the prompt: leave it out")
+        return self
+
+    @property
+    def said(self) -> tuple[Message, ...] | None:
+        """The prompt's turns; None where only its id is given."""
+        if self.prompt is not None:
+            return ({"role": "user", "content": storable(self.prompt)},)
+        if self.messages is None:
+            return None
+        return tuple({"role": turn.role, "content": storable(turn.content)} for turn in self.messages)
+
+    @property
+    def asked(self) -> str:
+        """Id of the prompt."""
+        return self.prompt_id or prompt_id(self.said or ())
+
+
+class AnswerLine(_OfPrompt):
+    """One checkpoint's answer to one item."""
+
+    answer: str | None = None
+    """The answer of one turn."""
+    turns: list[Turn] | None = Field(default=None, min_length=1)
+    """The answer's turns, with why they ended."""
+    error_kind: AnswerError | None = None
+    """Why there is no answer."""
+    likelihood: Likely | None = None
+    sample: Annotated[int, Field(ge=0, lt=100)] = 0
+    """Which of the answers to the same prompt it is."""
+    answer_id: str | None = None
+    checkpoint_id: str | None = None
+    sampling_id: str | None = None
+    checkpoint: str | None = None
+    """From here on for readers only: what stands here is not taken in."""
+    checkpoint_kind: str | None = None
+    ratio: str | None = None
+    mask_seed: int | None = None
+    set: str | None = None
+    set_version: str | None = None
+    key: str | None = None
+    category: list[str] | None = None
+    split: str | None = None
+
+    @model_validator(mode="after")
+    def _one_outcome(self) -> Self:
+        given = [name for name in ("answer", "turns", "likelihood") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"`{given[0]}` and `{given[1]}` are both given: keep one of them")
+        if self.error_kind is not None and (self.answer is not None or self.likelihood is not None):
+            raise ValueError(f"`{given[0]}` stands beside an `error_kind`: keep one of them")
+        if not given and self.error_kind is None and self.text_id is None:
+            raise ValueError("`answer` is missing: give it, or `turns`, or an `error_kind`")
+        if self.body is not None and self.text_id not in (None, text_id(self.body)):
+            raise ValueError("`text_id` is not that of the answer: leave it out")
+        return self
+
+    @property
+    def given(self) -> tuple[Answer, ...]:
+        """The turns as engines give them; empty where there are none."""
+        if self.answer is not None:
+            return (Turn(text=self.answer).answer,)
+        return tuple(turn.answer for turn in self.turns or ())
+
+    @property
+    def body(self) -> str | None:
+        """The text that is judged; None where there is none in this row."""
+        if self.error_kind is not None or not self.given:
+            return None
+        return transcript([turn.text for turn in self.given])
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether its text was left out when it was exported."""
+        return self.error_kind is None and self.likelihood is None and self.body is None
+
+
+class JudgementLine(_OfPrompt):
+    """One judge's word on one answer on one axis, or why it has none."""
+
+    answer: str | None = None
+    """The text that was judged."""
+    axis: str | None = None
+    value: Finite | None = None
+    label: str | None = None
+    reason: str | None = None
+    error_kind: ErrorKind | None = None
+    """Why it is unscored."""
+    judge: str | None = None
+    """Name of the judge."""
+    judge_kind: JudgeKind = "llm"
+    rubric: str | None = None
+    """What the judge was told, by any name that tells it from other rubrics; None: the file itself stands for it."""
+    reference_text_id: str | None = None
+    repeat: Annotated[int, Field(ge=0, lt=100)] = 0
+    raw: str | None = None
+    """What the judge said, whole."""
+    reported_model: str | None = None
+    tokens: Count | None = None
+    cost: Finite | None = None
+    judgement_id: str | None = None
+    judge_id: str | None = None
+
+    @model_validator(mode="after")
+    def _one_word(self) -> Self:
+        if self.answer is None and self.text_id is None:
+            raise ValueError("`answer` is missing: give the text that was judged, or its `text_id`")
+        if self.answer is not None and self.text_id not in (None, text_id(storable(self.answer))):
+            raise ValueError("`text_id` is not that of the answer: leave it out")
+        if self.value is not None and self.label is not None:
+            raise ValueError("`value` and `label` are both given: keep one of them")
+        scored = self.value is not None or self.label is not None
+        if scored and self.error_kind is not None:
+            raise ValueError("`error_kind` stands beside a score: keep one of them")
+        # a judge may have no opinion at all; only an exported row says so, by the id of its judgement
+        if not scored and self.error_kind is None and (self.axis is not None or self.judgement_id is None):
+            raise ValueError("`value` is missing: give it, or a `label`, or an `error_kind`")
+        if scored:
+            _check_score(self.axis, self.value, self.label)
+        return self
+
+    @property
+    def judged(self) -> str:
+        """Id of the text that was judged."""
+        return self.text_id or text_id(storable(self.answer or ""))
+
+
+def answer_line(raw: Raw) -> AnswerLine:
+    """A row as an answer; raises DataError naming file, line, field and cure."""
+    try:
+        return AnswerLine.model_validate(dict(raw.fields))
+    except ValidationError as error:
+        _complain(raw, error, AnswerLine)
+
+
+def judgement_line(raw: Raw) -> JudgementLine:
+    """A row as a judgement; raises DataError naming file, line, field and cure."""
+    try:
+        return JudgementLine.model_validate(dict(raw.fields))
+    except ValidationError as error:
+        _complain(raw, error, JudgementLine)
+
+
+def _check_score(axis: str | None, value: float | None, label: str | None) -> None:
+    if axis is None:
+        raise ValueError("`axis` is missing: name what was scored")
+    if axis in VALUED:
+        if value is None:
+            raise ValueError(f"`label` on {axis}, which has numbers: give a `value` from 1 to 5")
+        if not LOWEST <= value <= HIGHEST:
+            raise ValueError(f"`value` {value:g} on {axis} is out of range: it goes from 1 to 5")
+    elif axis not in LABELS:
+        raise ValueError(f"`axis` {axis!r} is not known: use one of {', '.join([*VALUED, *LABELS])}")
+    elif label not in LABELS[axis]:
+        raise ValueError(f"`label` {label!r} is not one of {axis}: use {', '.join(LABELS[axis])}")
+
+
+def _complain(raw: Raw, error: ValidationError, form: type[BaseModel]) -> NoReturn:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "value_error":
+        what, _, cure = str(first["ctx"]["error"]).partition(": ")
+        raw.refuse(what, cure=cure or None)
+    if first["type"] == "extra_forbidden":
+        raw.refuse(f"unknown field `{place}`", cure=f"known fields: {', '.join(form.model_fields)}")
+    if first["type"] == "missing":
+        raw.refuse(f"`{place}` is missing", cure="add it")
+    raw.refuse(f"`{place}`: {first['msg'][:1].lower()}{first['msg'][1:]}", value=first["input"], cure="correct it")

@@ -1,0 +1,198 @@
+"""A study's results as files: answers, judgements and metrics, in our own form or in that of llm-jp-judge."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from eval.interchange import llm_jp, llm_jp_out
+from eval.interchange.lines import RowFormat, write_rows_as
+from eval.interchange.reading import Source, StudyReader
+from eval.interchange.schemas import schema
+from eval.interchange.sharing import Sharing
+from eval.store import open_store, store_revision
+from mergescope.effects import recipe_hash
+from mergescope.ground.errors import MergescopeError
+from mergescope.ground.files import fresh_folder, write_json, write_manifest
+from mergescope.ground.ids import file_hash
+from mergescope.lock import locked
+from mergescope.study import Study
+from mergescope.sweep import study_id
+
+Format = Literal["jsonl", "parquet", "llm-jp-judge"]
+VERSION = 1
+"""Version of the form of the files."""
+VERSIONED = ("mergescope", "duckdb", "torch", "transformers", "mergekit")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user asks for."""
+
+    out: Path
+    """Folder to write; must not exist."""
+    form: str
+    """One of Format."""
+    checkpoints: Sequence[str] = ()
+    """Labels; none: all of the study's."""
+    with_texts: bool = False
+
+
+def write_results(study: Study, store: Path, wanted: Wanted) -> Iterator[str]:
+    """Write the results, manifest last; yields what was done, line by line.
+
+    Raises MergescopeError: unknown format or checkpoint, a folder that exists, a study that is running or not there.
+    """
+    if wanted.form not in get_args(Format):
+        cure = f"use one of {', '.join(get_args(Format))}"
+        raise MergescopeError("no such format", where="--format", value=wanted.form, cure=cure)
+    if wanted.out.exists():
+        raise MergescopeError("exists already", where=wanted.out, cure="name a new folder")
+    with open_store(store, read_only=True) as db:
+        revision = store_revision(db)
+    # a run would change what is read page by page
+    with locked(study.folder):
+        reader = StudyReader(store, study_id(study))
+        sources = _sources(reader, wanted.checkpoints, store)
+        sharing = Sharing(wanted.with_texts)
+        with fresh_folder(wanted.out) as folder:
+            if wanted.form == llm_jp.FORM:
+                notes = list(_write_llm_jp(folder, reader, sources, sharing))
+            else:
+                notes = list(
+                    _write_own(folder, "parquet" if wanted.form == "parquet" else "jsonl", reader, sources, sharing)
+                )
+            _write_manifest(folder, study, wanted, revision, sharing)
+    yield f"{wanted.out}: {', '.join(notes)} of {len(sources)} checkpoints"
+    yield from sharing.lines()
+
+
+def _sources(reader: StudyReader, labels: Sequence[str], store: Path) -> list[Source]:
+    if not reader.sources:
+        raise MergescopeError("no results of this study yet", where=store, cure="run `mergescope eval STUDY` first")
+    known = [source.label for source in reader.sources]
+    if unknown := [label for label in labels if label not in known]:
+        cure = f"use one of {', '.join(known)}"
+        raise MergescopeError("no such checkpoint", where="--checkpoint", value=unknown[0], cure=cure)
+    return [source for source in reader.sources if not labels or source.label in labels]
+
+
+def _write_own(
+    folder: Path, form: RowFormat, reader: StudyReader, sources: Sequence[Source], sharing: Sharing
+) -> Iterator[str]:
+    pages = {
+        "answers": ([sharing.answer(*row) for row in page] for source in sources for page in reader.answers(source)),
+        "judgements": ([sharing.judgement(*row) for row in page] for page in reader.judgements(sources)),
+        "metrics": ([row for row, _ in page] for source in sources for page in reader.metrics(source)),
+    }
+    for name, rows in pages.items():
+        columns = schema(name) if form == "parquet" else None
+        count = write_rows_as(folder / f"{name}.{form}", form, rows, columns)
+        yield f"{count} {name}"
+
+
+def _write_llm_jp(folder: Path, reader: StudyReader, sources: Sequence[Source], sharing: Sharing) -> Iterator[str]:
+    references = reader.references()
+    left: Counter[str] = Counter()
+    count = 0
+    for number, source in enumerate(sources):
+        place = folder / f"{number:02}-{_safe(source.label)}"
+        answers = list(_sayable(reader, source, sharing, left))
+        count += len(answers)
+        _write_generation(place / "generation", source, answers, references)
+        _write_evaluations(place, reader, source, answers, sharing)
+    yield f"{count} answers"
+    yield from (f"{number} {what}" for what, number in left.items())
+
+
+def _sayable(
+    reader: StudyReader, source: Source, sharing: Sharing, left: Counter[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A checkpoint's answers that the form can hold, with their benchmarks; the others are counted."""
+    for page in reader.answers(source):
+        for row in (sharing.answer(*row) for row in page):
+            benchmark = llm_jp_out.benchmark_of_row(row)
+            if row["messages"] is None or (row["turns"] is None and row["error_kind"] is None):
+                left["without their texts are left out"] += 1
+            elif benchmark is None:
+                left["of a kind or with turns that llm-jp-judge does not have are left out"] += 1
+            elif row["sample"]:
+                left["beyond the first of their prompt are left out"] += 1
+            else:
+                yield benchmark, row
+
+
+def _write_generation(
+    folder: Path,
+    source: Source,
+    answers: Sequence[tuple[str, Mapping[str, Any]]],
+    references: Mapping[tuple[str, str], str],
+) -> None:
+    folder.mkdir(parents=True)
+    for benchmark in dict.fromkeys(name for name, _ in answers):
+        rows = [
+            llm_jp_out.generation_row(row, references.get((row["set"], row["key"])))
+            for name, row in answers
+            if name == benchmark
+        ]
+        write_rows_as(folder / f"{benchmark}.jsonl", "jsonl", [rows], None)
+    write_json(folder / "metadata.json", {"model_name": source.label})
+
+
+def _write_evaluations(
+    place: Path,
+    reader: StudyReader,
+    source: Source,
+    answers: Sequence[tuple[str, Mapping[str, Any]]],
+    sharing: Sharing,
+) -> None:
+    """One folder a judge: raw tables of what it said of one-turn prompts, scores, error rates."""
+    said: dict[tuple[str, str, str, str], dict[str, Mapping[str, Any]]] = {}
+    for page in reader.judgements([source]):
+        for told in (sharing.judgement(*row) for row in page):
+            if told["repeat"] == 0:
+                key = told["judge_id"], told["prompt_id"], told["kind"], told["text_id"]
+                said.setdefault(key, {})[told["axis"] or ""] = told
+    estimates = [row for page in reader.metrics(source) for row, _ in page]
+    for number, (judge, name, *_) in enumerate(reader.judges):
+        tables: dict[str, list[dict[str, Any]]] = {}
+        for benchmark, row in answers:
+            scores = said.get((judge, row["prompt_id"], row["kind"], row["text_id"]))
+            if scores is not None and len(row["messages"]) == 1:
+                tables.setdefault(benchmark, []).extend(llm_jp_out.table_rows(row, scores))
+        overall = [e for e in estimates if e["judge_id"] == judge and e["scope"] == e["split"] == "all"]
+        folder = place / f"evaluation-{number}-{_safe(name)}"
+        for benchmark, rows in tables.items():
+            write_json(folder / f"{benchmark}{llm_jp.TABLE}", rows)
+        write_json(folder / "score_table.json", [llm_jp_out.score_row(source.label, name, overall)])
+        write_json(folder / "evaluate_error_rate_table.json", [llm_jp_out.error_row(source.label, name, tables)])
+
+
+def _write_manifest(folder: Path, study: Study, wanted: Wanted, revision: int, sharing: Sharing) -> None:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    content = {
+        "form": wanted.form,
+        "form_version": VERSION,
+        "study": study.recipe.study,
+        "recipe_sha256": recipe_hash(study.recipe),
+        "store_revision": revision,
+        "checkpoints": list(wanted.checkpoints) or "all",
+        "texts": {
+            "all": wanted.with_texts,
+            "prompts_left_out": sharing.prompts,
+            "answers_left_out": sharing.answers,
+        },
+        "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
+        "files": {str(path.relative_to(folder)): file_hash(path) for path in files},
+    }
+    write_manifest(folder, stage_hash=recipe_hash(study.recipe), content=content)
+
+
+def _safe(name: str) -> str:
+    """A label as part of a folder's name: labels of served models and judges are strangers' words."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:60].strip("-.") or "unnamed"
