@@ -10,11 +10,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from merge.merger import open_merger
+from merge.merger import Merger, open_merger
+from merge.points import MergePoint
 from merge.sources import Models
 from merge.tensor_bytes import entries_hash, tensor_entry
 from merge.weights import MergeWeights, StoredWeights, shared_merger
@@ -61,17 +64,26 @@ def test_places_are_filled(demo_world: World, shared_masks: Path) -> None:
 
 
 def test_one_merger_serves_all_ratios_until_a_weight_changes(
-    worlds: Callable[..., World], shared_masks: Path, tmp_path: Path
+    worlds: Callable[..., World], shared_masks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    opened: list[MergePoint] = []
+
+    def noted(folder: Path, point: MergePoint, models: Models, **others: Any) -> Merger:
+        opened.append(point)
+        return open_merger(folder, point, models, **others)
+
+    monkeypatch.setattr("merge.weights.open_merger", noted)
     models = worlds("llama").models
     copies = Models(*(Path(shutil.copytree(models.folder(r), tmp_path / r)) for r in ("base", "safe", "useful")))
-    merger = shared_merger(shared_masks, DEMO_POINT, copies, threads=1)
-    other = replace(DEMO_POINT, ratio=Decimal("0.9"), lambda_=Decimal("0.5"))
-    assert shared_merger(shared_masks, other, copies, threads=1) is merger
+    weights = MergeWeights(shared_masks, DEMO_POINT, copies, 1, "cpu")
+    shared_merger(shared_masks, DEMO_POINT, copies, threads=1)
+    before = hash_of(weights)
+    hash_of(replace(weights, point=replace(DEMO_POINT, ratio=Decimal("0.9"), lambda_=Decimal("0.5"))))
+    assert len(opened) == 1
     seeded = replace(DEMO_POINT, mask_seed=DEMO_POINT.mask_seed + 1)
-    assert shared_merger(shared_masks, seeded, copies, threads=1) is not merger
-    before = hash_of(MergeWeights(shared_masks, DEMO_POINT, copies, 1, "cpu"))
+    assert hash_of(replace(weights, point=seeded)) != before
+    assert opened == [DEMO_POINT, seeded]
     file = copies.safe / "model.safetensors"
     save_file({name: tensor + 1 for name, tensor in load_file(file).items()}, file, metadata={"format": "pt"})
-    assert shared_merger(shared_masks, DEMO_POINT, copies, threads=1) is not merger
-    assert hash_of(MergeWeights(shared_masks, DEMO_POINT, copies, 1, "cpu")) != before
+    assert hash_of(weights) != before
+    assert len(opened) == 3
