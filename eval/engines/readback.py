@@ -23,7 +23,7 @@ class Live:
     part: torch.Tensor
     """A vector `(rows,)`, or some columns of a matrix `(rows, COLUMNS)`."""
     rows: torch.Tensor | None
-    """Which rows of the whole tensor these are; None: all of them, or one worker's share of as many."""
+    """Which rows of the whole tensor these are; None where its layer does not say."""
 
 
 class ReadBack:
@@ -57,20 +57,23 @@ class ReadBack:
             sources = [self._tied.get(n, n) if n not in self._streamed else n for n in _sources(live.name, packed)]
             if not all(source in self._streamed for source in sources):
                 continue
-            self._compare(live, sources)
-            compared += 1
+            compared += self._compare(live, sources)
         if not compared:
             raise CheckpointError("no swapped tensor of this architecture can be read back from vLLM")
 
-    def _compare(self, live: Live, sources: Sequence[str]) -> None:
+    def _compare(self, live: Live, sources: Sequence[str]) -> bool:
+        """Whether the rows are known, so that they were compared."""
         parts = [self._streamed[source] for source in sources]
         rows = self._share(sum(map(len, parts)), len(live.part)) if live.rows is None else live.rows
+        if rows is None:
+            return False
         owner = torch.cat([torch.full((len(part),), i) for i, part in enumerate(parts)])[rows]
         there = live.part.cpu()
         wanted = torch.cat(parts)[rows].cpu().to(there.dtype)
         unequal = (wanted != there).flatten(1).any(1) if there.dim() == 2 else wanted != there
         if unequal.any():
             raise CheckpointError("a swapped tensor reads back differently", value=sources[int(owner[unequal][0])])
+        return True
 
     def _live(self, model: Any) -> Iterator[Live]:
         """Vectors, and columns of what linear layers, embeddings and heads compute with."""
@@ -110,9 +113,11 @@ class ReadBack:
         start, stop = (width * place // self._workers for place in (self._rank, self._rank + 1))
         return sorted({start + i * (stop - start - 1) // (COLUMNS - 1) for i in range(COLUMNS)})
 
-    def _share(self, whole: int, held: int) -> torch.Tensor:
-        """Rows of a vector that vLLM keeps whole or splits by a rule of its own: then each worker has its turn."""
-        return torch.arange(held) + (self._rank * held if held < whole else 0)
+    def _share(self, whole: int, held: int) -> torch.Tensor | None:
+        """Rows of a vector that is held whole, or split evenly; None where it is neither."""
+        if held == whole:
+            return torch.arange(whole)
+        return torch.arange(held) + self._rank * held if held * self._workers == whole else None
 
 
 def _linear_rows(layer: Any) -> torch.Tensor:

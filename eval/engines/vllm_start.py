@@ -57,7 +57,10 @@ def started(folder: Path, dtype: str, max_model_len: int | None, tensor_parallel
             disable_log_stats=True,
         )
     except Exception as error:
-        raise _refusal(error) or error from error
+        refusal = _refusal(error)
+        if refusal is None:
+            raise
+        raise refusal from error
 
 
 def _refusal(error: Exception) -> MergescopeError | None:

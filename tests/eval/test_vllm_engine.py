@@ -166,6 +166,15 @@ class TestRefusals:
         with pytest.raises(MergescopeError, match=r"does not start: Total number of attention heads \(2\).*divides"):
             open_engine(section, tiny_llama)
 
+    @pytest.mark.skipif(
+        len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))) != 1, reason="each worker has a node of its own"
+    )
+    def test_workers_that_are_not_told_their_cores(self, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "auto")
+        section = EngineSection(kind="vllm", dtype="float32", tensor_parallel=2)
+        with pytest.raises(MergescopeError, match=r"does not start: .*NUMA nodes.*set VLLM_CPU_OMP_THREADS_BIND"):
+            open_engine(section, tiny_llama)
+
     def test_an_architecture_that_it_does_not_know(self, tiny_llama: Path, tmp_path: Path) -> None:
         folder = changed_config(tiny_llama, tmp_path, architectures=["NobodyForCausalLM"], model_type="nobody")
         with pytest.raises(MergescopeError, match=r"does not start: .*nobody.*take kind: transformers"):

@@ -49,7 +49,8 @@ DEEP = [
 VLLM = [
     ("llama", True, "vllm", 1),
     ("qwen3", False, "vllm", 1),
-    ("qwen3", False, "vllm", 2),
+    ("llama", True, "vllm", 2),
+    ("qwen3_moe", False, "vllm", 2),
     ("qwen3_moe", False, "vllm", 1),
     ("mixtral", False, "transformers", 1),
 ]
