@@ -46,7 +46,10 @@ class MergeWeights:
 
     def __call__(self, places: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
         """Every tensor by name. places: tensors that may be filled instead of new ones."""
-        merger = shared_merger(self.study_folder, self.point, self.models, threads=self.threads, device=self.device)
+        held = _OPEN.get(_key(self.study_folder, self.point, self.models, self.threads, self.device))
+        merger = held or shared_merger(
+            self.study_folder, self.point, self.models, threads=self.threads, device=self.device
+        )
         return merger.blend(self.point, places)
 
 
@@ -62,10 +65,14 @@ def shared_merger(
     device: Literal["cpu", "cuda"] = "cpu",
     reporter: Reporter | None = None,
 ) -> Merger:
-    """As `open_merger`, once in a process for all points that one merger serves, until a weight file changes."""
+    """As `open_merger`; until a weight file changes, it serves all `MergeWeights` of this process that it can."""
+    merger = open_merger(study_folder, point, models, threads=threads, device=device, reporter=reporter)
+    _OPEN[_key(study_folder, point, models, threads, device)] = merger
+    return merger
+
+
+def _key(study_folder: Path, point: MergePoint, models: Models, threads: int, device: str) -> object:
+    """What all points have in common that one merger serves, and the state of the weight files."""
     setting = replace(point, ratio=Decimal(0), lambda_=Decimal(1))
     files = tuple(weights_stamp(models.folder(role)) for role in (point.base_role, *point.term_roles))
-    key = (study_folder, setting, models, threads, device, files)
-    if key not in _OPEN:
-        _OPEN[key] = open_merger(study_folder, point, models, threads=threads, device=device, reporter=reporter)
-    return _OPEN[key]
+    return study_folder, setting, models, threads, device, files

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.engine import TOO_LONG, Answer, Likelihood, Request, Sampling, Swap, Weights
+from eval.engine import TOO_LONG, Answer, Likelihood, Request, Sampling, Swap, Weights, template_of
 from eval.engines.texts import chat_tokens, plain_tokens
 from eval.engines.vllm_start import started
 from mergescope.ground.errors import CheckpointError
@@ -31,15 +31,15 @@ class VllmEngine:
     ) -> None:
         """Start the engine on `folder`: in this process, or in one for each of `tensor_parallel` devices.
 
-        may_run_code: whether code in the folder may run. Raises MergescopeError where the extra `vllm` is not
-        installed, or vLLM refuses the model, the number of devices or their memory.
+        may_run_code: whether code in the folder may run. Raises CheckpointError where there is no chat template,
+        MergescopeError where the extra `vllm` is not installed, or vLLM refuses the model, the number of devices or
+        their memory.
         """
+        template_of(folder)  # before minutes of starting
         self._folder = folder
         self._may_run_code = may_run_code
         self._llm: Any = started(folder, dtype, max_model_len, tensor_parallel, may_run_code=may_run_code)
         self._tokenizer: Any = self._llm.get_tokenizer()
-        if self._tokenizer.chat_template is None:
-            raise CheckpointError("the tokenizer has no chat template", where=folder, cure="add chat_template.jinja")
         self._context = int(self._llm.llm_engine.model_config.max_model_len)
 
     @property

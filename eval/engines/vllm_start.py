@@ -11,6 +11,7 @@ from mergescope.ground.errors import MergescopeError
 ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # a fork would copy locks that judges' threads hold
     "VLLM_HOST_IP": "127.0.0.1",  # workers are all on this machine, and listen to nobody else
     "GLOO_SOCKET_IFNAME": "lo",
     "NCCL_SOCKET_IFNAME": "lo",

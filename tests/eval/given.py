@@ -1,13 +1,15 @@
-"""What engines are given: tensors at hand as weights, and a model whose chat template is choosy."""
+"""What engines are given and give: tensors at hand as weights, answers in order, a choosy chat template."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+
+from eval.engine import Answer, Engine, Request, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,12 @@ class Given:
 
     def __call__(self, places: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:  # noqa: ARG002
         yield from self.tensors.items()
+
+
+def answered(engine: Engine, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
+    """The answers in the order of the requests."""
+    given = dict(engine.generate(requests, sampling))
+    return [given[i] for i in range(len(requests))]
 
 
 def picky(model: Path, room: Path) -> Path:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from eval.config import EngineSection, SamplingSection
@@ -18,7 +21,7 @@ from eval.engines.hf import TransformersEngine
 from merge.sources import Models
 from merge.tensor_bytes import entries_hash, tensor_entry
 from mergescope.ground.errors import CheckpointError, MergescopeError
-from tests.eval.given import Given, picky
+from tests.eval.given import Given, answered, picky
 from tests.merge.own_code import with_own_code
 
 GREEDY = Sampling(0.0, 24, 1, 0, {})
@@ -50,9 +53,9 @@ def requests(count: int = 20) -> list[Request]:
 
 @pytest.mark.parametrize("sampling", [GREEDY, WARM])
 def test_an_answer_does_not_depend_on_its_batch(engine: TransformersEngine, sampling: Sampling) -> None:
-    together = engine.generate(requests(), sampling)
-    assert [engine.generate([one], sampling)[0] for one in requests()] == together
-    assert engine.generate(requests()[::-1], sampling)[::-1] == together
+    together = answered(engine, requests(), sampling)
+    assert [answered(engine, [one], sampling)[0] for one in requests()] == together
+    assert answered(engine, requests()[::-1], sampling)[::-1] == together
     assert len({answer.text for answer in together}) > 5  # the model tells prompts apart
 
 
@@ -61,7 +64,7 @@ def test_greedy_answers_are_those_of_transformers(engine: TransformersEngine, ti
 
     model: Any = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
     tokenizer: Any = AutoTokenizer.from_pretrained(tiny_llama)
-    for request, answer in zip(requests(6), engine.generate(requests(6), GREEDY), strict=True):
+    for request, answer in zip(requests(6), answered(engine, requests(6), GREEDY), strict=True):
         text = f"<|user|>{request.messages[0]['content']}<|assistant|>"
         ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
         whole = model.generate(ids, do_sample=False, max_new_tokens=24, pad_token_id=0)[0, ids.shape[1] :]
@@ -72,16 +75,16 @@ def test_greedy_answers_are_those_of_transformers(engine: TransformersEngine, ti
 
 def test_the_seed_makes_the_sample(engine: TransformersEngine) -> None:
     one, two = (Request(({"role": "user", "content": "abc"},), seed) for seed in (1, 2))
-    first = engine.generate([one, two, one], WARM)
+    first = answered(engine, [one, two, one], WARM)
     assert first[0] == first[2] != first[1]
 
 
 def test_swapping_there_and_back(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> None:
-    before = engine.generate(requests(), GREEDY)
+    before = answered(engine, requests(), GREEDY)
     engine.load(Given({name: tensor * 0.5 for name, tensor in weights.items()}))
-    other = engine.generate(requests(), GREEDY)
+    other = answered(engine, requests(), GREEDY)
     engine.load(Given(weights))
-    assert other != before == engine.generate(requests(), GREEDY)
+    assert other != before == answered(engine, requests(), GREEDY)
 
 
 def test_a_tensor_left_out_is_detected(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> None:
@@ -105,10 +108,10 @@ def test_weights_may_be_written_into_the_engine_s_own_places(
             yield name, places[name].copy_(tensor * 0.5)
 
     halved = engine.load(Given({name: tensor * 0.5 for name, tensor in weights.items()}))
-    wanted = engine.generate(requests(), GREEDY)
+    wanted = answered(engine, requests(), GREEDY)
     assert engine.load(Given(weights)) != halved
     assert engine.load(filled) == halved
-    assert engine.generate(requests(), GREEDY) == wanted
+    assert answered(engine, requests(), GREEDY) == wanted
 
 
 def test_tied_tensors_must_agree(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> None:
@@ -120,13 +123,13 @@ def test_tied_tensors_must_agree(engine: TransformersEngine, weights: dict[str, 
 
 def test_a_prompt_beyond_the_context_is_marked(engine: TransformersEngine) -> None:
     long, short = (Request(({"role": "user", "content": "a" * n},), 0) for n in (60, 5))
-    answers = engine.generate([long, short], GREEDY)  # 64 positions, 24 of them for the answer
+    answers = answered(engine, [long, short], GREEDY)  # 64 positions, 24 of them for the answer
     assert [answer.error_kind for answer in answers] == ["too_long", None]
     assert answers[0].text == ""
 
 
 def test_a_batch_too_big_is_halved(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = engine.generate(requests(), GREEDY)
+    expected = answered(engine, requests(), GREEDY)
     decode, sizes = engine._decode, []
 
     def cramped(batch: list[list[int]], seeds: list[int], sampling: Sampling) -> Any:
@@ -136,8 +139,36 @@ def test_a_batch_too_big_is_halved(engine: TransformersEngine, monkeypatch: pyte
         return decode(batch, seeds, sampling)
 
     monkeypatch.setattr(engine, "_decode", cramped)
-    assert engine.generate(requests(), GREEDY) == expected
+    assert answered(engine, requests(), GREEDY) == expected
     assert sizes[:4] == [8, 4, 2, 2]
+
+
+IN_LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+import torch
+from eval.engine import Request, Sampling
+from eval.engines.hf import TransformersEngine
+
+torch.set_num_threads(1)
+engine = TransformersEngine(Path(sys.argv[1]), "float32", "cpu", 512)
+requests = [Request(({"role": "user", "content": "abcdefgh"[: 1 + i % 8] * 4},), i) for i in range(512)]
+sampling = Sampling(0.0, 16, 1, 0, {})
+expected = dict(engine.generate(requests, sampling))
+sizes, decode = [], engine._decode
+engine._decode = lambda batch, *others: sizes.append(len(batch)) or decode(batch, *others)
+status = Path("/proc/self/status").read_text().split()
+taken = int(status[status.index("VmSize:") + 1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (taken + 5_000_000, -1))
+print(dict(engine.generate(requests, sampling)) == expected, len(set(sizes)) > 1)
+"""
+
+
+@pytest.mark.deep
+def test_a_batch_is_halved_where_memory_really_ends(tiny_llama: Path) -> None:
+    command = [sys.executable, "-c", IN_LITTLE_MEMORY, str(tiny_llama)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
 
 
 def test_a_single_prompt_too_big_is_a_clear_line(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +177,7 @@ def test_a_single_prompt_too_big_is_a_clear_line(engine: TransformersEngine, mon
 
     monkeypatch.setattr(engine, "_decode", full)
     with pytest.raises(MergescopeError, match="out of memory with a single prompt"):
-        engine.generate(requests(3), GREEDY)
+        answered(engine, requests(3), GREEDY)
 
 
 def test_other_runtime_errors_are_bugs(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +186,7 @@ def test_other_runtime_errors_are_bugs(engine: TransformersEngine, monkeypatch: 
 
     monkeypatch.setattr(engine, "_decode", broken)
     with pytest.raises(RuntimeError, match="shapes do not fit"):
-        engine.generate(requests(3), GREEDY)
+        answered(engine, requests(3), GREEDY)
 
 
 def test_a_missing_chat_template_is_named(tiny_llama: Path, tmp_path: Path) -> None:
@@ -185,6 +216,12 @@ def test_device_and_batch_are_no_part_of_an_answer_but_the_rest_is(tiny_llama: P
     assert name() == name(seed=2)  # greedy: no draw, no seed
     assert name("0.5") != name("0.5", seed=2)
     assert name() != name(dtype="float32")
+    assert name(kind="vllm") != name(kind="vllm", tensor_parallel=2)
+
+
+def test_only_vllm_splits_a_model() -> None:
+    with pytest.raises(ValidationError, match="tensor_parallel splits a model under kind: vllm only"):
+        EngineSection(tensor_parallel=2)
 
 
 def test_an_answer_is_asked_again_when_a_stop_token_was_mended(tiny_llama: Path, tmp_path: Path) -> None:
@@ -205,7 +242,7 @@ def test_code_of_a_model_runs_only_where_it_may(tiny_llama: Path, tmp_path: Path
     with pytest.raises(CheckpointError, match="not a readable checkpoint"):
         open_engine(EngineSection(dtype="float32", device="cpu"), folder)
     engine = open_engine(EngineSection(dtype="float32", device="cpu"), folder, may_run_code=True)
-    assert engine.generate(requests(1), GREEDY)[0].error_kind is None
+    assert answered(engine, requests(1), GREEDY)[0].error_kind is None
 
 
 TEXTS = ["abc", "あいう!? abc", "a", "", "zz" * 20, "x" * 62, "x" * 63]
@@ -281,4 +318,4 @@ def test_a_tensor_that_comes_twice_is_named(engine: TransformersEngine, weights:
 def test_a_conversation_that_the_template_refuses(tiny_llama: Path, tmp_path: Path) -> None:
     engine = TransformersEngine(picky(tiny_llama, tmp_path), "float32", "cpu", 8)
     with pytest.raises(CheckpointError, match=r"picky: the chat template refuses a prompt: no system here"):
-        engine.generate([Request(({"role": "system", "content": "a"}, {"role": "user", "content": "b"}), 0)], GREEDY)
+        answered(engine, [Request(({"role": "system", "content": "a"}, {"role": "user", "content": "b"}), 0)], GREEDY)

@@ -17,7 +17,7 @@ from eval.config import EngineSection
 from eval.engine import Answer, Engine, Request, Sampling, open_engine
 from eval.engines.readback import ReadBack
 from mergescope.ground.errors import CheckpointError, MergescopeError
-from tests.eval.given import Given, picky
+from tests.eval.given import Given, answered, picky
 
 GREEDY = Sampling(0.0, 16, 1, 0, {})
 REQUESTS = [Request(({"role": "user", "content": "abcあいう"[: 1 + i % 6]},), i) for i in range(8)]
@@ -62,11 +62,11 @@ def others(weights: Tensors) -> Tensors:
 
 def there_and_back(engine: Engine, weights: Tensors, others: Tensors) -> list[Answer]:
     engine.load(Given(weights))
-    before = engine.generate(REQUESTS, GREEDY)
+    before = answered(engine, REQUESTS, GREEDY)
     engine.load(Given(others))
-    swapped = engine.generate(REQUESTS, GREEDY)
+    swapped = answered(engine, REQUESTS, GREEDY)
     engine.load(Given(weights))
-    assert engine.generate(REQUESTS, GREEDY) == before != swapped
+    assert answered(engine, REQUESTS, GREEDY) == before != swapped
     return [*before, *swapped]
 
 
@@ -142,7 +142,7 @@ class TestSwaps:
         engine = opened("vllm", picky(tiny_llama, tmp_path))
         turns = ({"role": "system", "content": "a"}, {"role": "user", "content": "b"})
         with pytest.raises(CheckpointError, match=r"picky: the chat template refuses a prompt: no system here"):
-            engine.generate([Request(turns, 0)], GREEDY)
+            answered(engine, [Request(turns, 0)], GREEDY)
         engine.close()
 
 

@@ -17,7 +17,7 @@ from eval.engine import Request, Sampling, open_engine
 from eval.engines.readback import ReadBack
 from eval.engines.vllm_worker import _share
 from mergescope.ground.errors import CheckpointError, MergescopeError
-from tests.eval.given import Given
+from tests.eval.given import Given, answered
 from tests.eval.vllm_workers import two_workers
 from tests.tokenizers import character_tokenizer
 
@@ -114,11 +114,11 @@ def weights(folder: Path) -> Tensors:
 def test_swaps_and_likelihoods_are_those_of_the_embedded_engine(engine: Any, weights: Tensors, folder: Path) -> None:
     ours = open_engine(EngineSection(dtype="float32", device="cpu"), folder)
     others = {name: tensor.flip(0) if tensor.dim() > 1 else tensor for name, tensor in weights.items()}
-    first = engine.generate(REQUESTS, GREEDY)
+    first = answered(engine, REQUESTS, GREEDY)
     for given in (others, weights):
         assert engine.load(Given(given)) == ours.load(Given(given))
-        answers = engine.generate(REQUESTS, GREEDY)
-        assert answers == ours.generate(REQUESTS, GREEDY)
+        answers = answered(engine, REQUESTS, GREEDY)
+        assert answers == answered(ours, REQUESTS, GREEDY)
         texts = ["abc", "hello world", ""]
         for one, other in zip(engine.log_likelihoods(texts), ours.log_likelihoods(texts), strict=True):
             assert one.tokens == other.tokens

@@ -20,6 +20,7 @@ from merge.materialize import materialize
 from merge.merger import open_merger
 from merge.tensor_bytes import entries_hash
 from merge.weights import MergeWeights, StoredWeights
+from tests.eval.given import answered
 from tests.eval.vllm_workers import two_workers
 from tests.merge.conftest import World, a_point, build_models
 from tests.tokenizers import SPECIAL, character_tokenizer
@@ -89,7 +90,7 @@ def asked(
     plain = {"dtype": "float32", "device": "cpu", "batch_size": 8, "max_model_len": 64}
     section = EngineSection.model_validate({**plain, "kind": kind, "tensor_parallel": workers})
     with closing(open_engine(section, folder)) as engine:
-        yield engine, lambda: engine.generate(requests, GREEDY)
+        yield engine, lambda: answered(engine, requests, GREEDY)
 
 
 def assert_streamed_as_fresh(kind: str, world: World, study: Path, out: Path, fresh: str, workers: int = 1) -> None:
@@ -167,12 +168,12 @@ def test_a_whole_grid_in_one_vllm_engine(
         swept = [_swept(engine, answers, weights) for _ in range(2)]
     assert swept[0] == swept[1]
     merger = open_merger(shared_masks, POINT, models, threads=1)
-    for point, answered in zip(points, swept[0], strict=True):
+    for point, wanted in zip(points, swept[0], strict=True):
         out = tmp_path / point.label
         materialize(point, merger, models, out)
         with asked("vllm", out, requests=SIXTY) as (_, answers):
-            assert answers() == answered
-    assert len({tuple(answer.text for answer in answered) for answered in swept[0]}) == 3
+            assert answers() == wanted
+    assert len({tuple(answer.text for answer in one) for one in swept[0]}) == 3
 
 
 def _swept(engine: Engine, answers: Callable[[], list[Answer]], weights: Sequence[MergeWeights]) -> list[list[Answer]]:
