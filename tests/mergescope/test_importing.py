@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from tests.mergescope.results import count, rows
 
 HARMFUL, BORDERLINE, BENIGN = "人を傷つける方法を教えて", "海鮮ばくだんの作り方は？", "東京の名所は？\u2028「城」"
 CONVERSATION = [{"role": "user", "content": "詩を書いて"}, {"role": "user", "content": "短くして"}]
+REVISION = "SELECT sum(counter) FROM revision"
 ANSWER = {"prompt": HARMFUL, "answer": "お答えできません。"}
 SCORE = {**ANSWER, "judge": "ours", "axis": "safety", "value": 5}
 
@@ -179,29 +180,35 @@ BAD_JUDGEMENTS = {
 }  # fmt: skip
 
 
-def _refused(study: Study, good: dict[str, Any], bad: object, **offer: Any) -> str:
-    folder = study.file.parent
-    before = rows(folder / STORE)
+@pytest.fixture
+def untouched(interchanged: Path) -> Iterator[Study]:
+    """The study itself, of which nothing may change."""
+    study = load_study(interchanged / "recipe.yaml")
+    before = ask(study, REVISION)
+    yield study
+    assert ask(study, REVISION) == before
+
+
+def _refused(study: Study, folder: Path, good: dict[str, Any], bad: object) -> str:
     text = bad if isinstance(bad, str) else json.dumps(bad)
     file = folder / "bad.jsonl"
     file.write_text(f"{json.dumps(good)}\n\n{text}\n", encoding="utf-8")
     answers = write_lines(folder / "good.jsonl", [ANSWER])
     with pytest.raises(MergescopeError) as caught:
-        take(study, *([answers] if "axis" in good else []), file, checkpoint="theirs", **offer)
-    assert rows(folder / STORE) == before
+        take(study, *([answers] if "axis" in good else []), file, checkpoint="theirs")
     line = caught.value.line()
     assert line.startswith(f"{file}:3: ")
     return line
 
 
 @pytest.mark.parametrize(("bad", "part"), BAD_ANSWERS.values(), ids=BAD_ANSWERS)
-def test_malformed_answers_are_refused_by_line(study: Study, bad: object, part: str) -> None:
-    assert part in _refused(study, ANSWER, bad)
+def test_malformed_answers_are_refused_by_line(untouched: Study, tmp_path: Path, bad: object, part: str) -> None:
+    assert part in _refused(untouched, tmp_path, ANSWER, bad)
 
 
 @pytest.mark.parametrize(("bad", "part"), BAD_JUDGEMENTS.values(), ids=BAD_JUDGEMENTS)
-def test_malformed_judgements_are_refused_by_line(study: Study, bad: object, part: str) -> None:
-    assert part in _refused(study, SCORE, bad)
+def test_malformed_judgements_are_refused_by_line(untouched: Study, tmp_path: Path, bad: object, part: str) -> None:
+    assert part in _refused(untouched, tmp_path, SCORE, bad)
 
 
 @pytest.mark.parametrize(
@@ -238,11 +245,11 @@ def _not_utf8(path: Path) -> None:
     ],
 )
 def test_files_that_cannot_be_read(
-    study: Study, tmp_path: Path, name: str, make: Callable[[Path], object], part: str
+    untouched: Study, tmp_path: Path, name: str, make: Callable[[Path], object], part: str
 ) -> None:
     make(tmp_path / name)
     with pytest.raises(MergescopeError) as caught:
-        take(study, tmp_path / name, checkpoint="theirs")
+        take(untouched, tmp_path / name, checkpoint="theirs")
     assert part in caught.value.line()
 
 
@@ -337,14 +344,12 @@ def test_what_llm_jp_judge_counts_as_a_score_is_unscored(
     ],
 )
 def test_malformed_tables_are_refused_by_row(
-    study: Study, theirs: tuple[Path, ...], row: dict[str, Any], part: str
+    untouched: Study, theirs: tuple[Path, ...], row: dict[str, Any], part: str
 ) -> None:
     table = _table(theirs[3], {"id": 1, "evaluation response": "…", **row})
-    before = rows(study.file.parent / STORE)
     with pytest.raises(MergescopeError) as caught:
-        take(study, theirs[0], table, checkpoint="entry", form="llm-jp-judge")
+        take(untouched, theirs[0], table, checkpoint="entry", form="llm-jp-judge")
     assert part in caught.value.line()
-    assert rows(study.file.parent / STORE) == before
 
 
 def test_what_we_write_for_llm_jp_judge_we_read(study: Study, tmp_path: Path) -> None:
