@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eval.estimates import write_estimates
-from eval.identity import sampling_id
+from eval.identity import sampling_id, storable
 from eval.imported import imported_job
 from eval.interchange import llm_jp
 from eval.interchange.forms import AnswerLine, JudgementLine, answer_line, judgement_line
@@ -84,6 +84,9 @@ def _check(offer: Offer) -> None:
         raise MergescopeError("no such format", where="--format", value=offer.form, cure=cure)
     if offer.what not in (None, "answers", "judgements"):
         raise MergescopeError("no such kind of rows", where="--as", value=offer.what, cure="use answers or judgements")
+    for option, name in (("--checkpoint", offer.checkpoint), ("--judge", offer.judge)):
+        if name is not None and (not name.strip() or storable(name) != name):
+            raise MergescopeError("not a name", where=option, value=name, cure="give it in letters")
     if offer.form == llm_jp.FORM and offer.checkpoint is None and not all(map(llm_jp.is_table, offer.files)):
         raise MergescopeError("its rows name no checkpoint", where=offer.files[0], cure="name one with --checkpoint")
 

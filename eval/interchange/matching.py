@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from eval.identity import Message, answer_id, judge_id, judgement_id, sampling_id, storable, text_id
+from eval.identity import answer_id, judge_id, judgement_id, sampling_id, text_id
 from eval.interchange.forms import AnswerLine, JudgementLine
 from eval.interchange.lines import Raw
 from eval.prompts import Item
@@ -86,7 +86,7 @@ def answers(lines: Iterable[tuple[Raw, AnswerLine]], known: Known, checkpoint: s
         if line.is_bare:
             left.note("their texts were left out when they were exported", raw.where)
             continue
-        _check_turns(raw, line, items[0].messages)
+        _check_outcome(raw, line, items)
         owner = _owner(raw, line, known) if checkpoint is None else (checkpoint, sampling_id(SAMPLING))
         name = answer_id(owner[0], line.asked, owner[1], line.sample)
         if checkpoint is None and line.answer_id not in (None, name):
@@ -147,12 +147,17 @@ def _owner(raw: Raw, line: AnswerLine, known: Known) -> tuple[str, str]:
     return line.checkpoint_id, sampling
 
 
-def _check_turns(raw: Raw, line: AnswerLine, messages: Sequence[Message]) -> None:
-    """An answer has as many turns as the prompt asks for; a failed one may have fewer."""
-    roles = [message["role"] for message in messages] + ["user"]
+def _check_outcome(raw: Raw, line: AnswerLine, items: Sequence[Item]) -> None:
+    """Texts have likelihoods; other prompts as many turns as they ask for, fewer where the answer failed."""
+    measured = all(item.kind == "text" for item in items)
+    if line.likelihood is not None and not measured:
+        raw.refuse("`likelihood` of a prompt that is answered", cure="give its `answer`")
+    if line.given and measured:
+        raw.refuse("an answer to a text whose likelihood is measured", cure="give its `likelihood`, or drop the row")
+    roles = [message["role"] for message in items[0].messages] + ["user"]
     asked = sum(a == b == "user" for a, b in itertools.pairwise(roles))
     told = len(line.given)
-    if line.likelihood is None and (told > asked if line.error_kind else told != asked):
+    if not measured and (told > asked if line.error_kind else told != asked):
         raw.refuse(f"has {told} turns, and the prompt asks for {asked}", cure="give `turns`, one for each")
 
 
@@ -195,7 +200,7 @@ def _fits(item: Item, line: JudgementLine, who: JudgeRow) -> bool:
 
 
 def _judgement_rows(name: str, who: JudgeRow, item: Item, line: JudgementLine) -> Iterator[Row]:
-    raw = None if line.raw is None else storable(line.raw)
+    raw = line.raw
     yield JudgementRow(
         judgement_id=name,
         judge_id=who.judge_id,
@@ -213,8 +218,7 @@ def _judgement_rows(name: str, who: JudgeRow, item: Item, line: JudgementLine) -
     if raw is not None:
         yield TextRow(text_id(raw), raw)
     if line.axis is not None and line.error_kind is None:
-        reason = None if line.reason is None else storable(line.reason)
-        yield ScoreRow(name, line.axis, line.value, line.label, reason)
+        yield ScoreRow(name, line.axis, line.value, line.label, line.reason)
 
 
 def _joined(before: Sequence[Row], new: Sequence[Row]) -> list[Row]:

@@ -118,6 +118,31 @@ def test_an_error_on_one_axis_leaves_the_whole_judgement_unscored(study: Study, 
     assert scores(study) == [("harmful", None, None, None, "timeout")]
 
 
+def test_texts_that_utf8_cannot_say_are_stored_as_engines_give_them(study: Study, tmp_path: Path) -> None:
+    odd = {**SCORE, "answer": "a\ud800\u0000b", "judge": "j\udfff", "reported_model": "\ud800", "reason": "\ud800"}
+    answers = write_lines(tmp_path / "a.jsonl", [{"prompt": HARMFUL, "answer": odd["answer"]}])
+    said = take(study, answers, write_lines(tmp_path / "j.jsonl", [odd]), checkpoint="theirs")
+    assert said[0].endswith("1 answers and 1 judgements taken in")
+    assert ask(study, "SELECT count(*) FROM text WHERE body = ?", "a\ufffd\x00b") == [(1,)]
+    assert ask(study, "SELECT name FROM judge WHERE setting->>'$.kind' = 'imported'") == [("j\ufffd",)]
+
+
+@pytest.mark.parametrize(
+    ("offer", "part"),
+    [
+        ({"checkpoint": " "}, "--checkpoint: not a name (got ' ')"),
+        ({"checkpoint": "x", "judge": "\udcff"}, "--judge: not a name"),
+        ({"checkpoint": "x", "form": "csv"}, "--format: no such format (got 'csv')"),
+        ({"checkpoint": "x", "what": "scores"}, "--as: no such kind of rows (got 'scores')"),
+        ({"form": "llm-jp-judge"}, "its rows name no checkpoint; name one with --checkpoint"),
+    ],
+)
+def test_options_that_mean_nothing(untouched: Study, tmp_path: Path, offer: dict[str, Any], part: str) -> None:
+    with pytest.raises(MergescopeError) as caught:
+        take(untouched, write_lines(tmp_path / "a.jsonl", [ANSWER]), **offer)
+    assert part in caught.value.line()
+
+
 def test_a_study_that_never_ran_takes_answers_too(tmp_path: Path) -> None:
     study = interchange_study(tmp_path)
     take(study, write_lines(tmp_path / "a.jsonl", [ANSWER]), checkpoint="theirs")
@@ -148,6 +173,11 @@ BAD_ANSWERS = {
         "`turns.0.finish_reason`: input should be 'stop' or 'length' (got 'bored')",
     ),
     "another answer": ({**ANSWER, "answer": "x"}, "another answer than "),
+    "a likelihood of an answer": (
+        {"prompt": BENIGN, "likelihood": {"log_likelihood": -1, "tokens": 1, "bytes": 1}},
+        "`likelihood` of a prompt that is answered",
+    ),
+    "an answer to a text": ({"prompt": "吾輩は猫である。", "answer": "x"}, "an answer to a text whose likelihood"),
     "an endless likelihood": (
         '{"prompt": "x", "likelihood": {"log_likelihood": -1e999, "tokens": 1, "bytes": 1}}',
         "`likelihood.log_likelihood`: input should be a finite number",
