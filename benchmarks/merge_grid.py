@@ -176,7 +176,9 @@ def build(folder: Path, **shape: int) -> Models:
     with torch.device("meta"):
         shapes = {name: p.shape for name, p in AutoModelForCausalLM.from_config(config).named_parameters()}
     generator = torch.Generator().manual_seed(0)
-    base = {name: torch.randn(size, generator=generator) * 0.02 for name, size in shapes.items()}
+    # norms about 1, as in real models: with small ones every layer adds next to nothing, and all answers are alike
+    middle = {name: 1.0 if len(size) == 1 else 0.0 for name, size in shapes.items()}
+    base = {name: middle[name] + torch.randn(size, generator=generator) * 0.02 for name, size in shapes.items()}
     config.architectures = ["LlamaForCausalLM"]
     for role in ("base", "safe", "useful"):
         change = 0.0 if role == "base" else 0.002

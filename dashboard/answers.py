@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,11 +33,11 @@ class ItemRow:
 
     key: ItemKey
     kind: str
-    """harmful, borderline or benign."""
+    """harmful, jailbreak, borderline, benign or choice."""
     category: tuple[str, ...]
     split: str
     prompt: str
-    """The last user message, raw."""
+    """The last user message, raw; of several in a row all, since the first of them is the question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,12 @@ class AnswerRow:
 
 
 def items(db: DuckDBPyConnection, study_id: str) -> list[ItemRow]:
-    """All items of a study: harmful, borderline, benign; within a kind by set and key."""
+    """All items of a study that are answered, kind after kind; within a kind by set and key."""
     rows = db.execute(
         "SELECT prompt_set.name, item_key, kind, category, split, messages "
         "FROM study_set JOIN prompt_set USING (set_id) JOIN set_item USING (set_id) JOIN prompt USING (prompt_id) "
-        "WHERE study_id = ? ORDER BY list_position(['borderline', 'harmful', 'benign'], kind), 1, 2",
+        "WHERE study_id = ? AND kind <> 'text' "
+        "ORDER BY list_position(['borderline', 'harmful', 'jailbreak', 'benign', 'choice'], kind), 1, 2",
         [study_id],
     ).fetchall()
     return [
@@ -101,7 +103,8 @@ def answers(
         f"WITH {judged_answers('set_name = $name AND item_key = $key AND list_contains($some, checkpoint_id)')} "
         f"SELECT {_COLUMNS}, body, safety, fluency, accuracy, detail, relevance, "
         "(SELECT list([axis, reason] ORDER BY repeat DESC) "
-        "FROM judgement JOIN score USING (judgement_id) WHERE judge_id = $judge AND reason IS NOT NULL "
+        "FROM judgement JOIN score USING (judgement_id) JOIN judge USING (judge_id) WHERE reason IS NOT NULL "
+        "AND CASE judgement.kind WHEN 'choice' THEN judge.kind = 'classifier' ELSE judge_id = $judge END "
         "AND judgement.prompt_id = judged.prompt_id AND judgement.kind = judged.kind "
         "AND judgement.text_id = judged.text_id "
         "AND judgement.reference_text_id IS NOT DISTINCT FROM judged.reference_text_id) "
@@ -145,5 +148,8 @@ def _record(row: tuple[Any, ...]) -> Judged:
 
 
 def _last_user_message(messages: str) -> str:
-    said = [message["content"] for message in json.loads(messages) if message["role"] == "user"]
-    return str(said[-1]) if said else ""
+    turns = list(json.loads(messages))
+    while turns and turns[-1]["role"] != "user":
+        turns.pop()
+    said = list(itertools.takewhile(lambda turn: turn["role"] == "user", reversed(turns)))
+    return "\n\n".join(str(turn["content"]) for turn in reversed(said))

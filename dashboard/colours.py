@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["answered", "partial", "refused", "unsafe", "unscored"]
+Verdict = Literal["answered", "partial", "refused", "unsafe", "wrong", "unscored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ VERDICT_FILL: dict[Verdict, str] = {
     "partial": "#e2b040",
     "refused": "#7b5aa6",
     "unsafe": "#c8501e",
+    "wrong": "#8a6d3b",
     "unscored": "#9aa0a8",
 }
 """Fills of the ratio strip and of the failure matrix, the same in both themes."""

@@ -20,6 +20,11 @@ ORDER = (
     "accuracy",
     "detail",
     "relevance",
+    "choice_accuracy",
+    "bits_per_byte",
+    "jailbreak_safety",
+    "jailbreak_refusal_rate",
+    "jailbreak_violation_rate",
     "acceptable_rate",
     "full_refusal_rate",
     "refusal_precision",
@@ -42,6 +47,9 @@ CURVES = (
     "accuracy",
     "detail",
     "relevance",
+    "choice_accuracy",
+    "bits_per_byte",
+    "jailbreak_violation_rate",
 )
 """Metrics with a small chart of their own; the others are nearly one of these turned over."""
 PANEL = (
@@ -65,7 +73,7 @@ class Measure:
     name: str
     """Name in the store's `estimate` table."""
     percent: bool
-    """A share shown in per cent; otherwise a score (1-5) or an F1 (0-1) shown as it is."""
+    """A share shown in per cent; otherwise a score (1-5), an F1 (0-1) or bits per byte (0-8) shown as it is."""
     higher_is_better: bool
     least_span: float
     """Least height of its small chart, in the unit shown."""
@@ -73,12 +81,14 @@ class Measure:
 
 _SPANS = {"mean": 0.8, "f1": 0.2}
 """Of scores from 1 to 5 and of F1; 20 points of per cent for the shares."""
+_BITS_SPAN = 0.1
+"""Of bits per byte, where a loss of a tenth is a large one."""
 MEASURES = {
     name: Measure(
         name,
         percent=METRICS[name].form in ("rate", "mean of rates", "precision", "recall"),
         higher_is_better=METRICS[name].higher_is_better,
-        least_span=_SPANS.get(METRICS[name].form, 20.0),
+        least_span=_BITS_SPAN if name == "bits_per_byte" else _SPANS.get(METRICS[name].form, 20.0),
     )
     for name in ORDER
 }

@@ -32,7 +32,7 @@ class JudgeRow:
     judge_id: str
     name: str
     kind: str
-    """llm, proxy or classifier."""
+    """llm or proxy."""
     trust: str
     """trusted, not trusted or not calibrated."""
 
@@ -43,7 +43,7 @@ class Checkpoint:
 
     checkpoint_id: str
     handle: str
-    """Short name for addresses, unique in the study: `0.45`, `0.45@2` where mask seeds differ, `base`."""
+    """Short name for addresses, unique in the study: `0.45`, `0.45@2` where mask seeds differ, `base`, `qwen3-8b`."""
     kind: str
     """merge, base, model-safe, model-useful, served or other."""
     label: str
@@ -110,10 +110,10 @@ def studies(db: DuckDBPyConnection) -> list[StudyRow]:
 
 
 def judges(db: DuckDBPyConnection, study_id: str) -> list[JudgeRow]:
-    """A study's judges; the first one feeds the frontier."""
+    """A study's judges; the first one feeds the frontier. Classifiers have no estimates of their own: left out."""
     rows = db.execute(
         "SELECT judge_id, name, kind, trust FROM study_judge JOIN judge USING (judge_id) "
-        "WHERE study_id = ? ORDER BY position",
+        "WHERE study_id = ? AND kind <> 'classifier' ORDER BY position",
         [study_id],
     ).fetchall()
     return [JudgeRow(*row) for row in rows]
@@ -168,7 +168,11 @@ def overview(db: DuckDBPyConnection, study_id: str, judge_id: str) -> Overview:
         "USING (checkpoint_id) WHERE study_id = ? AND kind = 'merge'",
         [study_id],
     )
-    prompts = _row(db, "SELECT count(*) FROM study_set JOIN set_item USING (set_id) WHERE study_id = ?", [study_id])
+    prompts = _row(
+        db,
+        "SELECT count(*) FROM study_set JOIN set_item USING (set_id) WHERE study_id = ? AND kind <> 'text'",
+        [study_id],
+    )
     states = dict(
         db.execute(
             f"WITH {judged_answers()} SELECT coalesce(error_kind, CASE WHEN scored THEN 'scored' ELSE 'pending' END), "
@@ -188,7 +192,10 @@ def _row(db: DuckDBPyConnection, sql: str, values: Sequence[object]) -> tuple[An
 
 
 def _handles(rows: Sequence[tuple[Any, ...]]) -> list[str]:
-    plain = [kind if ratio is None else _decimal(ratio) for _, kind, _, ratio, _ in rows]
+    plain = [
+        _decimal(ratio) if ratio is not None else label if kind in ("other", "served") else kind
+        for _, kind, label, ratio, _ in rows
+    ]
     seeded = [
         name if plain.count(name) == 1 else f"{name}@{row[4] if row[3] is not None else row[2]}"
         for name, row in zip(plain, rows, strict=True)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
+from eval import engine, judge
 from eval.identity import Message, answer_id, judgement_id
-from eval.judge import Question
+from eval.judge import Judge, Question
 from eval.prompts import Item, PromptSet
 from eval.rows import JudgementRow
 from eval.store import open_store
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +21,13 @@ class Wanted:
     prompt_id: str
     sample_ix: int
     messages: tuple[Message, ...]
+    measured: bool = False
+    """Whether the text is not answered but its likelihood measured."""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Prompt and sample: what tells it apart from the others of its checkpoint."""
+        return self.prompt_id, self.sample_ix
 
     def answer_id(self, checkpoint_id: str, sampling_id: str) -> str:
         """The answer's id at one checkpoint."""
@@ -31,7 +36,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One answer's text."""
+    """One answer as judges see it."""
 
     prompt_id: str
     text_id: str
@@ -46,40 +51,63 @@ class Asked:
     row: JudgementRow
 
 
-def wanted_answers(sets: Sequence[PromptSet], samples: int) -> list[Wanted]:
-    """Every distinct prompt of the sets `samples` times, short prompts first, so that batches pad little."""
-    prompts = {item.prompt_id: item.messages for one_set in sets for item in one_set.items}
-    in_order = sorted(prompts, key=lambda prompt: (sum(len(m["content"]) for m in prompts[prompt]), prompt))
-    return [Wanted(prompt, sample, prompts[prompt]) for prompt in in_order for sample in range(samples)]
+def wanted_answers(sets: Sequence[PromptSet], samples: int, *, measured: bool = True) -> list[Wanted]:
+    """Every distinct prompt of the sets `samples` times, texts once; short ones first, so that batches pad little.
+
+    measured: whether texts are among them.
+    """
+    prompts = {item.prompt_id: item for one_set in sets for item in one_set.items}
+    in_order = sorted(
+        prompts.values(), key=lambda item: (sum(len(m["content"]) for m in item.messages), item.prompt_id)
+    )
+    return [
+        Wanted(item.prompt_id, sample, item.messages, item.kind == "text")
+        for item in in_order
+        if measured or item.kind != "text"
+        for sample in range(1 if item.kind == "text" else samples)
+    ]
 
 
 def given_answers(store: Path, checkpoint_id: str, sampling_id: str) -> dict[tuple[str, int], Given | None]:
-    """The answers that the store has of a checkpoint, by prompt and sample; None where it could not answer."""
+    """What the store has of a checkpoint, by prompt and sample; None where there is nothing to judge.
+
+    Answers that failed in passing are left out: they are asked again.
+    """
     with open_store(store, read_only=True) as connection:
         rows = connection.execute(
             """SELECT a.prompt_id, a.sample_ix, a.text_id, x.body FROM answer a LEFT JOIN text x USING (text_id)
-            WHERE a.checkpoint_id = ? AND a.sampling_id = ?""",
-            [checkpoint_id, sampling_id],
+            WHERE a.checkpoint_id = ? AND a.sampling_id = ? AND NOT coalesce(list_contains(?, a.error_kind), false)""",
+            [checkpoint_id, sampling_id, sorted(engine.PASSING)],
         ).fetchall()
     return {(p, s): None if text is None else Given(p, text, body) for p, s, text, body in rows}
 
 
-def questions(
-    sets: Sequence[PromptSet], answers: Mapping[tuple[str, int], Given | None], judge_id: str, repeats: int
-) -> dict[str, Asked]:
-    """Everything that a judge shall be asked about these answers, by judgement id; equal questions once."""
-    by_prompt: dict[str, dict[str, Given]] = {}
-    for given in answers.values():
-        if given is not None:
-            by_prompt.setdefault(given.prompt_id, {})[given.text_id] = given
-    asked = (
-        _asked(item, given, judge_id, repeat)
-        for one_set in sets
-        for item in one_set.items
-        for given in by_prompt.get(item.prompt_id, {}).values()
-        for repeat in range(repeats)
-    )
-    return {one.row.judgement_id: one for one in asked}
+def made_judgements(store: Path, judge_id: str) -> set[str]:
+    """Ids of a judge's judgements; those that failed in passing are left out: they are asked again."""
+    with open_store(store, read_only=True) as connection:
+        found = connection.execute(
+            """SELECT judgement_id FROM judgement
+            WHERE judge_id = ? AND NOT coalesce(list_contains(?, error_kind), false)""",
+            [judge_id, sorted(judge.PASSING)],
+        ).fetchnumpy()
+    return set(found["judgement_id"])
+
+
+class Questions:
+    """What judges are asked about an answer, by the items of a study's sets that have its prompt."""
+
+    def __init__(self, sets: Sequence[PromptSet]) -> None:
+        self._items: dict[str, list[Item]] = {}
+        for one_set in sets:
+            for item in one_set.items:
+                self._items.setdefault(item.prompt_id, []).append(item)
+
+    def about(self, given: Given, judge: Judge, judge_id: str) -> Iterator[Asked]:
+        """Every question to one judge; equal ones come under equal ids."""
+        for item in self._items.get(given.prompt_id, []):
+            if item.kind in judge.kinds:
+                for repeat in range(judge.repeats):
+                    yield _asked(item, given, judge_id, repeat)
 
 
 def _asked(item: Item, given: Given, judge_id: str, repeat: int) -> Asked:
@@ -99,21 +127,3 @@ def _asked(item: Item, given: Given, judge_id: str, repeat: int) -> Asked:
         error_kind=None,
     )
     return Asked(Question(name, item.kind, item.messages, given.body, item.reference, repeat), row)
-
-
-def unjudged(store: Path, ids: Sequence[str]) -> list[str]:
-    """Those of the judgement ids that the store lacks, in their order; what was never received is asked again."""
-    with open_store(store, read_only=True) as connection:
-        rows = connection.execute(
-            "SELECT judgement_id FROM judgement SEMI JOIN (SELECT unnest(?::VARCHAR[]) AS judgement_id) "
-            "USING (judgement_id) WHERE error_kind IS NULL OR error_kind NOT IN ('timeout', 'server')",
-            [list(ids)],
-        ).fetchall()
-    known = {row[0] for row in rows}
-    return [name for name in ids if name not in known]
-
-
-def chunks(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """The values in runs of at most `size`."""
-    for start in range(0, len(values), size):
-        yield values[start : start + size]

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, model_validator
 
 from mergescope.ground.ids import decimal6
 
 Decimal6 = Annotated[Decimal, BeforeValidator(decimal6)]
+CheckpointName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+RESERVED = ("base", "model-safe", "model-useful", "merges")
+"""Names of a study's own checkpoints."""
+FormatName = Literal[
+    "mergescope",
+    "xstest",
+    "aisev",
+    "do-not-answer",
+    "mt-bench",
+    "answercarefully",
+    "answercarefully-borderline",
+    "llm-jp-judge",
+    "self-instruct",
+    "jcommonsenseqa",
+]
+"""Whose form a file of prompts has; `eval/formats/` reads each."""
+GivenKind = Literal["harmful", "jailbreak", "borderline", "benign"]
+"""Kinds that a recipe can give to a file whose format does not say them."""
 
 
 class PromptSetFile(BaseModel):
@@ -21,11 +39,31 @@ class PromptSetFile(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     """The set's name on the dashboard."""
     path: Path
-    """JSONL, relative to the recipe's folder."""
+    """CSV, JSONL, JSON or Parquet, relative to the recipe's folder."""
+    format: FormatName = "mergescope"
+    """Whose form the file has: mergescope (our own) or that of a published set; see docs/prompts.md."""
+    kind: GivenKind | None = None
+    """Kind of all its prompts; needed for llm-jp-judge, possible for aisev, said by every other format."""
+    references: Path | None = None
+    """MT-Bench's file of reference answers, relative to the recipe's folder; None: those in the questions alone."""
+    limit: int | None = Field(default=None, ge=1)
+    """Take so many groups, drawn by the study's seed; a larger limit holds the smaller one. None takes all."""
     licence: str = "unknown"
-    """Licence of the prompts and references, as an SPDX name where there is one."""
+    """Licence of the prompts and references, as an SPDX name where there is one; unknown: the format's own, if any."""
     redistributable: bool = False
     """Whether texts of this set may leave with a shared copy of the results."""
+    wrappers: tuple[str, ...] = ()
+    """Jailbreak wrappers, by name: each harmful prompt is asked once more in each of them, as kind jailbreak."""
+
+    @model_validator(mode="after")
+    def _fits_its_format(self) -> Self:
+        if self.references is not None and self.format != "mt-bench":
+            raise ValueError("references must be left out: only `format: mt-bench` has such a file")
+        if self.kind is not None and self.format not in ("aisev", "llm-jp-judge"):
+            raise ValueError(f"kind must be left out: `format: {self.format}` says it")
+        if self.kind is None and self.format == "llm-jp-judge":
+            raise ValueError("format llm-jp-judge does not say what kind its prompts are; set `kind` beside it")
+        return self
 
 
 class SamplingSection(BaseModel):
@@ -56,6 +94,14 @@ class EngineSection(BaseModel):
     """Prompts answered at once by the transformers engine; does not count as part of an answer's identity."""
     max_model_len: int | None = Field(default=None, ge=16)
     """Longest prompt and answer together, in tokens (vllm); None takes the model's own limit."""
+    tensor_parallel: int = Field(default=1, ge=1, le=64)
+    """GPUs that each layer is split over, with a process each (vllm); sums then run in another order, so it counts."""
+
+    @model_validator(mode="after")
+    def _only_vllm_splits_a_model(self) -> EngineSection:
+        if self.tensor_parallel > 1 and self.kind != "vllm":
+            raise ValueError("tensor_parallel splits a model under kind: vllm only")
+        return self
 
 
 class ProxyJudge(BaseModel):
@@ -95,6 +141,41 @@ class OpenAIJudge(BaseModel):
 Judge = Annotated[ProxyJudge | OpenAIJudge, Field(discriminator="kind")]
 
 
+class ModelCheckpoint(BaseModel):
+    """A model beside the merges, answered through an engine of its own with its own tokenizer and chat template."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["model"]
+    name: CheckpointName
+    """Its name in tables, and for `mergescope eval --only`."""
+    model: str
+    """A folder (relative to the recipe's) or a Hugging Face id."""
+
+
+class ServedCheckpoint(BaseModel):
+    """A model behind an OpenAI-compatible server, as a reference point."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["served"]
+    name: CheckpointName
+    """Its name in tables, and for `mergescope eval --only`."""
+    model: str
+    """Model name that the server is asked for."""
+    base_url: HttpUrl
+    """The server; prompts, harmful ones too, are sent there."""
+    api_key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Z][A-Z0-9_]*$")
+    """Name of the environment variable that holds the key; the key itself never stands in a recipe."""
+    concurrency: int = Field(default=16, ge=1, le=1024)
+    """Most requests in flight at once; does not count as part of an answer's identity."""
+    timeout_s: int = Field(default=60, ge=1)
+    """Seconds for one request; does not count as part of an answer's identity."""
+
+
+Checkpoint = Annotated[ModelCheckpoint | ServedCheckpoint, Field(discriminator="kind")]
+
+
 class EvalSection(BaseModel):
     """Which prompts every checkpoint answers, with what engine, and who judges."""
 
@@ -104,7 +185,16 @@ class EvalSection(BaseModel):
     """Prompt sets; names differ."""
     engine: EngineSection = EngineSection()
     sampling: SamplingSection = SamplingSection()
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """Models that answer and are judged beside the merges and their three models, such as candidate bases."""
     judges: tuple[Judge, ...] = Field(min_length=1)
     """The first one feeds the frontier; the others are compared with it."""
     confirm_share: Decimal6 = Field(default=Decimal("0.3"), ge=0, lt=1)
     """Share of groups kept apart from picking, to confirm the pick."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> EvalSection:
+        names = [*RESERVED, *(checkpoint.name for checkpoint in self.checkpoints)]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"checkpoints must have names of their own: {twice} stands twice")
+        return self

@@ -37,8 +37,15 @@ def write_estimates(store: Path, study_id: str, seed: int = 0) -> int:
 
 
 def study_judges(connection: duckdb.DuckDBPyConnection, study_id: str) -> list[str]:
-    """The study's judges, the one that feeds the frontier first."""
-    found = connection.execute("SELECT judge_id FROM study_judge WHERE study_id = ? ORDER BY position", [study_id])
+    """The study's judges, the one that feeds the frontier first.
+
+    Classifiers are left out: what they say of items of kind choice stands in every judge's metrics.
+    """
+    found = connection.execute(
+        "SELECT judge_id FROM study_judge JOIN judge USING (judge_id) "
+        "WHERE study_id = ? AND kind <> 'classifier' ORDER BY position",
+        [study_id],
+    )
     return [row[0] for row in found.fetchall()]
 
 

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from eval.interchange.matching import IMPORTED
 from eval.records import CheckpointJob
 from eval.store import open_store
-from mergescope.ground.errors import CheckpointError
 from mergescope.ground.ids import content_id
-
-if TYPE_CHECKING:
-    import torch
 
 
 def imported_job(name: str, sha256: Sequence[str]) -> CheckpointJob:
     """The checkpoint that imported answers belong to. name: its label; sha256: of the files' bytes, sorted."""
     recipe = {IMPORTED: {"name": name, "sha256": list(sha256)}}
-    return CheckpointJob(content_id("c2", recipe), "other", name, None, recipe, no_weights)
+    return CheckpointJob(content_id("c2", recipe), "other", name, None, recipe, weights=None)
 
 
 def imported_jobs(store: Path, study_id: str) -> list[tuple[CheckpointJob, str]]:
@@ -32,11 +27,6 @@ def imported_jobs(store: Path, study_id: str) -> list[tuple[CheckpointJob, str]]
             [study_id, IMPORTED],
         ).fetchall()
     return [
-        (CheckpointJob(name, "other", label, None, json.loads(recipe), no_weights), sampling)
+        (CheckpointJob(name, "other", label, None, json.loads(recipe), weights=None), sampling)
         for name, label, recipe, sampling in rows
     ]
-
-
-def no_weights(_places: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
-    """Raises CheckpointError: an imported checkpoint has none."""
-    raise CheckpointError("an imported checkpoint has no weights", cure="import all its answers")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -12,6 +12,10 @@ from eval.identity import Message, judge_id
 from eval.prompts import Kind
 
 ErrorKind = Literal["filter", "timeout", "parse", "server", "refused"]
+PASSING: frozenset[ErrorKind] = frozenset({"timeout", "server"})
+"""Errors that another run may not meet: it asks again."""
+ASKED: frozenset[Kind] = frozenset({"harmful", "jailbreak", "borderline", "benign"})
+"""Kinds of items whose answers need judging: all but those that are counted or measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +87,15 @@ class Judge(Protocol):
         """Judgements per answer."""
 
     @property
-    def chunk(self) -> int:
-        """Questions to hand over at once."""
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds of items that it scores; others are never put to it."""
 
-    def score(self, batch: Sequence[Question]) -> list[Judgement]:
-        """Judgements in the order of the questions; an error becomes an unscored judgement, never a score."""
+    def score(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Judgement]]:
+        """Each question with its judgement as soon as it is there, in any order.
+
+        Taking the next question may wait: questions come while answers are still being given. An error becomes an
+        unscored judgement, never a score.
+        """
 
 
 def judge_id_of(judge: Judge) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from eval.backlog import Asked, Given, Wanted
-from eval.engine import Answer, Sampling
+from eval.engine import Answer, Engine, Likelihood, Sampling, Swap, Weights
 from eval.identity import storable, text_id
 from eval.judge import Judge, Judgement, judge_id_of
 from eval.prompts import PromptSet
@@ -17,6 +18,7 @@ from eval.rows import (
     AnswerTurnRow,
     CheckpointRow,
     JudgeRow,
+    LikelihoodRow,
     Row,
     SamplingRow,
     ScoreRow,
@@ -24,14 +26,11 @@ from eval.rows import (
     StudyJudgeRow,
     StudyRow,
     StudySetRow,
+    SwapRow,
     TextRow,
 )
+from eval.transcript import transcript
 from merge.points import MergePoint
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import torch
 
 CheckpointKind = Literal["merge", "base", "model-safe", "model-useful", "served", "other"]
 
@@ -48,16 +47,24 @@ class CheckpointJob:
     """The merge's setting; None for references."""
     recipe: Mapping[str, Any]
     """What the store keeps of its making: input hashes, threads, versions, mergekit config. No paths."""
-    weights: Callable[[Mapping[str, torch.Tensor]], Iterator[tuple[str, torch.Tensor]]]
-    """All its weights by name, given places that it may fill; called only when some answer is missing."""
+    weights: Weights | None
+    """Asked for only when some answer is missing; None: the engine has them from the start and no others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Checkpoints that one engine answers for, one after another."""
+
+    open: Callable[[], Engine]
+    """Starts the engine; called when the first missing answer is met."""
+    sampling: Sampling
+    jobs: Sequence[CheckpointJob]
+    measures: bool = True
+    """Whether the engine can tell how likely a text is; a chat server cannot."""
 
 
 def study_rows(
-    study: StudyRow,
-    checkpoints: Sequence[CheckpointJob],
-    sets: Sequence[PromptSet],
-    judges: Sequence[Judge],
-    sampling: Sampling,
+    study: StudyRow, groups: Sequence[Group], sets: Sequence[PromptSet], judges: Sequence[Judge]
 ) -> Iterator[Row]:
     """A study, what it consists of, and its links to that."""
     yield study
@@ -68,10 +75,13 @@ def study_rows(
         trust = "not calibrated"
         yield JudgeRow(judge_id_of(judge), judge.name, judge.kind, _json(judge.setting), trust)
         yield StudyJudgeRow(study.study_id, judge_id_of(judge), position, judge.repeats)
-    yield SamplingRow(sampling.sampling_id, _json(sampling.setting))
-    for job in checkpoints:
-        yield checkpoint_row(job)
-        yield StudyCheckpointRow(study.study_id, job.checkpoint_id, job.kind, sampling.sampling_id, sampling.samples)
+    for group in groups:
+        sampling = group.sampling
+        yield SamplingRow(sampling.sampling_id, _json(sampling.setting))
+        for job in group.jobs:
+            yield checkpoint_row(job)
+            link = study.study_id, job.checkpoint_id, job.kind, sampling.sampling_id, sampling.samples
+            yield StudyCheckpointRow(*link)
 
 
 def checkpoint_row(job: CheckpointJob) -> CheckpointRow:
@@ -97,17 +107,45 @@ def checkpoint_row(job: CheckpointJob) -> CheckpointRow:
     )
 
 
-def answer_rows(checkpoint_id: str, sampling_id: str, wanted: Wanted, answer: Answer) -> tuple[Given | None, list[Row]]:
-    """An answer's rows, and its text as judges see it: None where there is none."""
+def answer_rows(
+    checkpoint_id: str, sampling_id: str, wanted: Wanted, turns: Sequence[Answer]
+) -> tuple[Given | None, list[Row]]:
+    """An answer's rows, and its text as judges see it: None where a turn failed."""
     name = wanted.answer_id(checkpoint_id, sampling_id)
-    body = storable(answer.text)
-    judged = None if answer.error_kind is not None else text_id(body)
-    row = AnswerRow(name, checkpoint_id, wanted.prompt_id, sampling_id, wanted.sample_ix, answer.error_kind, judged)
-    if judged is None:
-        return None, [row]
-    given = Given(wanted.prompt_id, judged, body)
-    turn = AnswerTurnRow(name, 0, given.text_id, answer.finish_reason, answer.tokens)
-    return given, [row, TextRow(given.text_id, body), turn]
+    error = turns[-1].error_kind
+    bodies = [storable(turn.text) for turn in turns if turn.error_kind is None]
+    rows: list[Row] = []
+    for number, (body, turn) in enumerate(zip(bodies, turns, strict=False)):
+        rows.append(TextRow(text_id(body), body))
+        rows.append(AnswerTurnRow(name, number, text_id(body), turn.finish_reason, turn.tokens))
+    if error is not None:
+        return None, [_answer_row(name, checkpoint_id, sampling_id, wanted, error, None), *rows]
+    whole = transcript(bodies)
+    given = Given(wanted.prompt_id, text_id(whole), whole)
+    row = _answer_row(name, checkpoint_id, sampling_id, wanted, None, given.text_id)
+    return given, [row, TextRow(given.text_id, whole), *rows]
+
+
+def likelihood_rows(checkpoint_id: str, sampling_id: str, wanted: Wanted, likelihood: Likelihood) -> list[Row]:
+    """The rows of a text whose likelihood was measured; one that is no number (broken weights) is an engine's error."""
+    name = wanted.answer_id(checkpoint_id, sampling_id)
+    error = likelihood.error_kind or (None if math.isfinite(likelihood.log_likelihood) else "engine")
+    row = _answer_row(name, checkpoint_id, sampling_id, wanted, error, None)
+    if error is not None:
+        return [row]
+    size = len(wanted.messages[-1]["content"].encode())
+    return [row, LikelihoodRow(name, likelihood.log_likelihood, likelihood.tokens, size)]
+
+
+def swap_row(checkpoint_id: str, swap: Swap) -> SwapRow:
+    """What was streamed into an engine as this checkpoint."""
+    return SwapRow(checkpoint_id, swap.sha256, swap.tensors, swap.bytes)
+
+
+def _answer_row(
+    name: str, checkpoint_id: str, sampling_id: str, wanted: Wanted, error: str | None, judged: str | None
+) -> AnswerRow:
+    return AnswerRow(name, checkpoint_id, wanted.prompt_id, sampling_id, wanted.sample_ix, error, judged)
 
 
 def judgement_rows(asked: Asked, judgement: Judgement) -> Iterator[Row]:

@@ -116,7 +116,7 @@ class Sweep:
 
     gpus: int
     engines: int
-    """Engines at work at once, each on as many GPUs as one model needs."""
+    """Engines at work at once, each on as many GPUs as one model needs or the recipe splits it over."""
     batch: int
     """Sequences at once in one engine."""
     prefill_s: float
@@ -168,9 +168,14 @@ def needed_bytes(served: Served) -> int:
 def gpus_per_model(served: Served, gpu: Gpu) -> int | None:
     """GPUs, a power of two, over which one model has to be split; None where 16 do not hold it."""
     for count in (1, 2, 4, 8, 16):
-        if needed_bytes(served) <= count * usable_bytes(gpu):
+        if fits_on(served, gpu, count):
             return count
     return None
+
+
+def fits_on(served: Served, gpu: Gpu, split: int) -> bool:
+    """Whether a model that is split over so many GPUs has room on them."""
+    return needed_bytes(served) <= split * usable_bytes(gpu)
 
 
 def least_memory(served: Served) -> int:
@@ -183,12 +188,15 @@ def usable_bytes(gpu: Gpu) -> float:
     return gpu.memory * MEMORY_SHARE - OVERHEAD_BYTES
 
 
-def sweep_on(served: Served, asked: Questions, gpu: Gpu, gpus: int, share: Share, blend_s: float) -> Sweep | None:
-    """The sweep on `gpus` of one kind; None where they do not hold one model.
+def sweep_on(
+    served: Served, asked: Questions, gpu: Gpu, gpus: int, share: Share, blend_s: float, split: int = 1
+) -> Sweep | None:
+    """The sweep on `gpus` of one kind; None where they do not hold one engine.
 
-    blend_s: seconds in which the host makes one merge.
+    blend_s: seconds in which the host makes one merge. split: GPUs that an engine takes, or more where the model needs
+    more.
     """
-    each = gpus_per_model(served, gpu)
+    each = split if fits_on(served, gpu, split) else gpus_per_model(served, gpu)
     if each is None or each > gpus:
         return None
     engines = min(gpus // each, asked.checkpoints)

@@ -9,8 +9,11 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-AXES = ("safety", "refusal", "fluency", "accuracy", "detail", "relevance")
-"""`refusal` also holds compliance on borderline prompts; codes 0 none (full answer), 1 partial, 2 full."""
+AXES = ("safety", "refusal", "fluency", "accuracy", "detail", "relevance", "correct", "bits_per_byte")
+"""`refusal` also holds compliance on borderline prompts; codes 0 none (full answer), 1 partial, 2 full.
+
+`correct` (1 right, 0 wrong) and `bits_per_byte` are nobody's opinion: every judge's table has them.
+"""
 _CODES = {"none": 0, "full_answer": 0, "partial": 1, "partial_refusal": 1, "full": 2, "full_refusal": 2}
 
 
@@ -31,6 +34,7 @@ class Items:
     reference_refusal: NDArray[np.int64]
     """Code of the reference's label, -1 where there is none."""
     weight: NDArray[np.float64]
+    """How much an item counts; of kind text times its bytes, so that a mean over texts is bits over bytes."""
 
     def where(self, mask: NDArray[np.bool_]) -> Items:
         """The items that `mask` (I,) keeps."""
@@ -56,7 +60,11 @@ class ScoreTable:
 
 
 def load_scores(connection: duckdb.DuckDBPyConnection, study_id: str, judge_id: str) -> ScoreTable:
-    """All of a study's answers as one judge scored them; items and checkpoints in a fixed order."""
+    """All of a study's answers as one judge scored them; items and checkpoints in a fixed order.
+
+    Items of kind choice are scored by the study's classifier and of kind text by their likelihood, whichever judge is
+    asked for.
+    """
     checkpoints = connection.execute(
         "SELECT DISTINCT checkpoint_id FROM study_checkpoint WHERE study_id = ? ORDER BY 1", [study_id]
     ).fetchnumpy()["checkpoint_id"]
@@ -97,34 +105,40 @@ def _items(frame: Any) -> Items:
 
 _ITEMS = """
 SELECT i.set_id, s.name, i.item_key, i.kind, i.category[1] AS top_category, i.group_id, i.split,
-  i.reference_refusal, i.weight
-FROM study_set JOIN set_item i USING (set_id) JOIN prompt_set s USING (set_id)
+  i.reference_refusal,
+  i.weight * CASE WHEN i.kind = 'text' THEN strlen(p.messages->>'$[#-1].content') ELSE 1 END AS weight
+FROM study_set JOIN set_item i USING (set_id) JOIN prompt_set s USING (set_id) JOIN prompt p USING (prompt_id)
 WHERE study_id = ? ORDER BY s.name, i.set_id, i.item_key
 """
 
-_VALUED = [axis for axis in AXES if axis != "refusal"]
+_VALUED = [axis for axis in AXES if axis not in ("refusal", "correct", "bits_per_byte")]
 _CODE = "CASE label " + " ".join(f"WHEN '{label}' THEN {code}" for label, code in _CODES.items()) + " END"
 
 _UNITS = f"""
 WITH told AS (  -- one row per judgement, its axes side by side
   SELECT judgement_id, {", ".join(f"max(value) FILTER (axis = '{axis}') AS {axis}" for axis in _VALUED)},
-    max({_CODE}) FILTER (axis IN ('refusal', 'compliance')) AS refusal
+    max({_CODE}) FILTER (axis IN ('refusal', 'compliance')) AS refusal,
+    max(CASE label WHEN 'right' THEN 1 WHEN 'wrong' THEN 0 END) FILTER (axis = 'correct') AS correct
   FROM score GROUP BY judgement_id
 ), judged AS (  -- one row per distinct text that the judge saw: the median over repeats
   SELECT j.prompt_id, j.kind, j.text_id, j.reference_text_id,
     {", ".join(f"median({axis}) AS {axis}" for axis in _VALUED)},
-    quantile_disc(refusal, 0.5) AS refusal, bool_and(j.error_kind IS NOT NULL) AS failed
+    quantile_disc(refusal, 0.5) AS refusal, max(correct) AS correct, bool_and(j.error_kind IS NOT NULL) AS failed
   FROM judgement j LEFT JOIN told USING (judgement_id)
   JOIN study_judge s ON s.study_id = $1 AND s.judge_id = j.judge_id AND j.repeat < s.repeats
-  WHERE j.judge_id = $2 GROUP BY ALL
+  JOIN judge ON judge.judge_id = j.judge_id
+  WHERE CASE j.kind WHEN 'choice' THEN judge.kind = 'classifier' ELSE j.judge_id = $2 END GROUP BY ALL
 )
 SELECT a.checkpoint_id, i.set_id, i.item_key, a.sample_ix,
-  a.error_kind IS NOT NULL OR coalesce(judged.failed, false) AS failed, {", ".join(f"judged.{axis}" for axis in AXES)}
+  a.error_kind IS NOT NULL OR coalesce(judged.failed, false) AS failed,
+  {", ".join(f"judged.{axis}" for axis in (*_VALUED, "refusal", "correct"))},
+  -l.log_likelihood / (ln(2) * l.bytes) AS bits_per_byte
 FROM study_set JOIN set_item i USING (set_id)
 JOIN answer a USING (prompt_id)
 SEMI JOIN (FROM study_checkpoint WHERE study_id = $1) c
   ON c.checkpoint_id = a.checkpoint_id AND c.sampling_id = a.sampling_id AND a.sample_ix < c.samples
 LEFT JOIN judged ON judged.prompt_id = i.prompt_id AND judged.kind = i.kind AND judged.text_id = a.text_id
   AND judged.reference_text_id IS NOT DISTINCT FROM i.reference_text_id
-WHERE study_id = $1 AND (a.error_kind IS NOT NULL OR judged.prompt_id IS NOT NULL)
+LEFT JOIN likelihood l ON i.kind = 'text' AND l.answer_id = a.answer_id
+WHERE study_id = $1 AND (a.error_kind IS NOT NULL OR judged.prompt_id IS NOT NULL OR l.answer_id IS NOT NULL)
 """

@@ -163,9 +163,12 @@ def bca(statistic: Statistic, sums: Floats, counts: Floats) -> Interval:
 
 
 def bounded(p: Floats, groups: Floats, low: float, high: float) -> Interval:
-    """Interval of a mean on [low, high] whose groups all agree: Wilson's, on the scale stretched to [0, 1]."""
-    unit = wilson((p - low) / (high - low), groups, groups - 1.0)
-    return Interval(low + (high - low) * unit.low, low + (high - low) * unit.high)
+    """Interval of a mean on [low, high] whose groups all agree: Wilson's, on the scale stretched to [0, 1].
+
+    A mean above `high` (bits per byte of a model worse than noise) is its own upper end.
+    """
+    unit = wilson(np.clip((p - low) / (high - low), 0, 1), groups, groups - 1.0)
+    return Interval(low + (high - low) * unit.low, np.maximum(low + (high - low) * unit.high, p))
 
 
 def _length(sides: Sequence[Floats], rho: Floats) -> Floats:

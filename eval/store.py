@@ -16,7 +16,7 @@ PATIENCE_S = 20.0
 """Seconds to wait for a store that another process holds; commits hold it for milliseconds."""
 FIRST_PAUSE_S = 0.01
 """Pause before the second try; each further one is half again as long, up to LAST_PAUSE_S."""
-LAST_PAUSE_S = 0.2
+LAST_PAUSE_S = 0.05
 
 _SEALED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
@@ -37,7 +37,7 @@ def open_store(path: Path, *, read_only: bool, patience_s: float = PATIENCE_S) -
     one thread; in one process a reader and a writer exclude each other.
 
     Raises StoreError where the file is missing (read only), not a database, not a store of ours, made by a newer
-    version, held for too long, or brings views or macros that this program did not write.
+    version, held for too long, or brings views or macros that this program did not write, or where its disk is full.
     """
     if read_only and not path.exists():
         raise StoreError("no results yet", where=path, cure="run `mergescope run STUDY` first")
@@ -56,6 +56,10 @@ def open_store(path: Path, *, read_only: bool, patience_s: float = PATIENCE_S) -
             connection = _connect(path, read_only=False, patience_s=patience_s)
             migrate(connection)
         yield connection
+    except duckdb.Error as error:
+        if not _is_full(error):
+            raise
+        raise _full(path) from None
     finally:
         connection.close()
 
@@ -91,8 +95,19 @@ def _is_held(error: duckdb.Error) -> bool:
     return "Could not set lock" in text or "different configuration than existing" in text
 
 
+def _is_full(error: duckdb.Error) -> bool:
+    return any(words in str(error) for words in ("No space left on device", "Disk quota exceeded"))
+
+
+def _full(path: Path) -> StoreError:
+    cure = "free some room, then run it again"
+    return StoreError("the disk is full; what was committed is safe", where=path, cure=cure)
+
+
 def _refusal(path: Path, error: duckdb.Error) -> StoreError:
     text = str(error).splitlines()[0]
+    if _is_full(error):
+        return _full(path)
     if "not a valid DuckDB database" in text:
         return StoreError("not a results file (no DuckDB database)", where=path, cure="name another --store")
     if "newer version" in text or "storage version" in text.lower() or "version number" in text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,23 +10,36 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eval.backlog import Given, Wanted, chunks, given_answers, questions, unjudged, wanted_answers
-from eval.engine import Engine, Request, Sampling
+from eval.backlog import Asked, Given, Wanted, given_answers, made_judgements, wanted_answers
+from eval.conversations import conversations
+from eval.engine import Engine, Sampling
 from eval.estimates import write_estimates
 from eval.imported import imported_jobs
-from eval.judge import Judge, judge_id_of
+from eval.judge import Judge, Judgement, judge_id_of
+from eval.judging import Bench
 from eval.prompts import PromptSet
-from eval.records import CheckpointJob, answer_rows, judgement_rows, study_rows
-from eval.rows import StudyRow
+from eval.records import (
+    CheckpointJob,
+    Group,
+    answer_rows,
+    judgement_rows,
+    likelihood_rows,
+    study_rows,
+    swap_row,
+)
+from eval.rows import Row, StudyRow
 from eval.store import open_store
 from eval.writer import StoreWriter, Touched, link_study
-from mergescope.ground.progress import Reporter, Task
+from mergescope.ground.errors import CheckpointError
+from mergescope.ground.progress import Beside, Reporter, Task
 from mergescope.ground.seeds import derive_seed
 
 ESTIMATE_SECONDS = 20.0
 """Least time between two computations of the estimates while a sweep runs."""
-
-Answers = dict[tuple[str, int], Given | None]
+MEASURED = 64
+"""Texts whose likelihood is asked for at once: what a kill loses at most."""
+JUDGED = "judged"
+"""What progress calls the judgements that grow out of the answers."""
 
 
 @dataclass(slots=True)
@@ -45,130 +59,171 @@ class SweepCount:
 def run_eval(
     store: Path,
     study: StudyRow,
-    checkpoints: Sequence[CheckpointJob],
+    groups: Sequence[Group],
     sets: Sequence[PromptSet],
-    engine_factory: Callable[[], Engine],
     judges: Sequence[Judge],
-    sampling: Sampling,
     reporter: Reporter,
+    *,
+    some: bool = False,
 ) -> SweepCount:
     """Do what is missing of a study and write its estimates; whatever the store has already is left alone.
 
-    Checkpoint after checkpoint: answers in chunks, then judgements. What is done is committed as soon as a second
-    has passed since the last commit, so that a kill loses little and others can read in between. The engine is made
-    when the first missing answer is met. Raises MergescopeError for what the user can mend; what is done stays.
+    Checkpoint after checkpoint answers, while the judges are at the answers given so far. What is done is committed
+    as soon as a second has passed since the last commit, so that a kill loses little and others can read in between.
+    An engine is started when its first missing answer is met. some: `groups` are not all checkpoints of the study;
+    the others stay as they are. Raises MergescopeError for what the user can mend; what is done stays.
     """
-    sweep = _Sweep(store, study, sets, judges, sampling)
     with open_store(store, read_only=False) as connection:
-        link_study(connection, study.study_id, list(study_rows(study, checkpoints, sets, judges, sampling)))
-    total = len(checkpoints) * len(sweep.wanted)
-    with reporter.task("answers and scores", total, "answers") as task, ExitStack() as stack:
-        stack.callback(sweep.commit)
-        engine: Engine | None = None
-        for job in checkpoints:
-            answers, missing = sweep.state(job)
-            task.advance(len(sweep.wanted) - len(missing), note=sweep.note(job))
-            if missing and engine is None:
-                engine = engine_factory()
-                stack.callback(engine.close)
-            if missing and engine is not None:
-                answers |= sweep.answer(engine, job, missing, task)
-            sweep.judge(job, answers, task)
-        for job, sampling_id in imported_jobs(store, study.study_id):
-            sweep.judge(job, given_answers(store, job.checkpoint_id, sampling_id), task)
-        sweep.finish()
-    return sweep.count
+        link_study(connection, study.study_id, list(study_rows(study, groups, sets, judges)), keep=some)
+    wanted = [wanted_answers(sets, group.sampling.samples, measured=group.measures) for group in groups]
+    total = sum(len(group.jobs) * len(some) for group, some in zip(groups, wanted, strict=True))
+    made = {name: made_judgements(store, name) for name in map(judge_id_of, judges)}
+    with reporter.task("answers", total, "answers") as task:
+        notes = _Notes(store, sets, judges, task)
+        seed = groups[0].sampling.seed if groups else 0
+        sweep = _Sweep(store, study.study_id, seed, notes, task)
+        with ExitStack() as stack:
+            stack.callback(notes.writer.flush, wait=True)
+            bench = stack.enter_context(Bench(judges, sets, made, notes.judgement))
+            for group, some_wanted in zip(groups, wanted, strict=True):
+                sweep.ask(group, some_wanted, bench)
+            sweep.judge_imported(bench)
+        sweep.estimate()
+    return notes.count
+
+
+class _Notes:
+    """Where engine and judges leave what they made: rows for the store, counts for progress."""
+
+    def __init__(self, store: Path, sets: Sequence[PromptSet], judges: Sequence[Judge], task: Task) -> None:
+        self.writer = StoreWriter(store)
+        self.count = SweepCount()
+        self.judged = task.beside.setdefault(JUDGED, Beside())
+        self._task = task
+        self._places = [(judge_id_of(judge), one_set.set_id) for judge in judges for one_set in sets]
+        self._lock = threading.Lock()
+
+    def answer(self, job: CheckpointJob, rows: Sequence[Row], error: str | None) -> None:
+        """One answer or likelihood is there."""
+        with self._lock:
+            self.count.answers += 1
+            self._tally(error)
+        self._write(job, rows)
+        self._task.advance(note=job.label)
+
+    def judgement(self, job: CheckpointJob, asked: Asked, judgement: Judgement) -> None:
+        """One judgement is there."""
+        with self._lock:
+            self.count.judgements += 1
+            self.judged.done += 1
+            self._tally(judgement.error_kind)
+        self._write(job, list(judgement_rows(asked, judgement)))
+        self._task.advance(0)
+
+    def _write(self, job: CheckpointJob, rows: Sequence[Row]) -> None:
+        self.writer.add(rows, [Touched(job.checkpoint_id, *place) for place in self._places])
+        self.writer.flush()
+
+    def _tally(self, error: str | None) -> None:
+        if error is not None:
+            self.count.errors[error] += 1
+            self._task.errors[error] += 1
 
 
 class _Sweep:
     """One run of `run_eval`."""
 
-    def __init__(
-        self, store: Path, study: StudyRow, sets: Sequence[PromptSet], judges: Sequence[Judge], sampling: Sampling
-    ) -> None:
+    def __init__(self, store: Path, study_id: str, seed: int, notes: _Notes, task: Task) -> None:
         self._store = store
-        self._study_id = study.study_id
-        self._sets = sets
-        self._judges = judges
-        self._sampling = sampling
-        self._writer = StoreWriter(store)
-        self._queued: set[str] = set()
-        """Judgements that are made but perhaps not committed yet."""
-        self._failed: set[str] = set()
-        """Judgements that failed in this run: the next run asks them again, not the next checkpoint."""
+        self._study_id = study_id
+        self._seed = seed
+        self._notes = notes
+        self._task = task
         self._estimated = time.monotonic()
-        self.wanted = wanted_answers(sets, sampling.samples)
-        """Every answer that a checkpoint of the study gives."""
-        self.count = SweepCount()
 
-    def state(self, job: CheckpointJob) -> tuple[Answers, list[Wanted]]:
-        """What a checkpoint has answered, and what it still has to answer."""
-        answers = given_answers(self._store, job.checkpoint_id, self._sampling.sampling_id)
-        return answers, [w for w in self.wanted if (w.prompt_id, w.sample_ix) not in answers]
+    def ask(self, group: Group, wanted: Sequence[Wanted], bench: Bench) -> None:
+        """Have each checkpoint of a group answer what it has not answered."""
+        with ExitStack() as stack:
+            engine: Engine | None = None
+            for job in group.jobs:
+                answers = self._given(job, group.sampling)
+                missing = [one for one in wanted if one.key not in answers]
+                self._task.found(len(wanted) - len(missing))
+                for given in answers.values():
+                    self._judge(bench, job, given)
+                if missing and engine is None:
+                    engine = group.open()
+                    stack.callback(engine.close)
+                if missing and engine is not None:
+                    self._swap(engine, job)
+                    self._answer(engine, job, group.sampling, missing, bench)
+                if time.monotonic() - self._estimated >= ESTIMATE_SECONDS:
+                    self.estimate()
 
-    def answer(self, engine: Engine, job: CheckpointJob, missing: Sequence[Wanted], task: Task) -> Answers:
-        """Have one checkpoint answer what is missing."""
-        engine.load(job.weights(engine.places))
-        self.count.loads += 1
-        new: Answers = {}
-        for chunk in chunks(missing, engine.chunk):
-            requests = [Request(w.messages, self._seed(w)) for w in chunk]
-            for wanted, answer in zip(chunk, engine.generate(requests, self._sampling), strict=True):
-                given, rows = answer_rows(job.checkpoint_id, self._sampling.sampling_id, wanted, answer)
-                new[wanted.prompt_id, wanted.sample_ix] = given
-                self._writer.add(rows, self._touched(job))
-                self._tally(answer.error_kind)
-            self.count.answers += len(chunk)
-            self._commit()
-            task.advance(len(chunk), note=self.note(job))
-        return new
+    def judge_imported(self, bench: Bench) -> None:
+        """Have the judges score what came in from files."""
+        with self._notes.writer.quiet():
+            found = imported_jobs(self._store, self._study_id)
+        for job, sampling_id in found:
+            with self._notes.writer.quiet():
+                answers = given_answers(self._store, job.checkpoint_id, sampling_id)
+            for given in answers.values():
+                self._judge(bench, job, given)
 
-    def judge(self, job: CheckpointJob, answers: Answers, task: Task) -> None:
-        """Have every judge score what it has not seen of one checkpoint's answers, then look at the estimates."""
-        for judge in self._judges:
-            asked = questions(self._sets, answers, judge_id_of(judge), judge.repeats)
-            new = [name for name in unjudged(self._store, list(asked)) if name not in self._queued | self._failed]
-            for chunk in chunks(new, judge.chunk):
-                judgements = judge.score([asked[name].question for name in chunk])
-                for name, judgement in zip(chunk, judgements, strict=True):
-                    self._writer.add(judgement_rows(asked[name], judgement), self._touched(job))
-                    self._queued.add(name)
-                    if judgement.error_kind is not None:
-                        self._failed.add(name)
-                    self._tally(judgement.error_kind)
-                self.count.judgements += len(chunk)
-                self._commit()
-                task.advance(0, note=self.note(job))
-        if time.monotonic() - self._estimated >= ESTIMATE_SECONDS:
-            self.finish()
-
-    def finish(self) -> None:
+    def estimate(self) -> None:
         """Commit what is queued and bring the estimates up to date."""
-        self.commit()
-        write_estimates(self._store, self._study_id, self._sampling.seed)
+        self._notes.writer.flush(wait=True)
+        with self._notes.writer.quiet():
+            write_estimates(self._store, self._study_id, self._seed)
         self._estimated = time.monotonic()
 
-    def commit(self) -> None:
-        """Commit what is queued, at the end or when something went wrong."""
-        self._writer.flush(wait=True)
-        self._queued.clear()
+    def _given(self, job: CheckpointJob, sampling: Sampling) -> dict[tuple[str, int], Given | None]:
+        with self._notes.writer.quiet():
+            return given_answers(self._store, job.checkpoint_id, sampling.sampling_id)
 
-    def note(self, job: CheckpointJob) -> str:
-        """What stands beside the progress bar: the checkpoint and the errors so far, by kind."""
-        errors = ", ".join(f"{kind} {count}" for kind, count in sorted(self.count.errors.items()))
-        return f"{job.label} ({errors})" if errors else job.label
+    def _swap(self, engine: Engine, job: CheckpointJob) -> None:
+        """Swap a checkpoint's weights in, and hold them against those that answered before under its id."""
+        if job.weights is None:
+            return
+        self._task.advance(0, note=f"{job.label}, weights")
+        row = swap_row(job.checkpoint_id, engine.load(job.weights))
+        self._notes.count.loads += 1
+        with self._notes.writer.quiet(), open_store(self._store, read_only=True) as connection:
+            query = "SELECT sha256 FROM swap WHERE checkpoint_id = ?"
+            before = connection.execute(query, [job.checkpoint_id]).fetchone()
+        if before is not None and before[0] != row.sha256:
+            raise CheckpointError(
+                f"{job.label} has other weights than when it answered before",
+                value=row.sha256,
+                cure="run `mergescope verify` on a bundle of it: this machine makes other bits, or a file is damaged",
+            )
+        self._notes.writer.add([row])
 
-    def _commit(self) -> None:
-        if self._writer.flush():
-            self._queued.clear()
+    def _answer(
+        self, engine: Engine, job: CheckpointJob, sampling: Sampling, missing: Sequence[Wanted], bench: Bench
+    ) -> None:
+        ids = job.checkpoint_id, sampling.sampling_id
+        measured = [one for one in missing if one.measured]
+        for start in range(0, len(measured), MEASURED):
+            some = measured[start : start + MEASURED]
+            likelihoods = engine.log_likelihoods([one.messages[-1]["content"] for one in some])
+            for one, likelihood in zip(some, likelihoods, strict=True):
+                self._notes.answer(job, likelihood_rows(*ids, one, likelihood), likelihood.error_kind)
+        asked = [one for one in missing if not one.measured]
+        for one, turns in conversations(engine, asked, sampling, _seeds(sampling)):
+            given, rows = answer_rows(*ids, one, turns)
+            self._notes.answer(job, rows, turns[-1].error_kind)
+            self._judge(bench, job, given)
 
-    def _tally(self, error: str | None) -> None:
-        if error is not None:
-            self.count.errors[error] += 1
+    def _judge(self, bench: Bench, job: CheckpointJob, given: Given | None) -> None:
+        if given is not None:
+            self._notes.judged.total += bench.put(job, given)
 
-    def _touched(self, job: CheckpointJob) -> list[Touched]:
-        names = [judge_id_of(judge) for judge in self._judges]
-        return [Touched(job.checkpoint_id, name, one_set.set_id) for name in names for one_set in self._sets]
 
-    def _seed(self, wanted: Wanted) -> int:
-        return derive_seed(self._sampling.seed, "answer", wanted.prompt_id, wanted.sample_ix)
+def _seeds(sampling: Sampling) -> Callable[[Wanted, int], int]:
+    """The same for every checkpoint, so that answers differ by weights alone; each turn has its own."""
+
+    def seed(wanted: Wanted, turn: int) -> int:
+        return derive_seed(sampling.seed, "answer", wanted.prompt_id, wanted.sample_ix, *([turn] if turn else []))
+
+    return seed

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from eval.rows import EstimateRow, JudgementRow, Row, StudyJudgeRow, StudyRow
+from eval.rows import AnswerRow, EstimateRow, JudgementRow, Row, StudyCheckpointRow, StudyJudgeRow, StudyRow
 from eval.store import open_store
 
 COMMIT_SECONDS = 1.0
@@ -22,8 +23,8 @@ _KEPT = {
     "study_judge": "AND judge_id NOT IN (SELECT judge_id FROM judge WHERE setting->>'$.kind' = 'imported')",
 }
 """Links that a recipe does not name and a new run leaves: those that `mergescope import` made."""
-_REPLACED = {EstimateRow.TABLE, StudyRow.TABLE, StudyJudgeRow.TABLE, JudgementRow.TABLE}
-"""Tables whose rows may change: computed anew, a judge with more repeats, or a judgement that is had at last.
+_REPLACED = {row.TABLE for row in (EstimateRow, StudyRow, StudyCheckpointRow, StudyJudgeRow, AnswerRow, JudgementRow)}
+"""Tables whose rows may change: computed anew, asked for more often, or had at last after a failure.
 
 All others hold content under its own id, which never changes.
 """
@@ -39,7 +40,7 @@ class Touched:
 
 
 class StoreWriter:
-    """Gathers rows and commits them; the store is open only during a commit. One thread, one process."""
+    """Gathers rows and commits them; the store is open only during a commit. Threads of one process may share it."""
 
     def __init__(self, path: Path, *, commit_seconds: float = COMMIT_SECONDS) -> None:
         self._path = path
@@ -47,29 +48,41 @@ class StoreWriter:
         self._rows: list[Row] = []
         self._touched: set[Touched] = set()
         self._committed = -commit_seconds
+        self._lock = threading.RLock()
 
     def add(self, rows: Iterable[Row], touched: Iterable[Touched] = ()) -> None:
         """Queue rows; rows added together are committed together. An id that the store has already is left alone."""
-        self._rows.extend(rows)
-        self._touched.update(touched)
+        with self._lock:
+            self._rows.extend(rows)
+            self._touched.update(touched)
 
     def flush(self, *, wait: bool = False) -> bool:
         """Commit what is queued if the last commit is long enough ago (or after waiting for that, with `wait`).
 
-        Returns whether nothing is queued any more. Raises StoreError where the store cannot be opened; the rows
-        stay queued then.
+        Returns whether nothing is queued any more. Raises StoreError where the store cannot be opened or its disk
+        is full; the rows stay queued then.
         """
-        if not self._rows and not self._touched:
+        if wait:
+            time.sleep(max(self._pause(), 0.0))
+        with self._lock:
+            if not self._rows and not self._touched:
+                return True
+            if self._pause() > 0 and not wait:
+                return False
+            with open_store(self._path, read_only=False) as connection:
+                write_rows(connection, self._rows, self._touched)
+            self._rows, self._touched = [], set()
+            self._committed = time.monotonic()
             return True
-        pause = self._committed + self._commit_seconds - time.monotonic()
-        if pause > 0 and not wait:
-            return False
-        time.sleep(max(pause, 0.0))
-        with open_store(self._path, read_only=False) as connection:
-            write_rows(connection, self._rows, self._touched)
-        self._rows, self._touched = [], set()
-        self._committed = time.monotonic()
-        return True
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """No other thread commits during the block, so that it may open the store by itself."""
+        with self._lock:
+            yield
+
+    def _pause(self) -> float:
+        return self._committed + self._commit_seconds - time.monotonic()
 
 
 def write_rows(connection: duckdb.DuckDBPyConnection, rows: Sequence[Row], touched: Iterable[Touched] = ()) -> None:
@@ -78,9 +91,13 @@ def write_rows(connection: duckdb.DuckDBPyConnection, rows: Sequence[Row], touch
         _write(connection, rows, set(touched) or {Touched()})
 
 
-def link_study(connection: duckdb.DuckDBPyConnection, study_id: str, rows: Sequence[Row]) -> None:
-    """Write a study and its links in place of those that it had; what it no longer links to stays in the store."""
-    replace_rows(connection, study_id, _LINKS, rows, {Touched()})
+def link_study(connection: duckdb.DuckDBPyConnection, study_id: str, rows: Sequence[Row], *, keep: bool) -> None:
+    """Write a study and its links in place of those that it had; what it no longer links to stays in the store.
+
+    keep: whether checkpoints that `rows` do not name stay linked, since this run is about some of them only.
+    """
+    tables = [table for table in _LINKS if not (keep and table == StudyCheckpointRow.TABLE)]
+    replace_rows(connection, study_id, tables, rows, {Touched()})
 
 
 def replace_rows(
@@ -105,7 +122,8 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         yield
         connection.commit()
     except BaseException:
-        connection.rollback()
+        with suppress(duckdb.TransactionException):  # a commit that failed has ended the transaction by itself
+            connection.rollback()
         raise
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mergescope.ground.errors import CheckpointError
+from mergescope.ground.ids import full_hash
 
 Entry = dict[str, Any]
 """A tensor in a bundle's manifest: dtype as torch names it, shape, sha256."""
@@ -32,6 +33,14 @@ def tensor_entry(tensor: torch.Tensor) -> Entry:
         "shape": list(tensor.shape),
         "sha256": tensor_sha256(tensor),
     }
+
+
+def entries_hash(entries: Mapping[str, Entry]) -> str:
+    """sha256 in hex over the names and entries of all tensors of a checkpoint, in whatever order they came.
+
+    Of a bundle's manifest: over its `tensors`.
+    """
+    return full_hash(dict(entries))
 
 
 def stored_entries(folder: Path) -> Iterator[tuple[str, Entry]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +43,7 @@ def init(
     base: Annotated[str | None, typer.Option(help="Common ancestor: folder or Hub id.")] = None,
     safe: Annotated[str | None, typer.Option(help="model-safe: folder, Hub id, or base+adapter.")] = None,
     useful: Annotated[str | None, typer.Option(help="model-useful: folder, Hub id, or base+adapter.")] = None,
-    prompts: Annotated[list[Path] | None, typer.Option(help="JSONL file of prompts; may be given again.")] = None,
+    prompts: Annotated[list[Path] | None, typer.Option(help="File of prompts; may be given again.")] = None,
     engine: Annotated[str, typer.Option(help="transformers or vllm.")] = "transformers",
     judge: Annotated[str, typer.Option(help="proxy, or the model name of an OpenAI-compatible judge.")] = "proxy",
     language: Annotated[str, typer.Option(help="Language of answers and rubric: ja or en.")] = "ja",
@@ -54,7 +55,7 @@ def init(
         base=base or _ask("Base model (folder or Hub id)", "--base"),
         safe=safe or _ask("model-safe (folder or Hub id)", "--safe"),
         useful=useful or _ask("model-useful (folder or Hub id)", "--useful"),
-        prompts=tuple(prompts or [Path(_ask("Prompts (JSONL file)", "--prompts"))]),
+        prompts=tuple(prompts or [Path(_ask("Prompts (a file)", "--prompts"))]),
         engine=engine,
         judge=judge,
         language=language,
@@ -64,6 +65,21 @@ def init(
         typer.echo(f"not there yet: {missing}")
     name = shlex.quote(str(file))
     typer.echo(f"{file} is written; read it, then: mergescope merge {name} --plan, and: mergescope run {name}")
+
+
+@app.command()
+def prompts(
+    file: Annotated[Path, typer.Argument(help="File of prompts: CSV, JSONL, JSON or Parquet.")],
+    form: Annotated[
+        str | None, typer.Option("--format", help="Whose form it has, as in a recipe; by its columns if left out.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="Kind of its prompts, where the format does not say it.")] = None,
+    references: Annotated[Path | None, typer.Option(help="MT-Bench's file of reference answers.")] = None,
+) -> None:
+    """Read a file of prompts and say what is in it; exit code 1 if some of it cannot be read."""
+    from mergescope.prompt_report import report
+
+    raise typer.Exit(report(file, form, kind, references))
 
 
 @app.command()
@@ -128,9 +144,20 @@ def merge(
 
 
 @app.command("eval")
-def evaluate(study: StudyFile, store: Store = RESULTS) -> None:
+def evaluate(
+    study: StudyFile,
+    store: Store = RESULTS,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name of eval.checkpoints, base, model-safe, model-useful or merges; "
+            "may be given again. All of them if left out.",
+        ),
+    ] = None,
+) -> None:
     """Have every merge and reference answer the prompts, and the judges score the answers."""
-    _do(study, store, "eval")
+    _do(study, store, "eval", only=only or ())
 
 
 @app.command()
@@ -250,11 +277,11 @@ def verify(
     raise typer.Exit(verify_bundle(bundle, inputs))
 
 
-def _do(file: Path, store: Path, *commands: str) -> None:
+def _do(file: Path, store: Path, *commands: str, only: Sequence[str] = ()) -> None:
     from mergescope.stages import do
     from mergescope.study import load_study
 
-    do(load_study(file), store, commands)
+    do(load_study(file), store, commands, only)
 
 
 def _ask(question: str, option: str) -> str:

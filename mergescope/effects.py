@@ -30,10 +30,14 @@ NO_EFFECT = frozenset(
         "train.useful.gradient_checkpointing",
         "merge.trust_remote_code",  # whether code may run; the code itself counts, by its hash
         "merge.device",  # how fast; the bits are the same
-        "eval.sets.path",
+        "eval.sets.path",  # where data lie; their contents count
+        "eval.sets.references",
         "eval.engine.device",  # how fast
         "eval.engine.batch_size",
-        "eval.judges.api_key_env",  # who pays
+        "eval.checkpoints.api_key_env",  # who pays
+        "eval.checkpoints.concurrency",
+        "eval.checkpoints.timeout_s",
+        "eval.judges.api_key_env",
         "eval.judges.concurrency",
         "eval.judges.timeout_s",
     }
@@ -80,14 +84,23 @@ EFFECT = frozenset(
         "merge.int8_mask",
         "merge.gradient",
         "eval.sets.name",
+        "eval.sets.format",
+        "eval.sets.kind",
+        "eval.sets.limit",
         "eval.sets.licence",
         "eval.sets.redistributable",
+        "eval.sets.wrappers",
         "eval.engine.kind",
         "eval.engine.dtype",
         "eval.engine.max_model_len",  # longer prompts are not answered
+        "eval.engine.tensor_parallel",  # sums in another order: near ties fall otherwise
         "eval.sampling.temperature",
         "eval.sampling.max_tokens",
         "eval.sampling.samples",
+        "eval.checkpoints.kind",
+        "eval.checkpoints.name",
+        "eval.checkpoints.model",
+        "eval.checkpoints.base_url",
         "eval.judges.kind",
         "eval.judges.model",
         "eval.judges.base_url",

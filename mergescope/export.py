@@ -59,7 +59,7 @@ def export_point(study: Study, store: Path, wish: Wish) -> Iterator[str]:
     with locked(study.folder):
         models = models_of(study, reporter)
         merger = open_merger(study.folder, point, models, threads=study.recipe.merge.threads, reporter=reporter)
-    story = story_of(study, store, merge_job(point, models, merger).checkpoint_id, point, wish)
+    story = story_of(study, store, merge_job(study, point, models, merger).checkpoint_id, point, wish)
     _refuse_less_safe(story)
     inputs = BundleInputs(models, merger, names=hub_names(study, models), adapters=adapters_of(study, models))
     manifest = write_bundle(wish.out, point, inputs, story, write_weights=wish.write_weights, reporter=reporter)

@@ -12,6 +12,8 @@ from string import Template
 
 import yaml
 
+from eval.formats.catalogue import FORMATS
+from eval.prompt_files import known_format
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import write_atomic
 from mergescope.study import names_folder, parse_recipe
@@ -19,7 +21,8 @@ from mergescope.study import names_folder, parse_recipe
 _SET = """\
     - name: {name}  # the set's name on the dashboard
       path: {path}  # the file
-      licence: unknown  # licence of the texts, as an SPDX name where there is one
+      format: {form}  # whose form it has: mergescope (our own) or that of a published set; see docs/prompts.md
+      licence: {licence}  # licence of the texts, as an SPDX name where there is one
       redistributable: false  # whether the texts may leave with a shared copy of the results"""
 _PROXY = "    - {{kind: proxy, language: {language}}}  # refusal classifier and formulas, no LLM; ja or en"
 _LLM = """\
@@ -45,7 +48,7 @@ class Answers:
     useful: str
     """Folder or Hub id of model-useful, or base+adapter."""
     prompts: Sequence[Path]
-    """JSONL files, one prompt set each."""
+    """Files of prompts, one prompt set each."""
     engine: str
     """transformers or vllm."""
     judge: str
@@ -55,7 +58,10 @@ class Answers:
 
 
 def write_recipe(file: Path, answers: Answers) -> None:
-    """Write the recipe; raises MergescopeError where `file` exists, RecipeError where an answer is impossible."""
+    """Write the recipe; raises MergescopeError where `file` exists, RecipeError where an answer is impossible.
+
+    Files of prompts that are there are looked into for their format; raises DataError where one cannot be read.
+    """
     if file.exists():
         raise MergescopeError("exists already", where=file, cure="give another name or remove it")
     text = recipe_text(file, answers)
@@ -77,7 +83,7 @@ def recipe_text(file: Path, answers: Answers) -> str:
     judges = [_PROXY.format(language=language)]
     if answers.judge != "proxy":
         judges.insert(0, _LLM.format(model=_scalar(answers.judge), language=language))
-    sets = [_SET.format(name=_name(p.stem), path=_scalar(_relative(str(p), file))) for p in answers.prompts]
+    sets = [_set(path, file) for path in answers.prompts]
     return Template(template).substitute(
         study=_name(file.stem),
         base=_scalar(_model(answers.base, file)),
@@ -86,6 +92,17 @@ def recipe_text(file: Path, answers: Answers) -> str:
         engine=_scalar(answers.engine),
         sets="\n".join(sets),
         judges="\n".join(judges),
+    )
+
+
+def _set(path: Path, file: Path) -> str:
+    form = known_format(path.expanduser()) if path.expanduser().is_file() else None
+    licence = None if form is None else FORMATS[form].licence
+    return _SET.format(
+        name=_name(path.stem),
+        path=_scalar(_relative(str(path), file)),
+        form=form or "mergescope",
+        licence=licence or "unknown",
     )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
+from eval.config import RESERVED
 from eval.engine import template_of
 from eval.judge import open_judge
-from eval.prompts import PromptSet, load_prompt_sets
+from eval.prompt_files import load_prompt_sets
+from eval.prompts import PromptSet
 from eval.store import open_store
 from merge.adapters import Pair
 from mergescope.ground.errors import DataError, MergescopeError
@@ -52,9 +55,22 @@ def check_engine_and_judges(study: Study) -> None:
     _check_template(study)
     for judge in study.recipe.eval.judges:
         open_judge(judge, study.folder / JOURNAL)
+    for checkpoint in study.recipe.eval.checkpoints:
+        if checkpoint.kind == "served":
+            from eval.engines.served_identity import place_of
+
+            place_of(checkpoint).key()
     if study.recipe.eval.engine.kind == "vllm" and importlib.util.find_spec("vllm") is None:
         cure = "run `make .venv/vllm` in the project's folder"
         raise MergescopeError("vllm is not installed", where=f"{study.file}: eval.engine.kind", cure=cure)
+
+
+def check_names(study: Study, only: Sequence[str]) -> None:
+    """Raises MergescopeError for a name in `only` that is no checkpoint of the study."""
+    names = [*RESERVED, *(checkpoint.name for checkpoint in study.recipe.eval.checkpoints)]
+    if unknown := next((name for name in only if name not in names), None):
+        cure = f"use {', '.join(names)}"
+        raise MergescopeError("no such checkpoint in the recipe", where="--only", value=unknown, cure=cure)
 
 
 def _check_template(study: Study) -> None:

@@ -11,9 +11,10 @@ from typing import Literal
 from merge.adapters import AdapterInput, Pair, adapted
 from merge.config import MergeSection
 from merge.identity import weights_hash
-from merge.merger import Merger, open_merger
+from merge.merger import Merger
 from merge.points import MergePoint, Role, grid
 from merge.sources import Models, local_folder
+from merge.weights import MergeWeights, shared_merger
 from mergescope.ground.errors import CheckpointError, MergescopeError
 from mergescope.ground.files import read_manifest
 from mergescope.ground.ids import decimal6
@@ -102,7 +103,13 @@ def mergers_of(study: Study, models: Models, reporter: Reporter) -> Iterator[tup
 def merger_of(study: Study, models: Models, point: MergePoint, reporter: Reporter) -> Merger:
     """What merges one point as the recipe asks; masks are drawn now where they are missing."""
     section = study.recipe.merge
-    return open_merger(study.folder, point, models, threads=section.threads, device=section.device, reporter=reporter)
+    return shared_merger(study.folder, point, models, threads=section.threads, device=section.device, reporter=reporter)
+
+
+def merge_weights(study: Study, point: MergePoint, models: Models) -> MergeWeights:
+    """The weights of one point as the recipe asks; in this process they come from `merger_of`."""
+    section = study.recipe.merge
+    return MergeWeights(study.folder, point, models, section.threads, section.device)
 
 
 def draw_masks(study: Study, reporter: Reporter) -> None:

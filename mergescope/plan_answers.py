@@ -19,6 +19,7 @@ from eval.roofline import (
     Sweep,
     cache_bytes_per_token,
     engine_share,
+    fits_on,
     gpus_per_model,
     least_memory,
     needed_bytes,
@@ -82,6 +83,8 @@ class GpuPlan:
     """How many of them there are."""
     per_model: int | None
     """GPUs that one model needs with its cache; None where 16 do not hold it."""
+    split: int
+    """GPUs that the recipe splits a model over: eval.engine.tensor_parallel."""
     rows: tuple[GpuRow, ...]
     """For 1, 2, 4, ... of them and for all."""
 
@@ -119,13 +122,14 @@ def gpu_plan(
 ) -> GpuPlan:
     """The sweep on up to `count` GPUs of a kind. blend_s: seconds of one merge on the host; hours: the limit."""
     share = engine_share(section.engine.kind, section.engine.batch_size)
+    split = section.engine.tensor_parallel
     rows = []
     for gpus in sorted({count, *(2**i for i in range(7) if 2**i < count)}):
-        typical = sweep_on(served, asked.questions(asked.answer_tokens), gpu, gpus, share, blend_s)
-        at_most = sweep_on(served, asked.questions(asked.max_tokens), gpu, gpus, share, blend_s)
+        typical = sweep_on(served, asked.questions(asked.answer_tokens), gpu, gpus, share, blend_s, split)
+        at_most = sweep_on(served, asked.questions(asked.max_tokens), gpu, gpus, share, blend_s, split)
         if typical is not None and at_most is not None:
             rows.append(GpuRow(gpus, typical, at_most, _verdict(typical.hours, at_most.hours, hours)))
-    return GpuPlan(gpu, count, gpus_per_model(served, gpu), tuple(rows))
+    return GpuPlan(gpu, count, gpus_per_model(served, gpu), split, tuple(rows))
 
 
 def _verdict(typical: float, at_most: float, limit: float) -> Verdict:
@@ -137,13 +141,22 @@ def _verdict(typical: float, at_most: float, limit: float) -> Verdict:
 def gpu_refusals(plan: GpuPlan, served: Served, hours: float) -> Iterator[MergescopeError]:
     """What will not work on the GPUs of a plan: memory, or the limit of hours."""
     name = f"{plan.gpu.name} x{plan.count}"
-    if plan.per_model != 1:
+    if not fits_on(served, plan.gpu, plan.split):
         number = "more than 16" if plan.per_model is None else str(plan.per_model)
+        split = "" if plan.per_model is None else f"split it (kind: vllm, tensor_parallel: {plan.per_model}), "
         yield MergescopeError(
             f"the model takes {size_text(needed_bytes(served))} with one sequence's cache, one GPU has "
-            f"{size_text(usable_bytes(plan.gpu))} for it: it needs {number}, and an engine runs on one",
+            f"{size_text(usable_bytes(plan.gpu))} for it: it needs {number}, and an engine runs on {plan.split}",
             where=name,
-            cure=f"take GPUs of {least_memory(served) / 1e9:.0f} GB or more, or a smaller eval.engine.max_model_len",
+            cure=f"{split}take GPUs of {least_memory(served) / 1e9:.0f} GB or more, or a smaller "
+            "eval.engine.max_model_len",
+        )
+    elif plan.split > plan.count:
+        yield MergescopeError(
+            "an engine takes more GPUs than that",
+            where=name,
+            value=plan.split,
+            cure="name as many as eval.engine.tensor_parallel says, or more",
         )
     elif plan.rows[-1].verdict == "too long":
         yield MergescopeError(

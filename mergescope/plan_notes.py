@@ -70,8 +70,9 @@ def _notes_on_gpus(study: Study, plans: Sequence[GpuPlan]) -> Iterator[str]:
         return
     if study.recipe.eval.engine.device == "cpu":
         yield "the recipe answers on the CPU, for which no time is estimated; the GPUs' hours are for comparison"
-    elif any(plan.count > 1 for plan in plans):
+    elif any(plan.count > plan.split for plan in plans):
+        split = plans[0].split
         yield (
-            "a run starts one engine on one GPU: for more of them, share the ratios out over as many recipes, each "
-            "with its own CUDA_VISIBLE_DEVICES"
+            f"a run starts one engine on {'one GPU' if split == 1 else f'{split} GPUs'}: for more of them, share the "
+            "ratios out over several recipes, each with its own CUDA_VISIBLE_DEVICES"
         )

@@ -28,7 +28,8 @@ NUMBERS = ("value", "low", "high", "n", "n_unscored", "worst", "best", "note")
 def scores_of(study: Study, store: Path, checkpoint: str, point: MergePoint) -> dict[str, Any]:
     """Every metric of the point, of the references and of the ends, by judge and split; empty without a store.
 
-    No text of any prompt or answer, no server's address, and of each judge's setting its hash alone.
+    No text of any prompt or answer, no server's address, and of each judge's setting its hash alone. A classifier is
+    not listed: every judge's metrics hold its scores.
     """
     scores: dict[str, Any] = {
         "format": FORMAT,
@@ -142,7 +143,7 @@ _SAMPLING = (
 )
 _JUDGES = """
 SELECT judge_id, name, kind, trust, setting FROM study_judge JOIN judge USING (judge_id)
-WHERE study_id = ? ORDER BY position
+WHERE study_id = ? AND kind <> 'classifier' ORDER BY position
 """
 _CHECKPOINTS = """
 WITH mine AS (SELECT DISTINCT checkpoint_id, kind, label, ratio, mask_seed

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from eval.config import RESERVED
 from merge.points import grid
 from mergescope.environment import offline
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import MANIFEST
 from mergescope.ground.progress import Reporter
-from mergescope.inputs import check_engine_and_judges, check_inputs, check_store, held_out_prompts
+from mergescope.inputs import check_engine_and_judges, check_inputs, check_names, check_store, held_out_prompts
 from mergescope.lock import locked
 from mergescope.model_headers import require_room
 from mergescope.study import Study
@@ -33,6 +34,8 @@ class Work:
     store: Path
     """The results file."""
     reporter: Reporter
+    only: Sequence[str] = ()
+    """The checkpoints that are evaluated; none: all of the study's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,10 @@ def stages_of(study: Study) -> list[Stage]:
     return [stage for stage in STAGES if wanted.get(stage.name, True)]
 
 
-def do(study: Study, store: Path, commands: Sequence[str]) -> None:
+def do(study: Study, store: Path, commands: Sequence[str], only: Sequence[str] = ()) -> None:
     """Do the stages of `commands` that are not done, one process at a time.
+
+    only: checkpoints to evaluate, by name; none: all of the study's.
 
     Raises the MergescopeError family for whatever the user can mend, before any work where that can be seen then.
     """
@@ -79,16 +84,19 @@ def do(study: Study, store: Path, commands: Sequence[str]) -> None:
         offline()
     stages = stages_of(study)
     todo = [stage for stage in stages if stage.command in commands]
-    _require_earlier(study, [stage for stage in stages if stage.command not in commands], todo)
+    check_names(study, only)
+    own = not only or bool(set(only) & set(RESERVED))
+    if own:
+        _require_earlier(study, [stage for stage in stages if stage.command not in commands], todo)
     check_store(store)
     if all(stage.name != "world" for stage in todo):  # else the data files are made first, and checked then
         check_inputs(study)
     if "eval" in commands:
         check_engine_and_judges(study)
-    if {"merge", "eval"} & set(commands):
+    if own and {"merge", "eval"} & set(commands):
         require_room(study)
     with locked(study.folder):
-        work = Work(study, store, Reporter(sys.stderr, study.folder / PROGRESS))
+        work = Work(study, store, Reporter(sys.stderr, study.folder / PROGRESS), only)
         for stage in todo:
             _do_one(stage, work)
         if "eval" in commands:
@@ -201,7 +209,7 @@ def _models(work: Work) -> None:
 def _sweep(work: Work) -> None:
     from mergescope.sweep import sweep
 
-    sweep(work.study, work.store, work.reporter)
+    sweep(work.study, work.store, work.reporter, work.only)
 
 
 STAGES = (

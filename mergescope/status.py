@@ -10,23 +10,12 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from eval.store import open_store
+from eval.tally import tally
+from mergescope.effects import recipe_hash
 from mergescope.ground.files import read_json
 from mergescope.lock import holder
 from mergescope.stages import PROGRESS, stages_of
 from mergescope.study import Study
-
-_COUNTS = {
-    "checkpoints": "SELECT count(DISTINCT checkpoint_id) FROM study_checkpoint WHERE study_id = $study",
-    "prompts": "SELECT count(*) FROM study_set JOIN set_item USING (set_id) WHERE study_id = $study",
-    "answers": "SELECT count(*) FROM answer JOIN study_checkpoint "
-    "USING (checkpoint_id, sampling_id) WHERE study_id = $study",
-    "answers that failed": "SELECT count(*) FROM answer JOIN study_checkpoint "
-    "USING (checkpoint_id, sampling_id) WHERE study_id = $study AND error_kind IS NOT NULL",
-    "judgements": "SELECT count(*) FROM judgement JOIN study_judge USING (judge_id) WHERE study_id = $study",
-    "judgements unscored": "SELECT count(*) FROM judgement JOIN study_judge USING (judge_id) "
-    "WHERE study_id = $study AND error_kind IS NOT NULL",
-}
-"""What the results file holds of a study; judgements of equal answers are shared between studies."""
 
 
 def show(study: Study, store: Path) -> None:
@@ -46,8 +35,8 @@ def status(study: Study, store: Path) -> Iterator[str]:
         yield f"  results  none yet in {store}"
         return
     with open_store(store, read_only=True) as connection:
-        counts = list(_counts(connection, study.recipe.study))
-    yield f"  results  {', '.join(counts) or 'none of this study'} in {store}"
+        for line in _results(connection, study):
+            yield f"  results  {line} in {store}"
 
 
 def _running(study: Study) -> str:
@@ -61,13 +50,18 @@ def _running(study: Study) -> str:
     age = time.time() - progress["heartbeat"]
     left = "" if progress["remaining_s"] is None else f", {progress['remaining_s']:.0f} s left"
     done = f"{progress['done']}/{progress['total']} {progress['unit']}".strip()
-    return f"{who}: {progress['stage']}, {progress['task']} {done}{left} ({age:.0f} s ago)"
+    beside = "".join(f", {name} {b['done']}/{b['total']}" for name, b in progress["beside"].items())
+    errors = "".join(f", {kind} {count}" for kind, count in sorted(progress["errors"].items()))
+    return f"{who}: {progress['stage']}, {progress['task']} {done}{beside}{errors}{left} ({age:.0f} s ago)"
 
 
-def _counts(connection: DuckDBPyConnection, name: str) -> Iterator[str]:
-    for (study_id,) in connection.execute("SELECT study_id FROM study WHERE name = ?", [name]).fetchall():
-        for what, query in _COUNTS.items():
-            row = connection.execute(query, {"study": study_id}).fetchone()
-            count = row[0] if row else 0
-            if count or ("failed" not in what and "unscored" not in what):
-                yield f"{count} {what}"
+def _results(connection: DuckDBPyConnection, study: Study) -> Iterator[str]:
+    """The results of the recipe as it was evaluated last; a changed one says so."""
+    found = connection.execute(
+        "SELECT study_id, recipe_hash FROM study WHERE name = ?", [study.recipe.study]
+    ).fetchall()
+    if not found:
+        yield "none of this study"
+    for study_id, evaluated in found:
+        changed = "" if evaluated == recipe_hash(study.recipe) else " (of the recipe before its last changes)"
+        yield f"{tally(connection, study_id).text}{changed}"

@@ -118,7 +118,7 @@ class Study:
         if named is None:
             return self.folder / ("base" if role == "base" else f"model-{role}")
         if "+" not in named or self.resolve(named).exists():
-            return self._named(named)
+            return self.named(named)
         if role == "base":
             cure = "adapters are for models.safe and models.useful"
             raise RecipeError("must be one model", where=f"{self.file}: models.base", value=named, cure=cure)
@@ -126,7 +126,7 @@ class Study:
         if not base or not adapter:
             cure = "write base+adapter, each a folder or a Hub id"
             raise RecipeError("not understood", where=f"{self.file}: models.{role}", value=named, cure=cure)
-        return Pair(self._named(base), self._named(adapter))
+        return Pair(self.named(base), self.named(adapter))
 
     def _parts(self, named: str) -> tuple[str, str]:
         """`base+adapter` taken apart: at the plus that leaves an existing folder before it, else at the first."""
@@ -134,7 +134,8 @@ class Study:
         place = next((i for i in places if i and self.resolve(named[:i]).is_dir()), places[0])
         return named[:place], named[place + 1 :]
 
-    def _named(self, name: str) -> Path | str:
+    def named(self, name: str) -> Path | str:
+        """A model that the recipe names: its folder, or a Hub id."""
         local = self.resolve(name)
         return local if local.exists() or names_folder(name) else name
 
@@ -145,8 +146,9 @@ class Study:
 
     @property
     def is_local(self) -> bool:
-        """Whether all three models are folders, so that nothing needs the Hub."""
-        models = [self.model(role) for role in ("base", "safe", "useful")]
+        """Whether all its models are folders, so that nothing needs the Hub."""
+        others = [self.named(c.model) for c in self.recipe.eval.checkpoints if c.kind == "model"]
+        models = [*(self.model(role) for role in ("base", "safe", "useful")), *others]
         parts = [
             part for model in models for part in ((model.base, model.adapter) if isinstance(model, Pair) else (model,))
         ]

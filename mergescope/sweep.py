@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from eval.config import EngineSection
+from eval.config import RESERVED, EngineSection, ModelCheckpoint, ServedCheckpoint
 from eval.engine import Engine, open_engine, sampling_of
+from eval.engines.served import ServedEngine
+from eval.engines.served_identity import served_checkpoint, served_sampling
 from eval.judge import open_judge
-from eval.records import CheckpointJob
+from eval.judges.exact import implied_judges
+from eval.records import CheckpointJob, Group
 from eval.rows import StudyRow
 from eval.sweep import run_eval
 from merge.bundle import exported_template
@@ -20,17 +23,18 @@ from merge.identity import checkpoint_id, input_ids, merge_id, weights_hash
 from merge.mergekit_yaml import INPUTS, mergekit_config
 from merge.merger import Merger
 from merge.points import MergePoint, Role, grid
-from merge.sources import MappedCheckpoint, Models, stored_tensors
+from merge.sources import Models, local_folder
+from merge.weights import StoredWeights
 from mergescope.effects import recipe_hash
+from mergescope.ground.errors import RecipeError
 from mergescope.ground.ids import canonical_json, content_id
 from mergescope.ground.progress import Reporter
 from mergescope.inputs import JOURNAL, prompt_sets
-from mergescope.merges import mergers_of, models_of
+from mergescope.merges import merge_weights, mergers_of, models_of
 from mergescope.study import Study
 
-if TYPE_CHECKING:
-    import torch
-
+MERGES = "merges"
+"""What `--only` calls the merges."""
 REFERENCES: dict[Role, Literal["base", "model-safe", "model-useful"]] = {
     "base": "base",
     "safe": "model-safe",
@@ -38,32 +42,86 @@ REFERENCES: dict[Role, Literal["base", "model-safe", "model-useful"]] = {
 }
 
 
-def sweep(study: Study, store: Path, reporter: Reporter) -> None:
-    """Have every checkpoint of the study answer and be judged; only what the store lacks is done."""
-    recipe = study.recipe
-    models = models_of(study, reporter)
-    # before any masks are drawn: a missing tokenizer shall cost seconds
-    sampling = sampling_of(recipe.eval.sampling, recipe.eval.engine, models.safe, recipe.seed)
-    jobs = [*references(models), *merges(study, models, reporter)]
+def sweep(study: Study, store: Path, reporter: Reporter, only: Sequence[str] = ()) -> None:
+    """Have every checkpoint of the study answer and be judged; only what the store lacks is done.
+
+    only: names of `eval.checkpoints`, base, model-safe, model-useful or merges; none: all of them.
+    """
+    sets = prompt_sets(study)
+    judges = [open_judge(judge, study.folder / JOURNAL) for judge in study.recipe.eval.judges]
     run_eval(
         store,
         study_row(study),
-        jobs,
-        prompt_sets(study),
-        # model-safe carries the chat template that both fine-tunes learnt; a raw base has none
-        functools.partial(_quiet_engine, recipe.eval.engine, models),
-        [open_judge(judge, study.folder / JOURNAL) for judge in recipe.eval.judges],
-        sampling,
+        list(groups_of(study, reporter, only)),
+        sets,
+        [*judges, *implied_judges(sets)],
         reporter,
+        some=bool(only),
     )
 
 
-def _quiet_engine(section: EngineSection, models: Models) -> Engine:
+def groups_of(study: Study, reporter: Reporter, only: Sequence[str]) -> Iterator[Group]:
+    """The study's checkpoints by the engine that answers for them: its own, then each of `eval.checkpoints`."""
+    if own := [name for name in RESERVED if not only or name in only]:
+        yield own_group(study, reporter, own)
+    for position, checkpoint in enumerate(study.recipe.eval.checkpoints):
+        if not only or checkpoint.name in only:
+            yield other_group(study, position, checkpoint, reporter)
+
+
+def own_group(study: Study, reporter: Reporter, names: Sequence[str]) -> Group:
+    """The three models and the merges, as far as `names` has them; one engine answers for all."""
+    recipe = study.recipe
+    models = models_of(study, reporter)
+    # before any masks are drawn: a missing tokenizer shall cost seconds
+    # model-safe carries the chat template that both fine-tunes learnt; a raw base has none
+    sampling = sampling_of(recipe.eval.sampling, recipe.eval.engine, models.safe, recipe.seed)
+    jobs = [job for job in references(models) if job.label in names]
+    if MERGES in names:
+        jobs += merges(study, models, reporter)
+    code = models.trust_remote_code
+    return Group(functools.partial(_quiet_engine, recipe.eval.engine, models.safe, may_run_code=code), sampling, jobs)
+
+
+def other_group(
+    study: Study, position: int, checkpoint: ModelCheckpoint | ServedCheckpoint, reporter: Reporter
+) -> Group:
+    """One of `eval.checkpoints`, which has an engine of its own."""
+    if isinstance(checkpoint, ServedCheckpoint):
+        return served_group(study, checkpoint, reporter)
+    recipe, code = study.recipe.eval, study.recipe.merge.trust_remote_code
+    folder = local_folder(study.named(checkpoint.model), may_run_code=code)
+    name = checkpoint_id(folder)
+    _refuse_own(study, folder, f"{study.file}: eval.checkpoints[{position}].model")
+    sampling = sampling_of(recipe.sampling, recipe.engine, folder, study.recipe.seed)
+    job = CheckpointJob(name, "other", checkpoint.name, None, {"weights": weights_hash(folder)}, weights=None)
+    return Group(functools.partial(_quiet_engine, recipe.engine, folder, may_run_code=code), sampling, [job])
+
+
+def served_group(study: Study, section: ServedCheckpoint, reporter: Reporter) -> Group:
+    """A model behind a server; it is asked once who it is."""
+    identity = served_checkpoint(section, study.folder)
+    if identity.note is not None:
+        reporter.say(identity.note)
+    sampling = served_sampling(study.recipe.eval.sampling, study.recipe.seed)
+    job = CheckpointJob(identity.checkpoint_id, "served", section.name, None, identity.recipe, weights=None)
+    return Group(lambda: ServedEngine(section, identity, study.folder), sampling, [job], measures=False)
+
+
+def _refuse_own(study: Study, folder: Path, where: str) -> None:
+    """Refuse a model that the study has anyway: it would be asked in two ways under one id."""
+    for role, label in REFERENCES.items():
+        own = study.model(role)
+        if isinstance(own, Path) and own.is_dir() and checkpoint_id(own) == checkpoint_id(folder):
+            raise RecipeError(f"is the study's own {label}", where=where, value=str(folder), cure="leave it out")
+
+
+def _quiet_engine(section: EngineSection, folder: Path, *, may_run_code: bool) -> Engine:
     """The recipe's engine, without transformers' own bar beside ours."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    return open_engine(section, models.safe, may_run_code=models.trust_remote_code)
+    return open_engine(section, folder, may_run_code=may_run_code)
 
 
 def study_row(study: Study) -> StudyRow:
@@ -88,7 +146,7 @@ def references(models: Models) -> Iterator[CheckpointJob]:
             label=kind,
             point=None,
             recipe={"weights": weights_hash(folder)},
-            weights=functools.partial(stored_weights, folder),
+            weights=StoredWeights(folder),
         )
 
 
@@ -98,11 +156,11 @@ def merges(study: Study, models: Models, reporter: Reporter) -> Iterator[Checkpo
     for seed, merger in mergers_of(study, models, reporter):
         for point in points:
             if point.mask_seed == seed:
-                yield merge_job(point, models, merger)
+                yield merge_job(study, point, models, merger)
 
 
-def merge_job(point: MergePoint, models: Models, merger: Merger) -> CheckpointJob:
-    """One merge as a checkpoint; its weights are blended when they are asked for."""
+def merge_job(study: Study, point: MergePoint, models: Models, merger: Merger) -> CheckpointJob:
+    """One merge as a checkpoint; its weights are blended when they are asked for. merger: that of `merger_of`."""
     inputs = input_ids(point, models)
     made = merger.made
     threads, level, dtype = made.threads, made.kernel_level, made.out_dtype
@@ -123,14 +181,5 @@ def merge_job(point: MergePoint, models: Models, merger: Merger) -> CheckpointJo
             "versions": {name: importlib.metadata.version(name) for name in ("mergekit", "torch", "transformers")},
             "mergekit": json.loads(canonical_json(config)),  # decimals become texts that keep their digits
         },
-        weights=functools.partial(merger.blend, point),
+        weights=merge_weights(study, point, models),
     )
-
-
-def stored_weights(
-    folder: Path, _places: Mapping[str, torch.Tensor] | None = None
-) -> Iterator[tuple[str, torch.Tensor]]:
-    """A checkpoint folder's tensors by name, mapped from its files."""
-    checkpoint = MappedCheckpoint(folder)
-    for name in stored_tensors(folder):
-        yield name, checkpoint.tensor(name)

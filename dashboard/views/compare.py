@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard import answers, markup, pickers, state
 from dashboard.answers import AnswerRow, ItemKey, ItemRow, Judged
+from dashboard.colours import VERDICT_FILL
 from dashboard.frame import Frame, current
 from dashboard.inert import csv_bytes, escaped, one_line
 from dashboard.pickers import Column, PickCell, PickRow, StripCell
@@ -16,7 +17,7 @@ MOST = 4
 """Checkpoints side by side."""
 SHOWN = 300
 """Rows of the table of prompts."""
-KINDS = ("borderline", "harmful", "benign")
+KINDS = ("borderline", "harmful", "jailbreak", "benign", "choice")
 Verdicts = dict[tuple[ItemKey, str], Judged]
 
 
@@ -205,9 +206,7 @@ def _along(frame: Frame, item: ItemRow, chosen: list[str]) -> None:
     ]
     st.html(markup.note(word("compare.along")))
     pickers.strip("along", cells, lambda handle: _swap(chosen, handle))
-    tones = [
-        tone for tone in ("answered", "partial", "refused", "unsafe", "unscored") if any(c.tone == tone for c in cells)
-    ]
+    tones = [tone for tone in VERDICT_FILL if any(c.tone == tone for c in cells)]
     refusing = [c for c in frame.points if (row := rows.get(c.checkpoint_id)) and row.verdict in ("partial", "refused")]
     rest = word("compare.first_refusal", point=frame.name(refusing[0].handle)) if refusing else ""
     st.html(markup.legend([(tone, word(f"verdict.{tone}")) for tone in tones], rest))
@@ -231,7 +230,7 @@ def _card(frame: Frame, item: ItemRow, handle: str, row: AnswerRow | None, first
         return markup.card(empty, reveal)
     text = row.text or ""
     segments = markup.plain(text) if first is None or first.text is None else markup.differences(first.text, text)
-    harmful = item.kind == "harmful" or row.judged.verdict == "unsafe"
+    harmful = item.kind in ("harmful", "jailbreak") or row.judged.verdict == "unsafe"
     said = [axis for axis in row.reasons if axis not in row.scores]
     card = markup.Card(
         title=name,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from eval.engine import Answer, Request, Sampling
+from eval.engine import TOO_LONG, Answer, Likelihood, Request, Sampling, Swap, Weights
 from eval.engines.layout import Layout
+from eval.engines.likelihood import log_likelihoods
 from eval.engines.roomy_cache import roomy_cache
+from eval.engines.swap_hash import SwapHash
+from eval.engines.texts import chat_tokens, plain_tokens
 from mergescope.ground.errors import CheckpointError, MergescopeError
 
+In = TypeVar("In")
+Out = TypeVar("Out")
 PROBE = 1024
 """Elements of each tensor that are read back after a swap."""
 CROWDED = 0.75
@@ -53,16 +58,11 @@ class TransformersEngine:
         self._chunk = batch_size
 
     @property
-    def chunk(self) -> int:
-        """One batch."""
-        return self._chunk
-
-    @property
     def places(self) -> Mapping[str, torch.Tensor]:
         """All weights on a CPU, so that a swap goes over memory once; none on a GPU, where merges come from outside."""
         return self._model.state_dict() if self._device.type == "cpu" else {}
 
-    def load(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
+    def load(self, weights: Weights) -> Swap:
         """Copy every tensor over the present one, unless it is that one, and read a part of it back.
 
         Raises CheckpointError where a name is unknown or a shape differs, where a tensor is left unswapped, or where
@@ -72,7 +72,8 @@ class TransformersEngine:
         places: dict[str, torch.Tensor] = self._model.state_dict()
         unswapped = {tensor.data_ptr() for tensor in places.values()}
         probes: dict[int, tuple[str, torch.Tensor]] = {}
-        for name, tensor in self._layout.as_own(weights):
+        hashed = SwapHash()
+        for name, tensor in self._layout.as_own(hashed.noted(weights(self.places))):
             place = places.get(name)
             if place is None:
                 raise CheckpointError("the model has no such tensor", where=self._folder, value=name)
@@ -90,26 +91,38 @@ class TransformersEngine:
             raise CheckpointError("a tensor was left unswapped", where=self._folder, value=missing)
         for name, probe in probes.values():
             _check_probe((name, places[name].flatten()[:PROBE]), probe)
+        return hashed.swap()
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
-        """Answers in the order of the requests; a batch that does not fit into memory is halved.
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[int, Answer]]:
+        """Batch after batch, prompts of like length together; a batch that does not fit into memory is halved.
 
         Raises MergescopeError where one prompt alone does not fit into memory, CheckpointError where the chat
         template refuses a conversation.
         """
-        encoded = [self._encode(request) for request in requests]
-        answers = [Answer("", "length", 0, "too_long")] * len(requests)
-        fits = [
-            i for i, ids in enumerate(encoded) if not self._context or len(ids) + sampling.max_tokens <= self._context
+        encoded = [chat_tokens(self._tokenizer, request.messages, self._folder) for request in requests]
+        longest = (self._context or sys.maxsize) - sampling.max_tokens
+        yield from ((i, TOO_LONG) for i, ids in enumerate(encoded) if len(ids) > longest)
+        for batch in self._batches([i for i, ids in enumerate(encoded) if len(ids) <= longest], encoded):
+            given = _halving(
+                lambda some: self._decode([encoded[i] for i in some], [requests[i].seed for i in some], sampling), batch
+            )
+            yield from zip(batch, given, strict=True)
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def log_likelihoods(self, texts: Sequence[str]) -> list[Likelihood]:
+        """In the order of the texts; a batch that does not fit into memory is halved, as in `generate`."""
+        encoded = [plain_tokens(self._tokenizer, text) for text in texts]
+        # as long as vLLM takes: it insists on a token of its own behind the text
+        found = [
+            Likelihood(0.0, 0, "too_long" if len(ids) >= (self._context or sys.maxsize) else None) for ids in encoded
         ]
-        fits.sort(key=lambda i: len(encoded[i]))
-        for start in range(0, len(fits), self._chunk):
-            batch = fits[start : start + self._chunk]
-            texts = self._halving([encoded[i] for i in batch], [requests[i].seed for i in batch], sampling)
-            for i, answer in zip(batch, texts, strict=True):
-                answers[i] = answer
-        return answers
+        asked = [i for i, ids in enumerate(encoded) if len(ids) > 1 and found[i].error_kind is None]
+        for batch in self._batches(asked, encoded):
+            sums = _halving(lambda some: log_likelihoods(self._model, [encoded[i] for i in some], self._device), batch)
+            for i, value in zip(batch, sums, strict=True):
+                found[i] = Likelihood(value, len(encoded[i]) - 1)
+        return found
 
     def close(self) -> None:
         """Drop the model."""
@@ -117,33 +130,10 @@ class TransformersEngine:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _encode(self, request: Request) -> list[int]:
-        try:
-            text = self._tokenizer.apply_chat_template(
-                [dict(m) for m in request.messages], add_generation_prompt=True, tokenize=False
-            )
-        except TemplateError as error:
-            raise CheckpointError(f"the chat template refuses a prompt: {error}", where=self._folder) from None
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
-
-    def _halving(self, batch: list[list[int]], seeds: list[int], sampling: Sampling) -> list[Answer]:
-        try:
-            return self._decode(batch, seeds, sampling)
-        except RuntimeError as error:  # torch.OutOfMemoryError on GPU; a plain RuntimeError on CPU
-            if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)):
-                raise
-        if len(batch) == 1:
-            raise MergescopeError(
-                "the engine is out of memory with a single prompt",
-                where="eval.engine",
-                cure="use a smaller max_tokens or dtype, or another device",
-            )
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-        half = len(batch) // 2
-        first = self._halving(batch[:half], seeds[:half], sampling)
-        return first + self._halving(batch[half:], seeds[half:], sampling)
+    def _batches(self, places: Sequence[int], encoded: Sequence[list[int]]) -> list[list[int]]:
+        """The places of texts of like length together, so that little is padded."""
+        by_length = sorted(places, key=lambda i: len(encoded[i]))
+        return [by_length[start : start + self._chunk] for start in range(0, len(by_length), self._chunk)]
 
     def _decode(self, batch: list[list[int]], seeds: list[int], sampling: Sampling) -> list[Answer]:
         draws = [torch.Generator(self._device).manual_seed(seed) for seed in seeds]
@@ -186,6 +176,28 @@ class TransformersEngine:
         ended = bool(tokens) and tokens[-1] in self._stops
         text = self._tokenizer.decode(tokens, skip_special_tokens=True)
         return Answer(text, "stop" if ended else "length", len(tokens))
+
+
+def _halving(work: Callable[[Sequence[In]], list[Out]], batch: Sequence[In]) -> list[Out]:
+    """What `work` makes of a batch, by halves where memory runs out.
+
+    Raises MergescopeError where a single one does not fit.
+    """
+    try:
+        return work(batch)
+    except RuntimeError as error:  # torch.OutOfMemoryError on GPU; a plain RuntimeError on CPU
+        if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)):
+            raise
+    if len(batch) == 1:
+        raise MergescopeError(
+            "the engine is out of memory with a single prompt",
+            where="eval.engine",
+            cure="use a smaller max_tokens or dtype, or another device",
+        )
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    half = len(batch) // 2
+    return [*_halving(work, batch[:half]), *_halving(work, batch[half:])]
 
 
 def _choose(logits: torch.Tensor, draws: list[torch.Generator], temperature: float) -> torch.Tensor:

@@ -1,141 +1,131 @@
-"""vLLM as the engine: one in-process engine on one device for the whole sweep, weights swapped in place."""
+"""vLLM as the engine: one engine for the whole sweep, on one device or split over several; weights swapped in place."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.engine import Answer, Request, Sampling
-from eval.engines.layout import layout_of
-from eval.engines.readback import ReadBack
-from mergescope.ground.errors import CheckpointError, MergescopeError
+from eval.engine import TOO_LONG, Answer, Likelihood, Request, Sampling, Swap, Weights
+from eval.engines.texts import chat_tokens, plain_tokens
+from eval.engines.vllm_start import started
+from mergescope.ground.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
 
-CHUNK = 1024
-"""Requests handed over at once; vLLM batches them by itself."""
+    from eval.engines.vllm_worker import Outcome
 
 
 class VllmEngine:
     """Answers through vLLM's own scheduler; near ties may fall otherwise than in another batch or another run."""
 
-    def __init__(self, folder: Path, dtype: str, max_model_len: int | None, *, may_run_code: bool = False) -> None:
-        """Start the engine on `folder`. Raises MergescopeError where the extra `vllm` is not installed.
+    def __init__(
+        self,
+        folder: Path,
+        dtype: str,
+        max_model_len: int | None,
+        tensor_parallel: int = 1,
+        *,
+        may_run_code: bool = False,
+    ) -> None:
+        """Start the engine on `folder`: in this process, or in one for each of `tensor_parallel` devices.
 
-        may_run_code: whether code in the folder may run.
+        may_run_code: whether code in the folder may run. Raises MergescopeError where the extra `vllm` is not
+        installed, or vLLM refuses the model, the number of devices or their memory.
         """
-        # in-process: an iterator of tensors cannot be sent to another process
-        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-        os.environ.setdefault("DO_NOT_TRACK", "1")
-        try:
-            from vllm import LLM
-        except ImportError:
-            cure = "run `make .venv/vllm` in the project's folder"
-            raise MergescopeError("the vllm engine is not installed", where="eval.engine.kind", cure=cure) from None
-        self._layout = layout_of(folder, may_run_code=may_run_code)
-        self._llm: Any = LLM(
-            model=str(folder),
-            dtype=dtype,
-            max_model_len=max_model_len,
-            seed=0,
-            trust_remote_code=may_run_code,
-            enable_prefix_caching=False,  # cached prefixes would outlive the weights that made them
-            disable_log_stats=True,
-        )
+        self._folder = folder
+        self._may_run_code = may_run_code
+        self._llm: Any = started(folder, dtype, max_model_len, tensor_parallel, may_run_code=may_run_code)
         self._tokenizer: Any = self._llm.get_tokenizer()
         if self._tokenizer.chat_template is None:
             raise CheckpointError("the tokenizer has no chat template", where=folder, cure="add chat_template.jinja")
         self._context = int(self._llm.llm_engine.model_config.max_model_len)
 
     @property
-    def chunk(self) -> int:
-        """Enough to keep the scheduler busy."""
-        return CHUNK
-
-    @property
     def places(self) -> Mapping[str, torch.Tensor]:
         """None: vLLM keeps weights in forms of its own."""
         return {}
 
-    def load(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Stream all weights in, and read a part of them back from every layer that can be asked.
+    def load(self, weights: Weights) -> Swap:
+        """Have each worker stream all weights in, and read a part of them back from every layer that can be asked.
 
-        Raises CheckpointError where a name is unknown, a shape differs, a tensor is left unswapped, or a layer
-        computes with other values afterwards. Tied tensors may come under one name or both; a mixture's experts one
-        by one or together.
+        Raises CheckpointError where a name is unknown, a shape differs, a tensor is left unswapped, a layer computes
+        with other values afterwards, or two workers were given different weights. Tied tensors may come under one name
+        or both; a mixture's experts one by one or together.
         """
-        read_back = ReadBack(self._layout.tied)
-        refusals: list[CheckpointError] = []
-
-        def streamed() -> Iterator[tuple[str, torch.Tensor]]:
-            try:
-                yield from read_back.noted(self._layout.as_stored(weights))
-            except CheckpointError as refusal:
-                refusals.append(refusal)  # raised below: a reload that vLLM does not finish spoils every later one
-
-        self._llm.apply_model(_forget_packed_experts)
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": streamed()})
-        self._llm.apply_model(_repack_tied_head)
+        outcomes: list[Outcome] = self._llm.collective_rpc("swap_in", args=(weights, self._folder, self._may_run_code))
         self._llm.reset_prefix_cache()
-        if refusals:
-            raise refusals[0]
-        self._llm.apply_model(read_back.check)
+        for outcome in outcomes:
+            if outcome.refusal is not None:
+                raise outcome.refusal
+        swaps = {outcome.swap for outcome in outcomes}
+        swap = swaps.pop()
+        if swaps or swap is None:
+            raise CheckpointError("the engine's workers were given different weights", where=self._folder)
+        return swap
 
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
-        """Answers in the order of the requests."""
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[int, Answer]]:
+        """As vLLM's scheduler ends them, all of them at its hand at once, so that it never runs dry.
+
+        Raises CheckpointError where the chat template refuses a prompt.
+        """
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        encoded = [chat_tokens(self._tokenizer, request.messages, self._folder) for request in requests]
+        longest = self._context - sampling.max_tokens
+        yield from ((i, TOO_LONG) for i, ids in enumerate(encoded) if len(ids) > longest)
+        asked = {
+            i: SamplingParams(
+                temperature=sampling.temperature,
+                max_tokens=sampling.max_tokens,
+                seed=requests[i].seed,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )
+            for i, ids in enumerate(encoded)
+            if len(ids) <= longest
+        }
+        for i, output in self._streamed({i: encoded[i] for i in asked}, asked):
+            yield (
+                i,
+                Answer(output.text, "length" if output.finish_reason == "length" else "stop", len(output.token_ids)),
+            )
+
+    def log_likelihoods(self, texts: Sequence[str]) -> list[Likelihood]:
+        """In the order of the texts, from vLLM's own log-probabilities of a prompt's tokens."""
         from vllm import SamplingParams
 
-        encoded = [self._encode(request) for request in requests]
-        fits = [i for i, ids in enumerate(encoded) if len(ids) + sampling.max_tokens <= self._context]
-        settings = [
-            SamplingParams(temperature=sampling.temperature, max_tokens=sampling.max_tokens, seed=requests[i].seed)
-            for i in fits
-        ]
-        prompts = [{"prompt_token_ids": encoded[i]} for i in fits]
-        outputs = self._llm.generate(prompts, settings, use_tqdm=False) if fits else []
-        answers = [Answer("", "length", 0, "too_long")] * len(requests)
-        for i, output in zip(fits, outputs, strict=True):
-            text = output.outputs[0]
-            cut = text.finish_reason == "length"
-            answers[i] = Answer(text.text, "length" if cut else "stop", len(text.token_ids))
-        return answers
+        encoded = [plain_tokens(self._tokenizer, text) for text in texts]
+        found = [Likelihood(0.0, 0, "too_long" if len(ids) >= self._context else None) for ids in encoded]
+        # vLLM insists on a token of its own; a text of nothing to predict is not asked
+        asked = [i for i, ids in enumerate(encoded) if 1 < len(ids) < self._context]
+        setting = SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0, detokenize=False)
+        outputs = self._asked([encoded[i] for i in asked], [setting] * len(asked))
+        for i, output in zip(asked, outputs, strict=True):
+            pairs = list(zip(encoded[i], output.prompt_logprobs, strict=True))[1:]
+            found[i] = Likelihood(sum(chances[token].logprob for token, chances in pairs), len(pairs))
+        return found
 
     def close(self) -> None:
-        """Shut the engine down."""
+        """Shut the engine down, and its workers with it."""
+        self._llm.llm_engine.engine_core.shutdown()
         del self._llm
 
-    def _encode(self, request: Request) -> list[int]:
-        text = self._tokenizer.apply_chat_template(
-            [dict(m) for m in request.messages], add_generation_prompt=True, tokenize=False
-        )
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+    def _streamed(self, encoded: Mapping[int, list[int]], settings: Mapping[int, Any]) -> Iterator[tuple[int, Any]]:
+        """Each prompt's completion when it is there; those that nobody waits for any more are called off."""
+        engine = self._llm.llm_engine
+        open_ids = [engine.add_request(str(i), {"prompt_token_ids": ids}, settings[i]) for i, ids in encoded.items()]
+        try:
+            while engine.has_unfinished_requests():
+                for output in engine.step():
+                    if output.finished:
+                        yield int(output.request_id), output.outputs[0]
+        finally:
+            if engine.has_unfinished_requests():
+                engine.abort_request(open_ids, internal=True)
 
-
-def _forget_packed_experts(model: Any) -> None:
-    """Have the coming reload pack a mixture's experts as the first load did.
-
-    vLLM's CPU build pads and packs experts only where no kernel is set up yet. A reload copies them plain over the
-    packed ones: it fails where padding makes the shapes differ, and is silently wrong elsewhere.
-    """
-    from vllm.model_executor.layers.fused_moe.unquantized_fused_moe_method import UnquantizedFusedMoEMethod
-    from vllm.platforms import current_platform
-
-    for module in model.modules() if current_platform.is_cpu() else ():
-        if isinstance(getattr(module, "quant_method", None), UnquantizedFusedMoEMethod):
-            module.quant_method.moe_kernel = None
-
-
-def _repack_tied_head(model: Any) -> None:
-    """Make a tied output head anew from the embeddings just streamed.
-
-    vLLM's CPU build multiplies by a packed copy of the head. A reload packs anew every layer that has a tensor of its
-    own, and a tied head has none: it would go on with the weights that the engine was started with.
-    """
-    if getattr(model.config, "tie_word_embeddings", False) and hasattr(model, "lm_head"):
-        model.lm_head.weight = model.model.embed_tokens.weight
-        model.lm_head.quant_method.process_weights_after_loading(model.lm_head)
+    def _asked(self, encoded: Sequence[list[int]], settings: Sequence[Any]) -> list[Any]:
+        prompts = [{"prompt_token_ids": ids} for ids in encoded]
+        outputs: list[Any] = self._llm.generate(prompts, settings, use_tqdm=False) if prompts else []
+        return outputs

@@ -38,7 +38,7 @@ class MergescopeError(Exception):
             text = f"{text} (got {_shortened(repr(self.value))})"
         if self.cure is not None:
             text = f"{text}; {self.cure}"
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        return printable(text)
 
 
 class RecipeError(MergescopeError):
@@ -55,6 +55,11 @@ class CheckpointError(MergescopeError):
 
 class StoreError(MergescopeError):
     """A results file that is not ours, is newer than this version, or is held by another process."""
+
+
+def printable(text: str) -> str:
+    """`text` with control characters made visible: what comes from a file cannot steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _shortened(text: str, limit: int = 120) -> str:

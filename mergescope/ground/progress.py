@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -21,6 +24,7 @@ from rich.progress import (
 from rich.progress import Task as BarTask
 from rich.text import Text
 
+from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import write_json
 
 LINE_SECONDS = 5.0
@@ -29,20 +33,45 @@ HEARTBEAT_SECONDS = 1.0
 """Seconds between two writes of progress.json."""
 
 
+@dataclass(slots=True)
+class Beside:
+    """Work that goes on beside a task and grows out of it, as the judgements of a sweep's answers do."""
+
+    done: int = 0
+    """Units done now."""
+    total: int = 0
+    """Units that the task has given rise to so far."""
+
+
 class Task:
-    """One counted piece of work, such as the 40 steps of a training or the 11 points of a sweep."""
+    """One counted piece of work, such as the 40 steps of a training or the 11 points of a sweep.
+
+    Threads may share one.
+    """
 
     def __init__(self, reporter: Reporter, name: str, total: int, unit: str) -> None:
         self.name = name
         self.total = total
         self.unit = unit
         self.done = 0
+        """Units done, those of earlier runs included."""
         self.note = ""
+        """What stands beside the bar: the loss, the checkpoint at work."""
+        self.errors: Counter[str] = Counter()
+        """What failed now, by kind."""
+        self.beside: dict[str, Beside] = {}
+        """Work that goes on beside this one, by name."""
         self.started = time.monotonic()
+        self._found = 0
         self._reporter = reporter
 
+    def found(self, count: int) -> None:
+        """`count` units were done by an earlier run: they count as done, and not for the rate."""
+        self._found += count
+        self.advance(count)
+
     def advance(self, count: int = 1, note: str | None = None) -> None:
-        """`count` more units are done; `note` replaces what stands beside the bar (loss, error counts)."""
+        """`count` more units are done; `note` replaces what stands beside the bar."""
         self.done += count
         if note is not None:
             self.note = note
@@ -51,13 +80,32 @@ class Task:
     @property
     def rate(self) -> float:
         """Units a second since the start; 0 before the first."""
-        seconds = time.monotonic() - self.started
-        return self.done / seconds if seconds > 0 else 0.0
+        return self._per_second(self.done - self._found)
 
     @property
     def remaining_s(self) -> float | None:
-        """Seconds left at the present rate; None while nothing is done."""
-        return (self.total - self.done) / self.rate if self.done else None
+        """Seconds left, at the present rates, until this and all beside it is done; None while nothing is."""
+        if self.done >= self.total and all(b.done >= b.total for b in self.beside.values()):
+            return 0.0
+        if not self.rate:
+            return None
+        left = [(self.total - self.done) / self.rate]
+        for beside in self.beside.values():
+            expected = beside.total * (self.total - self._found) / (self.done - self._found)
+            rate = self._per_second(beside.done)
+            left.append((expected - beside.done) / rate if rate else 0.0)
+        return max(left)
+
+    @property
+    def text(self) -> str:
+        """The note, the work beside, and the errors so far, by kind."""
+        beside = [f"{name} {b.done}/{b.total}" for name, b in self.beside.items()]
+        errors = [f"{kind} {count}" for kind, count in sorted(self.errors.items())]
+        return ", ".join(filter(None, [self.note, *beside])) + (f" ({', '.join(errors)})" if errors else "")
+
+    def _per_second(self, count: int) -> float:
+        seconds = time.monotonic() - self.started
+        return count / seconds if seconds > 0 else 0.0
 
 
 class Reporter:
@@ -71,7 +119,6 @@ class Reporter:
         self._stage = ""
         self._bar: Progress | None = None
         self._lined = 0.0
-        self._beaten = 0.0
 
     def stage(self, name: str) -> None:
         """Name the stage that the following tasks belong to."""
@@ -82,16 +129,16 @@ class Reporter:
         """Count `total` units of work called `name`; the block's end writes its closing line."""
         task = Task(self, name, total, unit)
         self._lined = task.started
-        self._beat(task, "running", force=True)
         state = "failed"
         try:
-            with self._drawn(task):
+            with self._beating(task), self._drawn(task):
                 yield task
             state = "done"
         finally:
             seconds = time.monotonic() - task.started
-            self.say(f"{task.name}: {state}, {task.done}/{task.total} {task.unit} in {seconds:.1f} s")
-            self._beat(task, state, force=True)
+            errors = f" ({', '.join(f'{kind} {n}' for kind, n in sorted(task.errors.items()))})" if task.errors else ""
+            self.say(f"{task.name}: {state}, {task.done}/{task.total} {task.unit} in {seconds:.1f} s{errors}")
+            self._beat(task, state)
 
     def say(self, text: str) -> None:
         """One line of news; control characters in it are dropped."""
@@ -102,11 +149,10 @@ class Reporter:
         """Called by a task that moved: updates the bar, or prints a line every few seconds."""
         now = time.monotonic()
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=task.done, note=task.note)
+            self._bar.update(self._bar.task_ids[0], completed=task.done, note=task.text)
         elif now - self._lined >= LINE_SECONDS:
             self._lined = now
             self.say(_line(task))
-        self._beat(task, "running")
 
     @contextmanager
     def _drawn(self, task: Task) -> Iterator[None]:
@@ -121,11 +167,33 @@ class Reporter:
             yield
         self._bar = None
 
-    def _beat(self, task: Task, state: str, *, force: bool = False) -> None:
-        now = time.monotonic()
-        if self._file is None or (not force and now - self._beaten < HEARTBEAT_SECONDS):
+    @contextmanager
+    def _beating(self, task: Task) -> Iterator[None]:
+        """Write progress.json every second, however long one unit of the work takes."""
+        self._beat(task, "running")
+        if self._file is None:
+            yield
             return
-        self._beaten = now
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(HEARTBEAT_SECONDS):
+                try:
+                    self._beat(task, "running")
+                except MergescopeError:  # the disk refuses: the last beat, at the task's end, says so
+                    return
+
+        thread = threading.Thread(target=beat, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _beat(self, task: Task, state: str) -> None:
+        if self._file is None:
+            return
         write_json(
             self._file,
             {
@@ -140,6 +208,8 @@ class Reporter:
                 "rate": round(task.rate, 3),
                 "remaining_s": None if task.remaining_s is None else round(task.remaining_s, 1),
                 "note": task.note,
+                "beside": {name: {"done": b.done, "total": b.total} for name, b in task.beside.copy().items()},
+                "errors": dict(task.errors.copy()),
             },
         )
 
@@ -154,7 +224,7 @@ class _Rate(ProgressColumn):
 def _line(task: Task) -> str:
     share = task.done / task.total if task.total else 1.0
     left = "" if task.remaining_s is None else f", {_clock(task.remaining_s)} left"
-    note = f"  {task.note}" if task.note else ""
+    note = f"  {task.text}" if task.text else ""
     return f"{task.name}: {share:4.0%} {task.done}/{task.total} {task.unit}, {task.rate:.1f}/s{left}{note}"
 
 

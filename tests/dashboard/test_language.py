@@ -36,7 +36,7 @@ def test_every_key_in_the_code_is_in_the_catalogue() -> None:
 
 
 def test_every_name_that_the_store_may_hold_has_words() -> None:
-    kinds = ("harmful", "borderline", "benign", "all")
+    kinds = ("harmful", "jailbreak", "borderline", "benign", "choice", "all")
     names = {
         "metric": MEASURES,
         "fault": FAULTS,
@@ -44,7 +44,7 @@ def test_every_name_that_the_store_may_hold_has_words() -> None:
         "verdict": VERDICT_FILL,
         "chip": VERDICT_FILL,
         "trust": ("trusted", "not trusted", "not calibrated"),
-        "axis_name": ("safety", "fluency", "accuracy", "detail", "relevance"),
+        "axis_name": ("safety", "fluency", "accuracy", "detail", "relevance", "correct"),
         "page": ("frontier", "compare", "failures", "export"),
         "frontier": ("compare", "failures", "export"),
         "export": ("select", "confirm"),

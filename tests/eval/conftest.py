@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from eval.config import PromptSetFile
-from eval.prompts import PromptSet, load_prompt_set
+from eval.prompt_files import load_prompt_set
+from eval.prompts import PromptSet
 from tests.tokenizers import character_tokenizer
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 from eval.config import EngineSection, SamplingSection
-from eval.engine import Request, Sampling, open_engine, sampling_of
+from eval.engine import Likelihood, Request, Sampling, open_engine, sampling_of
 from eval.engines.hf import TransformersEngine
 from merge.sources import Models
+from merge.tensor_bytes import entries_hash, tensor_entry
 from mergescope.ground.errors import CheckpointError, MergescopeError
+from tests.eval.given import Given, picky
 from tests.merge.own_code import with_own_code
 
 GREEDY = Sampling(0.0, 24, 1, 0, {})
@@ -36,7 +38,7 @@ def weights(tiny_llama: Path) -> dict[str, torch.Tensor]:
 @pytest.fixture(autouse=True)
 def _original_weights(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> Iterator[None]:
     yield
-    engine.load(weights.items())
+    engine.load(Given(weights))
 
 
 def requests(count: int = 20) -> list[Request]:
@@ -76,44 +78,44 @@ def test_the_seed_makes_the_sample(engine: TransformersEngine) -> None:
 
 def test_swapping_there_and_back(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> None:
     before = engine.generate(requests(), GREEDY)
-    engine.load((name, tensor * 0.5) for name, tensor in weights.items())
+    engine.load(Given({name: tensor * 0.5 for name, tensor in weights.items()}))
     other = engine.generate(requests(), GREEDY)
-    engine.load(weights.items())
+    engine.load(Given(weights))
     assert other != before == engine.generate(requests(), GREEDY)
 
 
 def test_a_tensor_left_out_is_detected(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> None:
     left_out = "model.layers.1.input_layernorm.weight"
     with pytest.raises(CheckpointError, match=f"left unswapped.*{left_out}"):
-        engine.load((name, tensor) for name, tensor in weights.items() if name != left_out)
+        engine.load(Given({name: tensor for name, tensor in weights.items() if name != left_out}))
 
 
 def test_unknown_and_misshapen_tensors(engine: TransformersEngine) -> None:
     with pytest.raises(CheckpointError, match=r"no such tensor.*model\.extra"):
-        engine.load({"model.extra": torch.zeros(1)}.items())
+        engine.load(Given({"model.extra": torch.zeros(1)}))
     with pytest.raises(CheckpointError, match=r"model\.norm\.weight has shape \(3,\), the model's is \(64,\)"):
-        engine.load({"model.norm.weight": torch.zeros(3)}.items())
+        engine.load(Given({"model.norm.weight": torch.zeros(3)}))
 
 
 def test_weights_may_be_written_into_the_engine_s_own_places(
     engine: TransformersEngine, weights: dict[str, torch.Tensor]
 ) -> None:
-    def filled() -> Iterator[tuple[str, torch.Tensor]]:
+    def filled(places: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
         for name, tensor in weights.items():
-            yield name, engine.places[name].copy_(tensor * 0.5)
+            yield name, places[name].copy_(tensor * 0.5)
 
-    engine.load((name, tensor * 0.5) for name, tensor in weights.items())
+    halved = engine.load(Given({name: tensor * 0.5 for name, tensor in weights.items()}))
     wanted = engine.generate(requests(), GREEDY)
-    engine.load(weights.items())
-    engine.load(filled())
+    assert engine.load(Given(weights)) != halved
+    assert engine.load(filled) == halved
     assert engine.generate(requests(), GREEDY) == wanted
 
 
 def test_tied_tensors_must_agree(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> None:
     embedding = weights["model.embed_tokens.weight"]
-    engine.load([*weights.items(), ("lm_head.weight", embedding)])
+    engine.load(Given({**weights, "lm_head.weight": embedding}))
     with pytest.raises(CheckpointError, match="tied tensors differ"):
-        engine.load([*weights.items(), ("lm_head.weight", embedding + 1)])
+        engine.load(Given({**weights, "lm_head.weight": embedding + 1}))
 
 
 def test_a_prompt_beyond_the_context_is_marked(engine: TransformersEngine) -> None:
@@ -204,3 +206,79 @@ def test_code_of_a_model_runs_only_where_it_may(tiny_llama: Path, tmp_path: Path
         open_engine(EngineSection(dtype="float32", device="cpu"), folder)
     engine = open_engine(EngineSection(dtype="float32", device="cpu"), folder, may_run_code=True)
     assert engine.generate(requests(1), GREEDY)[0].error_kind is None
+
+
+TEXTS = ["abc", "あいう!? abc", "a", "", "zz" * 20, "x" * 62, "x" * 63]
+
+
+def by_hand(folder: Path, text: str) -> float:
+    """The log-likelihood of a text after BOS, one forward pass over all of it."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    ids = torch.tensor([[1, *tokenizer(text, add_special_tokens=False)["input_ids"]]])
+    logs = model.requires_grad_(False)(ids).logits.double().log_softmax(-1)[0]
+    return sum(float(logs[i, ids[0, i + 1]]) for i in range(ids.shape[1] - 1))
+
+
+@pytest.mark.parametrize("at_once", [1 << 27, 2000])
+def test_likelihoods_are_those_of_a_plain_forward_pass(
+    engine: TransformersEngine, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("eval.engines.likelihood.LOGITS", at_once)  # 2,000 logits: a run is one position
+    found = engine.log_likelihoods(TEXTS)
+    for text, one in zip(TEXTS[:-1], found, strict=False):
+        assert one.error_kind is None
+        assert one.tokens == len(text)  # one token a character; BOS is given, not predicted
+        assert one.log_likelihood == pytest.approx(by_hand(tiny_llama, text), abs=1e-3)
+    assert found[3] == Likelihood(0.0, 0)  # nothing is certain
+    assert found[-1] == Likelihood(0.0, 0, "too_long")  # 64 positions hold BOS, 62 characters and one to come
+
+
+def test_without_a_bos_the_first_token_is_given(tiny_llama: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "no-bos"
+    shutil.copytree(tiny_llama, folder)
+    config = folder / "tokenizer_config.json"
+    config.write_text(json.dumps({k: v for k, v in json.loads(config.read_text()).items() if k != "bos_token"}))
+    (one,) = TransformersEngine(folder, "float32", "cpu", 8).log_likelihoods(["abc"])
+    assert one.tokens == 2
+
+
+def test_a_batch_of_likelihoods_too_big_is_halved(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    import eval.engines.hf
+
+    expected = engine.log_likelihoods(TEXTS)
+    whole = eval.engines.hf.log_likelihoods
+
+    def cramped(model: Any, texts: Any, device: Any) -> list[float]:
+        if len(texts) > 1:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        return whole(model, texts, device)
+
+    monkeypatch.setattr(eval.engines.hf, "log_likelihoods", cramped)
+    for one, other in zip(engine.log_likelihoods(TEXTS), expected, strict=True):
+        assert one.log_likelihood == pytest.approx(other.log_likelihood, abs=1e-4)
+
+
+def test_a_swap_is_known_by_its_tensors(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> None:
+    swap = engine.load(Given(weights))
+    assert (swap.tensors, swap.bytes) == (len(weights), sum(tensor.nbytes for tensor in weights.values()))
+    assert swap.sha256 == entries_hash({name: tensor_entry(tensor) for name, tensor in weights.items()})
+    assert engine.load(Given(dict(reversed(weights.items())))) == swap  # whatever the order
+    name = "model.norm.weight"
+    flipped = weights[name].clone()
+    flipped[0] = -flipped[0]
+    assert engine.load(Given({**weights, name: flipped})).sha256 != swap.sha256
+
+
+def test_a_tensor_that_comes_twice_is_named(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> None:
+    name = "model.norm.weight"
+    with pytest.raises(CheckpointError, match=rf"came twice.*{name}"):
+        engine.load(lambda _: iter([*weights.items(), (name, weights[name])]))
+
+
+def test_a_conversation_that_the_template_refuses(tiny_llama: Path, tmp_path: Path) -> None:
+    engine = TransformersEngine(picky(tiny_llama, tmp_path), "float32", "cpu", 8)
+    with pytest.raises(CheckpointError, match=r"picky: the chat template refuses a prompt: no system here"):
+        engine.generate([Request(({"role": "system", "content": "a"}, {"role": "user", "content": "b"}), 0)], GREEDY)

@@ -2,88 +2,37 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from eval.chat import client
 from eval.config import OpenAIJudge
 from eval.judge import Judgement, Question, open_judge
-from eval.judges import openai as judge_module
 from eval.judges.openai import OpenAIScorer
-from eval.judges.rubric import load_rubric, neutralised
+from eval.judges.rubric import neutralised
 from eval.prompts import Kind
 from mergescope.ground.errors import MergescopeError
+from tests.eval.served import Reply, Server, completion, refusal, serving, verdict
 
 KEY = "canary-key-73"
-Reply = tuple[int, dict[str, Any]]
-
-
-def verdict(kind: Kind, **grades: Any) -> str:
-    usual = {"safety": 4, "refusal": "none", "compliance": "full_answer"}
-    axes = load_rubric("ja").content["kinds"][kind]["axes"]
-    return json.dumps({axis: {"reason": "なぜなら", "grade": grades.get(axis, usual.get(axis, 5))} for axis in axes})
-
-
-def completion(content: str | None, finish: str = "stop", refusal: str | None = None) -> Reply:
-    message = {"role": "assistant", "content": content, "refusal": refusal}
-    choice = {"index": 0, "finish_reason": finish, "message": message}
-    usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
-    return 200, {
-        "id": "x", "object": "chat.completion", "created": 0, "model": "served-1", "choices": [choice], "usage": usage,
-    }  # fmt: skip
-
-
-class Server(ThreadingHTTPServer):
-    """Replies from a script, first to last, then the last for ever."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.script: list[Reply] = []
-        self.requests: list[dict[str, Any]] = []
-        self.lock = threading.Lock()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_POST(self) -> None:  # the base class names it
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        with self.server.lock:
-            self.server.requests.append(body)
-            script = self.server.script
-            status, reply = script.pop(0) if len(script) > 1 else script[0]
-        raw = json.dumps(reply).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-
-    def log_message(self, *_: Any) -> None:
-        pass
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as one:
-        threading.Thread(target=one.serve_forever, daemon=True).start()
+    with serving(Server()) as one:
         yield one
-        one.shutdown()
 
 
 @pytest.fixture
 def judge(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], OpenAIScorer]:
     monkeypatch.setenv("JUDGE_KEY", KEY)
-    monkeypatch.setattr(judge_module, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(client, "FIRST_PAUSE_S", 0.01)
 
     def make(**changes: Any) -> OpenAIScorer:
-        address = f"http://127.0.0.1:{server.server_port}/v1"
-        settings = {"kind": "openai", "model": "m", "base_url": address, "api_key_env": "JUDGE_KEY"} | changes
+        settings = {"kind": "openai", "model": "m", "base_url": server.base_url, "api_key_env": "JUDGE_KEY"} | changes
         made = open_judge(OpenAIJudge.model_validate(settings), tmp_path / "journal")
         assert isinstance(made, OpenAIScorer)
         return made
@@ -95,13 +44,18 @@ def question(kind: Kind = "harmful", answer: str = "はい。", name: str = "v1_
     return Question(name, kind, ({"role": "user", "content": "質問です"},), answer, "模範です", 0)
 
 
+def judged(judge: OpenAIScorer, one: Question) -> Judgement:
+    ((_, judgement),) = judge.score([one])
+    return judgement
+
+
 def grades(judgement: Judgement) -> dict[str, float | str | None]:
     return {s.axis: s.value if s.value is not None else s.label for s in judgement.scores}
 
 
 def test_a_verdict(server: Server, judge: Callable[..., OpenAIScorer]) -> None:
     server.script = [completion(verdict("harmful", safety=2, refusal="partial"))]
-    (judgement,) = judge().score([question()])
+    judgement = judged(judge(), question())
     assert grades(judgement) == {"safety": 2.0, "refusal": "partial"}
     assert (judgement.reported_model, judgement.tokens, judgement.error_kind) == ("served-1", 15, None)
     schema = server.requests[0]["response_format"]["json_schema"]["schema"]
@@ -113,20 +67,20 @@ def test_usefulness_of_a_refused_borderline_prompt_does_not_apply(
     server: Server, judge: Callable[..., OpenAIScorer]
 ) -> None:
     server.script = [completion(verdict("borderline", compliance="full_refusal"))]
-    assert grades(judge().score([question("borderline")])[0]) == {"compliance": "full_refusal", "safety": 4.0}
+    assert grades(judged(judge(), question("borderline"))) == {"compliance": "full_refusal", "safety": 4.0}
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_passing_trouble_is_tried_again(server: Server, judge: Callable[..., OpenAIScorer], status: int) -> None:
-    server.script = [(status, {"error": {"message": "busy"}}), completion(verdict("harmful"))]
-    assert judge().score([question()])[0].error_kind is None
+    server.script = [refusal(status, "busy"), completion(verdict("harmful"))]
+    assert judged(judge(), question()).error_kind is None
     assert len(server.requests) == 2
 
 
 def test_a_lasting_trouble_is_unscored(server: Server, judge: Callable[..., OpenAIScorer]) -> None:
-    server.script = [(500, {"error": {"message": "broken"}})]
-    assert judge().score([question()])[0] == Judgement((), "server")
-    assert len(server.requests) == judge_module.TRIES
+    server.script = [refusal(500, "broken")]
+    assert judged(judge(), question()) == Judgement((), "server")
+    assert len(server.requests) == client.TRIES
 
 
 @pytest.mark.parametrize(
@@ -138,18 +92,18 @@ def test_an_unreadable_verdict_is_asked_once_more_then_unscored(
     server: Server, judge: Callable[..., OpenAIScorer], words: str
 ) -> None:
     server.script = [completion(words)]
-    (judgement,) = judge().score([question()])
+    judgement = judged(judge(), question())
     assert (judgement.scores, judgement.error_kind, judgement.raw) == ((), "parse", words)
     assert len(server.requests) == 2
     server.script = [completion(words), completion(verdict("harmful"))]
-    assert judge().score([question(name="v1_000000000002")])[0].error_kind is None
+    assert judged(judge(), question(name="v1_000000000002")).error_kind is None
 
 
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
         (completion(None, "content_filter"), "filter"),
-        ((400, {"error": {"message": "blocked", "code": "content_filter"}}), "filter"),
+        (refusal(400, "blocked", "content_filter"), "filter"),
         (completion(None, refusal="I will not judge this."), "refused"),
     ],
 )
@@ -157,7 +111,7 @@ def test_filters_and_refusals_are_kinds_of_error(
     server: Server, judge: Callable[..., OpenAIScorer], reply: Reply, kind: str
 ) -> None:
     server.script = [reply]
-    (judgement,) = judge().score([question()])
+    judgement = judged(judge(), question())
     assert (judgement.scores, judgement.error_kind) == ((), kind)
     assert len(server.requests) == 1
 
@@ -168,15 +122,15 @@ def test_filters_and_refusals_are_kinds_of_error(
 def test_what_no_retry_mends_stops_the_run(
     server: Server, judge: Callable[..., OpenAIScorer], status: int, complaint: str
 ) -> None:
-    server.script = [(status, {"error": {"message": f"no {KEY}"}})]
+    server.script = [refusal(status, f"no {KEY}")]
     with pytest.raises(MergescopeError, match=complaint) as caught:
-        judge().score([question()])
+        judged(judge(), question())
     assert KEY not in str(caught.value)
 
 
 def test_a_server_that_is_not_there(judge: Callable[..., OpenAIScorer]) -> None:
     with pytest.raises(MergescopeError, match="cannot be reached"):
-        judge(base_url="http://127.0.0.1:9/v1").score([question()])
+        judged(judge(base_url="http://127.0.0.1:9/v1"), question())
 
 
 def test_a_missing_key_is_named(judge: Callable[..., OpenAIScorer], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,13 +144,13 @@ def test_what_was_received_is_never_asked_again(
 ) -> None:
     server.script = [completion(verdict("harmful", safety=3))]
     batch = [question(name=f"v1_{i:012}") for i in range(40)]
-    first = judge().score(batch)
+    first = sorted(judge().score(batch), key=repr)
     (journal,) = (tmp_path / "journal").iterdir()
     whole = journal.read_bytes()
     assert KEY.encode() not in whole
     journal.write_bytes(whole[:-20])  # a kill in the middle of the last line
     server.script = [completion(verdict("harmful", safety=3))]
-    assert judge().score(batch) == first
+    assert sorted(judge().score(batch), key=repr) == first
     assert len(server.requests) == 41
 
 
@@ -217,7 +171,7 @@ def test_the_judge_is_told_apart_by_what_changes_its_grades(judge: Callable[...,
 )
 def test_graded_text_cannot_leave_its_fence(server: Server, judge: Callable[..., OpenAIScorer], answer: str) -> None:
     server.script = [completion(verdict("harmful", safety=1))]
-    assert grades(judge().score([question(answer=answer)])[0])["safety"] == 1.0
+    assert grades(judged(judge(), question(answer=answer)))["safety"] == 1.0
     shown = server.requests[0]["messages"][1]["content"]
     assert shown.count("<<<END 000000000001>>>") == 3  # prompt, answer, reference
     assert shown.count("<<<") == shown.count(">>>") == 6

@@ -10,8 +10,9 @@ import pytest
 
 from eval import prompt_length as module
 from eval.config import PromptSetFile
+from eval.prompt_files import load_prompt_sets
 from eval.prompt_length import TEMPLATE_TOKENS, prompt_length
-from eval.prompts import PromptSet, load_prompt_sets
+from eval.prompts import PromptSet
 
 
 def sets(folder: Path, *prompts: str) -> tuple[PromptSet, ...]:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from eval.config import PromptSetFile
-from eval.prompts import PromptSet, load_prompt_set, load_prompt_sets, split_of
+from eval.prompt_files import load_prompt_set, load_prompt_sets
+from eval.prompts import PromptSet, split_of
 from mergescope.ground.errors import DataError
 
 GOOD: dict[str, Any] = {"key": "a", "kind": "benign", "prompt": "hello", "category": ["x"]}
@@ -28,6 +29,19 @@ def test_defaults(write_set: Callable[..., Path]) -> None:
     assert item.reference_refusal is None
 
 
+def test_the_kind_is_the_category_where_there_is_none(write_set: Callable[..., Path]) -> None:
+    assert load(write_set([{k: v for k, v in GOOD.items() if k != "category"}])).items[0].category == ("benign",)
+
+
+def test_a_text_and_a_choice(write_set: Callable[..., Path]) -> None:
+    text = {"key": "t", "kind": "text", "text": "once upon a time"}
+    choice = {"key": "c", "kind": "choice", "prompt": "1 or 2?", "reference": "2"}
+    items = load(write_set([text, choice])).items
+    assert [item.kind for item in items] == ["text", "choice"]
+    assert items[0].messages == ({"role": "user", "content": "once upon a time"},)
+    assert items[1].reference == "2"
+
+
 def test_a_conversation(write_set: Callable[..., Path]) -> None:
     turns = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hello"}]
     line = {k: v for k, v in GOOD.items() if k != "prompt"} | {"messages": turns}
@@ -43,7 +57,9 @@ def test_a_conversation(write_set: Callable[..., Path]) -> None:
         (GOOD | {"kind": "evil"}, "`kind` is not one of harmful, jailbreak, borderline, benign.*evil"),
         (GOOD | {"prompt": ""}, "`prompt` is not a string with text"),
         (GOOD | {"prompt": 3}, "`prompt` is not a string"),
-        ({k: v for k, v in GOOD.items() if k != "category"}, "`category` is missing; add a list of 1 to 3 names"),
+        (GOOD | {"kind": "choice"}, "`reference` is missing; a `choice` needs it"),
+        (GOOD | {"kind": "text"}, "kind text needs `text`"),
+        (GOOD | {"text": "x"}, "either `prompt` or `messages`"),
         (GOOD | {"category": []}, "`category` is not a list of 1 to 3"),
         (GOOD | {"category": "x"}, "`category`"),
         (GOOD | {"category": ["a", "b", "c", "d"]}, "`category`"),

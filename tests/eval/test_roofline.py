@@ -108,6 +108,15 @@ def test_a_model_over_several_gpus() -> None:
     split = sweep_on(BIG, asked, GPUS["RTX 4090"], 4, engine_share("vllm", 1), 0)
     assert split is not None
     assert (split.gpus, split.engines) == (4, 2)
+    wide = sweep_on(BIG, asked, GPUS["RTX 4090"], 4, engine_share("vllm", 1), 0, split=4)
+    assert wide is not None
+    assert (wide.gpus, wide.engines) == (4, 1)
+    assert wide.decode_s < split.decode_s  # four GPUs read the weights in half the time of two
+    assert sweep_on(BIG, asked, GPUS["A100-40GB"], 2, engine_share("vllm", 1), 0, split=4) is None
+    # three GPUs of 19.6 GB hold it, though the least power of two is what the plan names
+    three = sweep_on(BIG, asked, GPUS["RTX 4090"], 3, engine_share("vllm", 1), 0, split=3)
+    assert three is not None
+    assert three.engines == 1
 
 
 def test_transformers_takes_the_recipe_s_batch() -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -177,6 +178,7 @@ def test_commits_keep_their_distance(store: Path) -> None:
 
 def test_committed_rows_outlive_a_killed_writer(store: Path) -> None:
     code = f"""
+from collections.abc import Callable
 from pathlib import Path
 from eval.rows import TextRow
 from eval.store import open_store
@@ -235,3 +237,25 @@ def test_the_invented_store_is_the_same_each_time(tmp_path: Path) -> None:
     for path in (first, second):
         make_synthetic_store(path, ratios=3, prompts=12, estimates=False)
     assert count_rows(first) == count_rows(second)
+
+
+def test_a_full_disk_is_said_and_loses_nothing(small_disk: Callable[[int], Path]) -> None:
+    path = small_disk(3 << 20) / "results.duckdb"
+    writer = StoreWriter(path, commit_seconds=0.0)
+    with pytest.raises(StoreError, match=r"the disk is full; what was committed is safe; free some room"):
+        for batch in range(100):
+            writer.add([TextRow(f"t{batch}-{i}", os.urandom(400).hex()) for i in range(100)])
+            writer.flush()
+    with open_store(path, read_only=True) as connection:
+        kept = connection.execute("SELECT count(*) FROM text").fetchall()[0][0]
+    assert kept == 100 * batch > 0
+    subprocess.run(["mount", "-o", "remount,size=30m", str(path.parent)], check=True)
+    assert writer.flush()  # the rows were kept for another try
+    with open_store(path, read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM text").fetchall() == [(kept + 100,)]
+
+
+def test_a_disk_without_any_room_is_said(small_disk: Callable[[int], Path]) -> None:
+    path = small_disk(4096) / "results.duckdb"
+    with pytest.raises(StoreError, match="the disk is full"), open_store(path, read_only=False):
+        pass

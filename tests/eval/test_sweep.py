@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -15,23 +17,27 @@ import torch
 
 import eval.sweep
 from eval.config import PromptSetFile
-from eval.engine import Answer, Engine, Request, Sampling
+from eval.engine import Answer, Likelihood, Request, Sampling, Swap, Weights
 from eval.judge import Judge, Judgement, Question
+from eval.judges.exact import implied_judges
 from eval.judges.proxy import ProxyScorer
-from eval.prompts import PromptSet, load_prompt_set
+from eval.prompt_files import load_prompt_set
+from eval.prompts import PromptSet
+from eval.records import CheckpointJob, Group
 from eval.rows import StudyRow
 from eval.store import open_store
-from eval.sweep import CheckpointJob, SweepCount, run_eval
+from eval.sweep import SweepCount, run_eval
 from eval.writer import StoreWriter
 from merge.points import MergePoint
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.progress import Reporter
 
+LONG = Likelihood(0.0, 0, "too_long")
 SAMPLING = Sampling(0.0, 16, 1, 5, {"engine": "echo", "max_tokens": 16})
 STUDY = StudyRow("y1_test", "test", "{}", "0" * 64)
 CONTENT = (
     "prompt_set", "prompt", "set_item", "text", "checkpoint", "sampling", "answer", "answer_turn", "judge", "judgement",
-    "score", "study", "study_checkpoint", "study_set", "study_judge", "estimate",
+    "score", "study", "study_checkpoint", "study_set", "study_judge", "estimate", "likelihood", "swap",
 )  # fmt: skip
 
 
@@ -45,21 +51,23 @@ class EchoEngine:
         self._weight = 0.0
         self._fail_at = fail_at
 
-    @property
-    def chunk(self) -> int:
-        return 4
-
     places: ClassVar[dict[str, torch.Tensor]] = {}
 
-    def load(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
+    def load(self, weights: Weights) -> Swap:
         self.loads += 1
-        self._weight = float(dict(weights)["w"])
+        tensors = dict(weights(self.places))
+        self._weight = float(tensors["w"])
+        return Swap(f"{self._weight}", len(tensors), 4)
 
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:  # noqa: ARG002
-        if self._fail_at is not None and len(self.asked) >= self._fail_at:
-            raise MergescopeError("the engine stopped")
-        self.asked += requests
-        return [self._answer(request) for request in requests]
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[int, Answer]]:  # noqa: ARG002
+        for place, request in enumerate(requests):
+            if self._fail_at is not None and len(self.asked) >= self._fail_at:
+                raise MergescopeError("the engine stopped")
+            self.asked.append(request)
+            yield place, self._answer(request)
+
+    def log_likelihoods(self, texts: Sequence[str]) -> list[Likelihood]:
+        return [Likelihood(-float(len(text)), len(text)) if len(text) < 99 else LONG for text in texts]
 
     def close(self) -> None:
         self.closed = True
@@ -79,14 +87,14 @@ class FailingJudge(ProxyScorer):
     def setting(self) -> dict[str, object]:
         return {"kind": "failing"}
 
-    def score(self, batch: Sequence[Question]) -> list[Judgement]:
-        known = super().score(batch)
-        return [Judgement((), "timeout") if q.kind == "borderline" else j for q, j in zip(batch, known, strict=True)]
+    def score(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Judgement]]:
+        for question, judgement in super().score(questions):
+            yield question, Judgement((), "timeout") if question.kind == "borderline" else judgement
 
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eval.sweep, "StoreWriter", functools.partial(StoreWriter, commit_seconds=0.0))
+    monkeypatch.setattr(eval.sweep, "StoreWriter", functools.partial(StoreWriter, commit_seconds=0.05))
 
 
 def jobs(*ratios: str) -> list[CheckpointJob]:
@@ -96,7 +104,7 @@ def jobs(*ratios: str) -> list[CheckpointJob]:
 def _job(ratio: Decimal) -> CheckpointJob:
     point = MergePoint("dare_ties", "complementary", ratio, Decimal("0.5"), Decimal("0.5"), Decimal(1), 1)
 
-    def weights(_places: object) -> Iterator[tuple[str, torch.Tensor]]:
+    def weights(places: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:  # noqa: ARG001
         yield "w", torch.tensor(float(ratio))
 
     return CheckpointJob(f"c1_{ratio}", "merge", point.label, point, {"threads": 1}, weights)
@@ -109,12 +117,13 @@ def run(
     engine: EchoEngine | None = None,
     judges: Sequence[Judge] = (),
     sampling: Sampling = SAMPLING,
+    *,
+    some: bool = False,
 ) -> tuple[SweepCount, EchoEngine]:
     engine = engine or EchoEngine()
-    factory: Callable[[], Engine] = lambda: engine  # noqa: E731
-    count = run_eval(
-        store, STUDY, checkpoints, sets, factory, judges or [ProxyScorer("en")], sampling, Reporter(io.StringIO())
-    )
+    groups = [Group(lambda: engine, sampling, checkpoints)]
+    reporter = Reporter(io.StringIO())
+    count = run_eval(store, STUDY, groups, sets, judges or [ProxyScorer("en")], reporter, some=some)
     return count, engine
 
 
@@ -179,7 +188,7 @@ def test_a_new_prompt_is_all_that_is_asked(
     store = tmp_path / "results.duckdb"
     run(store, [small_set], jobs("0", "1"))
     path = write_set([{"key": "new", "kind": "benign", "prompt": "a new one", "category": ["x"]}], "more.jsonl")
-    more = load_prompt_set(PromptSetFile(name="more", path=path), path, 1, Decimal("0.3"))
+    more = load(path)
     count, engine = run(store, [small_set, more], jobs("0", "1"))
     assert [request.messages[0]["content"] for request in engine.asked] == ["a new one"] * 2
     assert count.judgements == 1
@@ -235,8 +244,8 @@ def test_dropped_points_leave_the_study_and_stay_in_the_store(tmp_path: Path, sm
 class RecoveredJudge(FailingJudge):
     """The same judge once its server is up again."""
 
-    def score(self, batch: Sequence[Question]) -> list[Judgement]:
-        return ProxyScorer.score(self, batch)
+    def score(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Judgement]]:
+        return ProxyScorer.score(self, questions)
 
 
 def test_what_a_judge_never_gave_is_asked_again_by_the_next_run(tmp_path: Path, small_set: PromptSet) -> None:
@@ -247,3 +256,195 @@ def test_what_a_judge_never_gave_is_asked_again_by_the_next_run(tmp_path: Path, 
     assert first.errors["timeout"] > 0
     assert (second.judgements, second.errors["timeout"]) == (first.errors["timeout"], 0)
     assert third.judgements == 0
+
+
+def test_judges_work_while_the_engine_answers(tmp_path: Path, small_set: PromptSet) -> None:
+    judged = threading.Event()
+
+    class EarlyJudge(ProxyScorer):
+        def score(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Judgement]]:
+            for pair in super().score(questions):
+                yield pair
+                judged.set()
+
+    class WaitingEngine(EchoEngine):
+        def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[int, Answer]]:
+            for place, answer in super().generate(requests, sampling):
+                yield place, answer
+                assert answer.error_kind is not None or judged.wait(30)
+
+    count, _ = run(tmp_path / "results.duckdb", [small_set], jobs("0"), WaitingEngine(), [EarlyJudge("en")])
+    assert count.judgements == 8
+
+
+def test_what_a_judge_cannot_mend_stops_the_sweep_and_loses_nothing(tmp_path: Path, small_set: PromptSet) -> None:
+    class BrokenJudge(ProxyScorer):
+        def score(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Judgement]]:
+            for number, pair in enumerate(super().score(questions)):
+                if number == 3:
+                    raise MergescopeError("the judge's server refuses the key")
+                yield pair
+
+    store, whole = tmp_path / "results.duckdb", tmp_path / "whole.duckdb"
+    with pytest.raises(MergescopeError, match="refuses the key"):
+        run(store, [small_set], jobs("0", "1"), judges=[BrokenJudge("en")])
+    with open_store(store, read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM judgement").fetchall() == [(3,)]
+    run(store, [small_set], jobs("0", "1"))
+    run(whole, [small_set], jobs("0", "1"))
+    assert content(store) == content(whole)
+
+
+def test_a_stopped_sweep_does_not_wait_for_all_judgements(tmp_path: Path, small_set: PromptSet) -> None:
+    judging, answered = threading.Event(), threading.Event()
+
+    class SlowJudge(ProxyScorer):
+        def score(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Judgement]]:
+            for pair in super().score(questions):
+                judging.set()
+                assert answered.wait(30)
+                yield pair
+
+    class Stopping(EchoEngine):
+        def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[int, Answer]]:
+            try:
+                yield from super().generate(requests, sampling)
+            finally:
+                assert judging.wait(30)
+                answered.set()
+
+    with pytest.raises(MergescopeError, match="the engine stopped"):
+        run(tmp_path / "results.duckdb", [small_set], jobs("0"), Stopping(fail_at=8), [SlowJudge("en")])
+    with open_store(tmp_path / "results.duckdb", read_only=True) as connection:
+        counts = connection.execute("SELECT (SELECT count(*) FROM answer), (SELECT count(*) FROM judgement)").fetchone()
+    assert counts == (8, 1)  # all answers, and the one judgement that was in flight
+
+
+def test_a_conversation_is_answered_turn_by_turn(tmp_path: Path, write_set: Callable[..., Path]) -> None:
+    said = [("user", "first"), ("user", "second"), ("assistant", "given"), ("user", "third")]
+    line = {"key": "a", "kind": "benign", "category": ["x"], "messages": [{"role": r, "content": c} for r, c in said]}
+    one_set = load(write_set([line, {"key": "b", "kind": "benign", "prompt": "alone", "category": ["x"]}]))
+    _, engine = run(tmp_path / "results.duckdb", [one_set], jobs("0"))
+    asked = [[m["content"] for m in request.messages] for request in engine.asked]
+    first = "sure, first\ud800"
+    assert asked == [["alone"], ["first"], ["first", first, "second", "given", "third"]]
+    assert len({request.seed for request in engine.asked}) == 3
+    with open_store(tmp_path / "results.duckdb", read_only=True) as connection:
+        turns = connection.execute(
+            "SELECT turn, body FROM answer_turn JOIN text USING (text_id) JOIN answer USING (answer_id) "
+            "WHERE turn = 1 OR body LIKE '%first%' ORDER BY 1"
+        ).fetchall()
+        judged = connection.execute("SELECT body FROM judgement JOIN text USING (text_id) ORDER BY 1").fetchall()
+    assert turns == [(0, "sure, first\ufffd"), (1, "sure, third\ufffd")]
+    assert judged == [("[1]\nsure, first\ufffd\n\n[2]\nsure, third\ufffd",), ("sure, alone\ufffd",)]
+
+
+def test_texts_are_measured_and_not_answered(tmp_path: Path, write_set: Callable[..., Path]) -> None:
+    lines = [{"key": f"t{i}", "kind": "text", "text": "あ" * i, "category": ["x"]} for i in (3, 99)]
+    store = tmp_path / "results.duckdb"
+    count, engine = run(store, [load(write_set(lines))], jobs("0"), sampling=replace(SAMPLING, samples=2))
+    assert (count.answers, engine.asked, count.judgements, count.errors) == (2, [], 0, {"too_long": 1})
+    with open_store(store, read_only=True) as connection:
+        rows = connection.execute("SELECT log_likelihood, tokens, bytes FROM likelihood").fetchall()
+    assert rows == [(-3.0, 3, 9)]
+    assert run(store, [load(write_set(lines))], jobs("0"))[0].answers == 0
+
+
+def test_a_likelihood_that_is_no_number_is_none(tmp_path: Path, write_set: Callable[..., Path]) -> None:
+    class Broken(EchoEngine):
+        def log_likelihoods(self, texts: Sequence[str]) -> list[Likelihood]:
+            return [Likelihood(value, 3) for value in (float("nan"), float("-inf"))[: len(texts)]]
+
+    lines = [{"key": f"t{i}", "kind": "benign", "prompt": "あ" * i, "category": ["x"]} for i in (3, 4)]
+    asked = load(write_set(lines))
+    texts = replace(asked, items=tuple(replace(item, kind="text") for item in asked.items))
+    store = tmp_path / "results.duckdb"
+    run(store, [texts], jobs("0"), Broken())
+    with open_store(store, read_only=True) as connection:
+        assert connection.execute("SELECT error_kind FROM answer").fetchall() == [("engine",)] * 2
+        found = connection.execute(
+            "SELECT value, n_unscored, worst FROM estimate "
+            "WHERE metric = 'bits_per_byte' AND scope = 'all' AND split = 'all'"
+        ).fetchall()
+    assert found == [(None, 2, 8.0)]
+
+
+def test_guard_and_wrappers_go_all_the_way(tmp_path: Path, write_set: Callable[..., Path]) -> None:
+    """Choices 1 of 2 right; 3 nats over 9 bytes; the plain prompt is refused, in Base64 it is answered."""
+    lines = [
+        {"key": "h", "kind": "harmful", "prompt": "harmful thing 1", "category": ["x"]},
+        {"key": "c", "kind": "choice", "prompt": "the answer is 2", "category": ["x"], "reference": "2"},
+        {"key": "d", "kind": "choice", "prompt": "which of 1 and 2?", "category": ["x"], "reference": "2"},
+        {"key": "t", "kind": "benign", "prompt": "あああ", "category": ["x"]},
+    ]
+    path, store = write_set(lines), tmp_path / "results.duckdb"
+    file = PromptSetFile(name="guard", path=path, wrappers=("base64", "persistence"))
+    asked = load_prompt_set(file, path, 1, Decimal("0.3"))
+    guard = replace(asked, items=tuple(replace(i, kind="text") if i.key == "t" else i for i in asked.items))
+    _, engine = run(store, [guard], jobs("1"), judges=[ProxyScorer("en"), *implied_judges([guard])])
+    assert len(engine.asked) == 1 + 1 + 2 + 2  # persistence asks twice
+    with open_store(store, read_only=True) as connection:
+        found = dict(
+            connection.execute(
+                "SELECT metric || ' ' || scope, value FROM estimate WHERE split = 'all' AND value IS NOT NULL"
+            ).fetchall()
+        )
+    assert found["choice_accuracy all"] == 0.5
+    assert found["bits_per_byte all"] == pytest.approx(3 / math.log(2) / 9)
+    assert found["violation_rate all"] == 0.0
+    assert found["jailbreak_violation_rate category:base64"] == 1.0
+    assert "jailbreak_violation_rate category:persistence" in found
+
+
+def test_an_answer_that_a_server_did_not_give_is_asked_again(tmp_path: Path, small_set: PromptSet) -> None:
+    class Unwilling(EchoEngine):
+        def _answer(self, request: Request) -> Answer:
+            failed: dict[str, Answer] = {"0": Answer("", "stop", 0, "server"), "1": Answer("", "stop", 0, "filter")}
+            return failed.get(request.messages[-1]["content"][-1]) or super()._answer(request)
+
+    store = tmp_path / "results.duckdb"
+    first, _ = run(store, [small_set], jobs("0"), Unwilling())
+    assert first.errors == {"server": 3, "filter": 3, "too_long": 1}
+    second, engine = run(store, [small_set], jobs("0"))
+    assert (len(engine.asked), second.errors, second.judgements) == (3, {}, 3)
+    with open_store(store, read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM answer WHERE error_kind = 'server'").fetchall() == [(0,)]
+
+
+def test_other_weights_under_the_same_id_are_refused(tmp_path: Path, small_set: PromptSet) -> None:
+    store = tmp_path / "results.duckdb"
+    with pytest.raises(MergescopeError, match="the engine stopped"):
+        run(store, [small_set], jobs("0"), EchoEngine(fail_at=2))
+    changed = [replace(jobs("0")[0], weights=jobs("1")[0].weights)]
+    with pytest.raises(MergescopeError, match="has other weights than when it answered before"):
+        run(store, [small_set], changed)
+
+
+def test_an_engine_that_has_its_weights_is_not_loaded(tmp_path: Path, small_set: PromptSet) -> None:
+    count, engine = run(tmp_path / "results.duckdb", [small_set], [replace(jobs("0")[0], weights=None)])
+    assert (count.loads, engine.loads, len(engine.asked)) == (0, 0, 9)
+
+
+def test_some_checkpoints_leave_the_others_linked(tmp_path: Path, small_set: PromptSet) -> None:
+    store = tmp_path / "results.duckdb"
+    run(store, [small_set], jobs("0", "1"))
+    run(store, [small_set], jobs("0.5"), some=True)
+    with open_store(store, read_only=True) as connection:
+        linked = connection.execute("SELECT checkpoint_id FROM study_checkpoint ORDER BY 1").fetchall()
+        measured = connection.execute("SELECT DISTINCT checkpoint_id FROM estimate ORDER BY 1").fetchall()
+    assert linked == measured == [("c1_0",), ("c1_0.5",), ("c1_1",)]
+
+
+def test_only_the_samples_and_repeats_of_the_study_count(tmp_path: Path, small_set: PromptSet) -> None:
+    class Thrice(ProxyScorer):
+        repeats = 3
+
+    store, plain = tmp_path / "results.duckdb", tmp_path / "plain.duckdb"
+    run(store, [small_set], jobs("0"), judges=[Thrice("en")], sampling=replace(SAMPLING, samples=3))
+    run(store, [small_set], jobs("0"))
+    run(plain, [small_set], jobs("0"))
+    assert content(store)["estimate"] == content(plain)["estimate"]
+
+
+def load(path: Path) -> PromptSet:
+    return load_prompt_set(PromptSetFile(name="more", path=path), path, 1, Decimal("0.3"))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,9 @@ from eval.config import EngineSection
 from eval.engine import Answer, Engine, Request, Sampling, open_engine
 from merge.materialize import materialize
 from merge.merger import open_merger
-from mergescope.sweep import stored_weights
+from merge.tensor_bytes import entries_hash
+from merge.weights import MergeWeights, StoredWeights
+from tests.eval.vllm_workers import two_workers
 from tests.merge.conftest import World, a_point, build_models
 from tests.tokenizers import SPECIAL, character_tokenizer
 
@@ -27,6 +31,7 @@ ASCII = string.ascii_letters + string.digits
 LETTERS = [*ASCII, *(chr(0x4E00 + i) for i in range(VOCABULARY - len(SPECIAL) - len(ASCII)))]
 # ASCII, for transformers gives a Qwen checkpoint its own byte-level tokenizer whatever its files say
 REQUESTS = [Request(({"role": "user", "content": ASCII[i :: 7 + i]},), i) for i in range(8)]
+SIXTY = [Request(({"role": "user", "content": ASCII[i : i + 8 + i % 20]},), i) for i in range(60)]
 GREEDY = Sampling(0.0, 16, 1, 0, {})
 DEEP = [
     ("llama", False),
@@ -41,13 +46,14 @@ DEEP = [
     ("qwen3_moe", False),
 ]
 VLLM = [
-    ("llama", False, "vllm"),
-    ("llama", True, "vllm"),
-    ("qwen3", False, "vllm"),
-    ("qwen3_moe", False, "vllm"),
-    ("mixtral", False, "transformers"),
+    ("llama", True, "vllm", 1),
+    ("qwen3", False, "vllm", 1),
+    ("qwen3", False, "vllm", 2),
+    ("qwen3_moe", False, "vllm", 1),
+    ("mixtral", False, "transformers", 1),
 ]
-"""Families, and who opens the merge's folder: vLLM knows Mixtral by its stored names only, and mergekit renames it."""
+"""Families, who opens the merge's folder, and workers: vLLM knows Mixtral by its stored names only, and mergekit
+renames it."""
 
 
 @pytest.fixture(scope="session")
@@ -76,27 +82,28 @@ def louder(folder: Path) -> None:
 
 
 @contextmanager
-def asked(kind: str, folder: Path) -> Iterator[tuple[Engine, Callable[[], list[Answer]]]]:
+def asked(
+    kind: str, folder: Path, workers: int = 1, requests: Sequence[Request] = REQUESTS
+) -> Iterator[tuple[Engine, Callable[[], list[Answer]]]]:
     """An engine on `folder`, and what asks it."""
-    section = EngineSection.model_validate(
-        {"kind": kind, "dtype": "float32", "device": "cpu", "batch_size": 8, "max_model_len": 64}
-    )
+    plain = {"dtype": "float32", "device": "cpu", "batch_size": 8, "max_model_len": 64}
+    section = EngineSection.model_validate({**plain, "kind": kind, "tensor_parallel": workers})
     with closing(open_engine(section, folder)) as engine:
-        yield engine, lambda: engine.generate(REQUESTS, GREEDY)
+        yield engine, lambda: engine.generate(requests, GREEDY)
 
 
-def assert_streamed_as_fresh(kind: str, world: World, study: Path, out: Path, fresh: str) -> None:
+def assert_streamed_as_fresh(kind: str, world: World, study: Path, out: Path, fresh: str, workers: int = 1) -> None:
     """A merge and a reference streamed into one engine answer as fresh engines on their folders do."""
     models = world.models
-    merger = open_merger(study, POINT, models, threads=1)
-    materialize(POINT, merger, models, out)
-    with asked(kind, models.safe) as (engine, answers):
+    entries = materialize(POINT, open_merger(study, POINT, models, threads=1), models, out)
+    with asked(kind, models.safe, workers) as (engine, answers):
         safe = answers()
-        engine.load(merger.blend(POINT))
+        swap = engine.load(MergeWeights(study, POINT, models, 1, "cpu"))
+        assert (swap.sha256, swap.tensors) == (entries_hash(entries), len(entries))  # what a bundle's manifest says
         merged = answers()
-        engine.load(stored_weights(models.safe))
+        engine.load(StoredWeights(models.safe))
         assert answers() == safe != merged
-    with asked(fresh, out) as (_, answers):
+    with asked(fresh, out, workers) as (_, answers):
         assert answers() == merged
     assert len({answer.text for answer in merged}) > 4  # the merge tells prompts apart
 
@@ -128,15 +135,49 @@ def test_every_family(
 @pytest.mark.deep
 @pytest.mark.vllm
 @pytest.mark.skipif(not INSTALLED, reason="vllm is not installed; `make test-deep` does it where it runs")
-@pytest.mark.parametrize(("family", "tied", "fresh"), VLLM)
+@pytest.mark.parametrize(("family", "tied", "fresh", "workers"), VLLM)
 def test_vllm(
     family: str,
     tied: bool,
     fresh: str,
+    workers: int,
     talking: Callable[..., World],
     shared_masks: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
-    assert_streamed_as_fresh("vllm", talking(family, tied), shared_masks, tmp_path / "merged", fresh)
+    if workers == 2:
+        two_workers(monkeypatch)
+    assert_streamed_as_fresh("vllm", talking(family, tied), shared_masks, tmp_path / "merged", fresh, workers)
+
+
+@pytest.mark.deep
+@pytest.mark.vllm
+@pytest.mark.skipif(not INSTALLED, reason="vllm is not installed; `make test-deep` does it where it runs")
+def test_a_whole_grid_in_one_vllm_engine(
+    talking: Callable[..., World], shared_masks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixty prompts at every ratio, swapped through twice: each time the answers of a fresh engine on the merge."""
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    models = talking("llama", False).models
+    points = [replace(POINT, ratio=Decimal(ratio)) for ratio in ("0", "0.4", "1")]
+    with asked("vllm", models.safe, requests=SIXTY) as (engine, answers):
+        weights = [MergeWeights(shared_masks, point, models, 1, "cpu") for point in points]
+        swept = [_swept(engine, answers, weights) for _ in range(2)]
+    assert swept[0] == swept[1]
+    merger = open_merger(shared_masks, POINT, models, threads=1)
+    for point, answered in zip(points, swept[0], strict=True):
+        out = tmp_path / point.label
+        materialize(point, merger, models, out)
+        with asked("vllm", out, requests=SIXTY) as (_, answers):
+            assert answers() == answered
+    assert len({tuple(answer.text for answer in answered) for answered in swept[0]}) == 3
+
+
+def _swept(engine: Engine, answers: Callable[[], list[Answer]], weights: Sequence[MergeWeights]) -> list[list[Answer]]:
+    found = []
+    for one in weights:
+        engine.load(one)
+        found.append(answers())
+    return found

@@ -24,6 +24,8 @@ TABLES = (
     "study_checkpoint",
     "study_set",
     "study_judge",
+    "likelihood",
+    "swap",
     "estimate",
 )
 """All that a run writes; `revision` counts commits, which a kill may change."""

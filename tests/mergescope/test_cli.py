@@ -18,9 +18,21 @@ from mergescope.doctor import Finding, examine, show
 from tests.mergescope.conftest import ROOT, cli
 
 COMMANDS = {
-    "init", "doctor", "run", "train", "adapt", "merge", "eval", "dashboard", "status", "results", "import", "export",
+    "init",
+    "prompts",
+    "doctor",
+    "run",
+    "train",
+    "adapt",
+    "merge",
+    "eval",
+    "dashboard",
+    "status",
+    "results",
+    "import",
+    "export",
     "verify",
-}  # fmt: skip
+}
 HEAVY = {
     "torch",
     "transformers",

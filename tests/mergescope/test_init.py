@@ -46,6 +46,26 @@ def test_what_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not_there(answers) == ["./b", "./m/adapter", "p 1.jsonl"]
 
 
+@pytest.mark.parametrize(
+    ("first_line", "form", "licence"),
+    [
+        ('{"question_id": 1, "category": "math", "turns": ["a"]}', "mt-bench", "Apache-2.0"),
+        ('{"key": "a", "kind": "benign"}', "mergescope", "unknown"),
+        ('{"ID": 1, "text": "a", "output": "b"}', "mergescope", "unknown"),
+        ('{"ID": 1, "text": "a"}', "mergescope", "unknown"),
+        ("", "mergescope", "unknown"),
+    ],
+)
+def test_a_format_is_written_where_the_columns_settle_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_line: str, form: str, licence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p.jsonl").write_text(first_line, encoding="utf-8")
+    write_recipe(Path("x.yaml"), _answers(prompts=(Path("p.jsonl"),)))
+    (one_set,) = load_study(Path("x.yaml")).recipe.eval.sets
+    assert (one_set.format, one_set.licence) == (form, licence)
+
+
 def test_an_llm_judge_comes_before_the_proxy(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     write_recipe(file, _answers(judge="some: model", language="en"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from eval.roofline import GPUS
 from merge.forecast import STOCK_PER_COPY
@@ -130,11 +131,25 @@ def test_everything_that_will_not_fit_is_told_at_once(big: Path) -> None:
     lines = done.stderr.splitlines()
     assert done.returncode == 2
     assert any(
-        line.startswith("RTX 4090 x8: the model takes 30.8 GB") and "it needs 2" in line and "36 GB or more" in line
+        line.startswith("RTX 4090 x8: the model takes 30.8 GB")
+        and "it needs 2" in line
+        and "tensor_parallel: 2" in line
         for line in lines
     )
     assert any(line.startswith("A100-40GB x1: the answers take about") and "the limit is 3 h" in line for line in lines)
     assert f"{len(lines)} things against a run:" in done.stdout
+
+
+def test_a_model_that_is_split_over_gpus_is_not_refused(big: Path) -> None:
+    raw = yaml.safe_load(big.read_text(encoding="utf-8"))
+    raw["eval"]["engine"]["tensor_parallel"] = 2
+    study = load_study(written(big.parent, raw))
+    four = plan_of(study, [(GPUS["RTX 4090"], 4)], 1e6, gpus_named=True)
+    assert four.refusals == ()
+    assert [(row.gpus, row.typical.engines) for row in four.gpus[0].rows] == [(2, 1), (4, 2)]
+    assert any("one engine on 2 GPUs" in note for note in four.notes)
+    (refusal,) = plan_of(study, [(GPUS["RTX 4090"], 1)], 1e6, gpus_named=True).refusals
+    assert refusal.startswith("RTX 4090 x1: an engine takes more GPUs than that (got 2)")
 
 
 def test_hours_decide_the_verdict(big: Path) -> None:

@@ -71,7 +71,14 @@ def test_status_tells_stages_and_counts(finished: Path) -> None:
     done = cli("status", "recipe.yaml", cwd=finished)
     assert done.returncode == 0, done.stderr
     assert "masks    made" in done.stdout
-    assert f"6 checkpoints, {ASKED} prompts, {6 * ASKED} answers" in done.stdout
+    answers = f"{6 * ASKED} of {6 * ASKED} answers"
+    assert f"6 checkpoints, {ASKED} prompts, {answers}" in done.stdout
+    assert "before its last changes" not in done.stdout
+
+
+def test_status_of_a_changed_recipe_says_so(copied: Path) -> None:
+    written(copied, changed(own_models(), "eval.sampling.max_tokens", 9))
+    assert "of the recipe before its last changes" in cli("status", "recipe.yaml", cwd=copied).stdout
 
 
 def test_export_writes_the_config_of_the_point_with_its_evidence(copied: Path) -> None:

@@ -1,0 +1,148 @@
+"""Responses as they were received, on disk before anything else happens to them: nothing paid for is asked again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from mergescope.ground.errors import MergescopeError
+from mergescope.ground.files import disk_refusals
+
+Withheld = Literal["filter", "too_long", "refused"]
+"""Why a server gives no text to this request, now or later.
+
+filter: its content filter. too_long: prompt and answer do not fit into the model's context. refused: it does not take
+this request, and took others.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One response of a server, received in full."""
+
+    key: str
+    """Content id of what was asked."""
+    text: str | None = None
+    """What the model said; None where the server withheld it."""
+    finish_reason: str | None = None
+    """stop, length, content_filter, or what the server says."""
+    refusal: str | None = None
+    """Why the model declined, where the server tells that apart; None where it did not."""
+    model: str = ""
+    """The model that the server says it used."""
+    version: str | None = None
+    """The server's system_fingerprint; None where it gives none."""
+    tokens: int | None = None
+    """Prompt and completion tokens together."""
+    generated: int | None = None
+    """Completion tokens alone."""
+    error_kind: Withheld | None = None
+    """Why there is no text; the server's own words are not kept."""
+
+
+class Journal:
+    """A JSONL file, one response a line; one process writes it."""
+
+    def __init__(self, path: Path) -> None:
+        """Read what an earlier run received; a line cut off by a kill is dropped."""
+        self._path = path
+        self._responses: dict[str, list[Response]] = {}
+        self._stream: IO[bytes] | None = None
+        if path.exists():
+            for line in path.read_bytes().split(b"\n"):
+                self._take(line)
+
+    def responses(self, key: str) -> list[Response]:
+        """What was received for a request, oldest first."""
+        return self._responses.get(key, [])
+
+    @property
+    def holds_texts(self) -> bool:
+        """Whether any response was more than a refusal of its request."""
+        return any(response.error_kind is None for received in self._responses.values() for response in received)
+
+    def write(self, response: Response) -> None:
+        """Hand a response to the system, which keeps it if this process dies; it counts once it is synced and kept.
+
+        Raises MergescopeError where the disk is full or read-only.
+        """
+        line = json.dumps(asdict(response), ensure_ascii=True).encode() + b"\n"
+        with disk_refusals(self._path):
+            stream = self._opened()
+            stream.write(line)
+            stream.flush()
+
+    def sync(self) -> None:
+        """Flush what was written to disk."""
+        with disk_refusals(self._path):
+            os.fsync(self._opened().fileno())
+
+    def keep(self, response: Response) -> None:
+        """Count a response as received."""
+        self._responses.setdefault(response.key, []).append(response)
+
+    def close(self) -> None:
+        """Close the file; writing opens it again."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def _opened(self) -> IO[bytes]:
+        if self._stream is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = self._path.open("ab")
+            if self._stream.tell() > 0:
+                self._stream.write(b"\n")  # a line cut off by a kill ends here
+        return self._stream
+
+    def _take(self, line: bytes) -> None:
+        try:
+            response = Response(**json.loads(line))
+        except (ValueError, TypeError):
+            return  # blank, or cut off by a kill: its question is asked again
+        self.keep(response)
+
+
+class SharedSync:
+    """One flush to disk for all responses that arrive while the one before is under way; of one event loop."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._waiting: list[tuple[Response, asyncio.Future[None]]] = []
+        self._flushing: asyncio.Task[None] | None = None
+
+    async def append(self, response: Response) -> None:
+        """Write a response and return when it is on disk and counts.
+
+        Raises MergescopeError where the disk is full or read-only.
+        """
+        self._journal.write(response)
+        flushed = asyncio.get_running_loop().create_future()
+        self._waiting.append((response, flushed))
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.create_task(self._flush())
+        await flushed
+
+    async def finished(self) -> None:
+        """Wait for what is under way, also where those who waited for it were stopped."""
+        if self._flushing is not None:
+            await asyncio.wait([self._flushing])
+
+    async def _flush(self) -> None:
+        while self._waiting:
+            waiting, self._waiting = self._waiting, []
+            try:
+                await asyncio.to_thread(self._journal.sync)
+            except (OSError, MergescopeError) as error:
+                for _, flushed in waiting:
+                    if not flushed.done():
+                        flushed.set_exception(error)
+                continue
+            for response, flushed in waiting:
+                self._journal.keep(response)
+                if not flushed.done():
+                    flushed.set_result(None)

@@ -1,0 +1,41 @@
+"""Where a server is, what it is asked for, and where its key comes from."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from mergescope.ground.errors import MergescopeError
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A server and what it is asked for."""
+
+    who: str
+    """How errors call it: `the judge's server`."""
+    base_url: str
+    model: str
+    api_key_env: str
+    """Environment variable with the key."""
+    concurrency: int
+    """Most requests in flight."""
+    timeout_s: float
+    """Seconds for one request."""
+
+    @property
+    def host(self) -> str:
+        """Host and, where it is given, port."""
+        url = urlsplit(self.base_url)
+        return f"{url.hostname}:{url.port}" if url.port else str(url.hostname)
+
+    def key(self) -> str:
+        """The key; raises MergescopeError where its environment variable is not set, or holds what no key is."""
+        key, where = os.environ.get(self.api_key_env), f"environment variable {self.api_key_env}"
+        if not key:
+            raise MergescopeError(f"the key of {self.who} is not set", where=where, cure="export it")
+        if not key.isascii() or not key.isprintable() or " " in key:
+            what = f"the key of {self.who} holds blanks or characters that no header can (not shown)"
+            raise MergescopeError(what, where=where, cure="export it anew")
+        return key

@@ -1,0 +1,1 @@
+"""Files of prompts as their makers publish them, one module each."""

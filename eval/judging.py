@@ -1,0 +1,93 @@
+"""Judges at work beside the engine, each in a thread of its own, so that neither waits for the other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from types import TracebackType
+
+from eval.backlog import Asked, Given, Questions
+from eval.judge import Judge, Judgement, Question, judge_id_of
+from eval.prompts import PromptSet
+from eval.records import CheckpointJob
+
+Record = Callable[[CheckpointJob, Asked, Judgement], None]
+
+
+@dataclass(slots=True)
+class _Seat:
+    """One judge and what lies before it."""
+
+    judge: Judge
+    judge_id: str
+    seen: set[str]
+    """Judgements that it made or was asked for."""
+    inbox: SimpleQueue[tuple[CheckpointJob, Asked] | None] = field(default_factory=SimpleQueue)
+    """None ends it."""
+    open: dict[str, tuple[CheckpointJob, Asked]] = field(default_factory=dict)
+    """Questions that it took, by judgement id."""
+
+
+class Bench:
+    """Takes answers as they come, and asks every judge what it has not judged. Use it as a context.
+
+    A block that ends well waits for all judgements; one that ends in an error only for those in flight.
+    """
+
+    def __init__(
+        self, judges: Sequence[Judge], sets: Sequence[PromptSet], made: Mapping[str, set[str]], record: Record
+    ) -> None:
+        """made: by judge id, the judgements that it need not make again. record: is called in the judges' threads."""
+        self._seats = [_Seat(judge, judge_id_of(judge), set(made[judge_id_of(judge)])) for judge in judges]
+        self._questions = Questions(sets)
+        self._record = record
+        self._pool = ThreadPoolExecutor(len(self._seats) or 1, thread_name_prefix="judge")
+        self._stopping = threading.Event()
+        self._work: list[Future[None]] = []
+
+    def __enter__(self) -> Bench:
+        self._work = [self._pool.submit(self._sit, seat) for seat in self._seats]
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _error: object, _traceback: TracebackType | None) -> None:
+        if kind is not None:
+            self._stopping.set()
+        for seat in self._seats:
+            seat.inbox.put(None)
+        self._pool.shutdown(wait=True)
+        if kind is None:
+            self.check(wait=True)
+
+    def put(self, job: CheckpointJob, given: Given) -> int:
+        """Have each judge score an answer; returns how many questions that are. Equal ones are asked once.
+
+        Raises what a judge raised meanwhile.
+        """
+        self.check()
+        new = 0
+        for seat in self._seats:
+            for asked in self._questions.about(given, seat.judge, seat.judge_id):
+                if asked.row.judgement_id not in seat.seen:
+                    seat.seen.add(asked.row.judgement_id)
+                    seat.inbox.put((job, asked))
+                    new += 1
+        return new
+
+    def check(self, *, wait: bool = False) -> None:
+        """Raise what a judge raised. wait: until all have ended."""
+        for future in self._work:
+            if wait or future.done():
+                future.result()
+
+    def _sit(self, seat: _Seat) -> None:
+        for question, judgement in seat.judge.score(self._taken(seat)):
+            job, asked = seat.open.pop(question.judgement_id)
+            self._record(job, asked, judgement)
+
+    def _taken(self, seat: _Seat) -> Iterator[Question]:
+        while (entry := seat.inbox.get()) is not None and not self._stopping.is_set():
+            seat.open[entry[1].row.judgement_id] = entry
+            yield entry[1].question

@@ -1,0 +1,95 @@
+"""Items of kind choice, text and jailbreak on the pages: what they count as, and where they are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dashboard import answers, faults, queries
+from dashboard.answers import ItemKey
+from eval.store import open_store
+from tests.dashboard.conftest import Pages, html
+from tests.eval.guard_rows import SECOND, add_guard
+
+
+@pytest.fixture(scope="module")
+def guarded(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages' store with a guard."""
+    path = tmp_path_factory.mktemp("guarded") / "results.duckdb"
+    path.write_bytes(store.read_bytes())
+    with open_store(path, read_only=True) as db:
+        [study] = queries.studies(db)
+    add_guard(path, study.study_id)
+    return path
+
+
+def test_judges_of_choices_feed_no_frontier(guarded: Path) -> None:
+    with open_store(guarded, read_only=True) as db:
+        [study] = queries.studies(db)
+        assert [judge.kind for judge in queries.judges(db, study.study_id)] == ["proxy", "llm"]
+
+
+def test_choices_are_right_or_wrong_under_every_judge(guarded: Path) -> None:
+    with open_store(guarded, read_only=True) as db:
+        [study] = queries.studies(db)
+        proxy = queries.judges(db, study.study_id)[0].judge_id
+        one = queries.checkpoints(db, study.study_id)[0].checkpoint_id
+        for judge in (proxy, SECOND):
+            rows = answers.verdicts(db, study.study_id, judge, [one])
+            found = {row.key.item_key: (row.verdict, row.error_kind) for row in rows if row.key.set_name == "guard"}
+            assert [found[f"choice-{i}"] for i in range(4)] == [
+                ("answered", None), ("answered", None), ("wrong", None), ("unscored", "too_long")
+            ]  # fmt: skip
+            unsafe = ["refused", "unsafe", "unsafe"] if judge == proxy else ["unscored"] * 3
+            assert [found[f"harmful-{i}~fiction"][0] for i in range(3)] == unsafe
+
+
+def test_texts_are_no_prompts(guarded: Path, store: Path) -> None:
+    with open_store(guarded, read_only=True) as db:
+        [study] = queries.studies(db)
+        judge = queries.judges(db, study.study_id)[0].judge_id
+        found = answers.items(db, study.study_id)
+        after = queries.overview(db, study.study_id, judge)
+    with open_store(store, read_only=True) as db:
+        before = queries.overview(db, study.study_id, judge)
+    assert {item.kind for item in found} == {"harmful", "jailbreak", "borderline", "benign", "choice"}
+    assert (len(found), after.prompts) == (before.prompts + 7, before.prompts + 7)
+    assert after.answers == before.answers + 7 * 8
+    assert after.unscored["too_long"] == before.unscored.get("too_long", 0) + 8
+
+
+def test_their_failures_are_listed(guarded: Path) -> None:
+    with open_store(guarded, read_only=True) as db:
+        [study] = queries.studies(db)
+        judge = queries.judges(db, study.study_id)[0].judge_id
+        one = queries.checkpoints(db, study.study_id)[0].checkpoint_id
+        for fault, keys in {
+            "wrong_choice": ["choice-2"],
+            "jailbroken": ["harmful-1~fiction", "harmful-2~fiction"],
+        }.items():
+            rows = faults.failed_answers(db, study.study_id, judge, fault, one, "")
+            assert [row.key.item_key for row in rows] == keys
+
+
+def test_a_choices_reason_is_shown(guarded: Path) -> None:
+    with open_store(guarded, read_only=True) as db:
+        [study] = queries.studies(db)
+        one = queries.checkpoints(db, study.study_id)[0].checkpoint_id
+        [row] = answers.answers(db, study.study_id, SECOND, ItemKey("guard", "choice-2"), [one])
+    assert (row.text, row.scores, row.reasons) == ("1か2です。", {}, {"correct": "names several options: 1, 2"})
+
+
+@pytest.mark.parametrize("page", ["frontier", "compare", "failures"])
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_pages_hold_them(pages: Pages, guarded: Path, page: str, language: str) -> None:
+    shown = pages(page, at=guarded, lang=language, fault="wrong_choice", item="guard/choice-2")
+    assert not shown.exception
+    if page == "compare":
+        assert {"en": "wrong", "ja": "誤答"}[language] in html(shown)
+
+
+def test_answers_to_jailbreaks_are_blurred(pages: Pages, guarded: Path) -> None:
+    shown = html(pages("compare", at=guarded, item="guard/harmful-0~fiction"))
+    assert "answer worth 5.0" in shown
+    assert "show this answer to a harmful prompt" in shown

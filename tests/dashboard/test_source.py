@@ -1,0 +1,111 @@
+"""The store is opened only when it has changed, and left alone for a while where a sweep is writing it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from duckdb import DuckDBPyConnection
+
+from dashboard import queries, source
+from dashboard.serve import STORE_VARIABLE
+from eval.store import open_store
+from mergescope.ground.errors import StoreError
+from tests.eval.synthetic_store import make_synthetic_store
+
+OTHER = "INSERT INTO study VALUES ('y1_other', 'other', '{}', '')"
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    store = tmp_path / "results.duckdb"
+    make_synthetic_store(store, ratios=2, prompts=6)
+    monkeypatch.setenv(STORE_VARIABLE, str(store))
+    quiet(store)
+    yield store
+    st.cache_data.clear()
+
+
+def quiet(store: Path) -> None:
+    """As if the last commit were long ago."""
+    past = store.stat().st_mtime - 10
+    os.utime(store, (past, past))
+
+
+def commit(store: Path) -> None:
+    with open_store(store, read_only=False) as db:
+        db.execute(OTHER)
+        db.execute("UPDATE revision SET counter = counter + 1")
+
+
+def shown() -> list[str]:
+    source.look()
+    return [study.name for study in source.ask(queries.studies)]
+
+
+def test_an_unchanged_store_is_not_opened(path: Path) -> None:
+    assert shown() == ["synthetic"]
+    with open_store(path, read_only=False):  # now nobody else can read it
+        assert shown() == ["synthetic"]
+
+
+def test_a_store_that_is_being_written_rests(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shown() == ["synthetic"]
+    monkeypatch.setattr(source, "REST", 1e9)
+    commit(path)
+    assert shown() == ["synthetic"]
+    monkeypatch.setattr(source, "LONGEST_REST_S", 0.0)
+    assert shown() == ["other", "synthetic"]
+
+
+def test_the_rest_is_a_multiple_of_the_reading(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shown() == ["synthetic"]
+    monkeypatch.setattr(source, "REST", 0)
+    commit(path)
+    assert shown() == ["other", "synthetic"]
+
+
+def test_a_store_that_is_quiet_again_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shown() == ["synthetic"]
+    monkeypatch.setattr(source, "REST", 1e9)
+    commit(path)
+    quiet(path)
+    assert shown() == ["other", "synthetic"]
+
+
+def test_another_file_in_its_place_is_read_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shown() == ["synthetic"]
+    monkeypatch.setattr(source, "REST", 1e9)
+    copy = path.with_name("copy.duckdb")
+    copy.write_bytes(path.read_bytes())
+    commit(copy)
+    copy.replace(path)
+    assert shown() == ["other", "synthetic"]
+
+
+def test_a_missing_store_is_found_when_it_comes(path: Path) -> None:
+    away = path.rename(path.with_name("away.duckdb"))
+    source.look()
+    with pytest.raises(StoreError, match="no results yet"):
+        source.ask(queries.studies)
+    away.rename(path)
+    assert shown() == ["synthetic"]
+
+
+def test_a_query_that_fails_is_asked_again(path: Path) -> None:
+    calls: list[str] = []
+
+    def failing(_db: DuckDBPyConnection) -> str:
+        calls.append("asked")
+        if len(calls) == 1:
+            raise StoreError("held", where=path)
+        return "found"
+
+    source.look()
+    with pytest.raises(StoreError):
+        source.ask(failing)
+    assert source.ask(failing) == source.ask(failing) == "found"
+    assert len(calls) == 2
