@@ -6,14 +6,13 @@ from typing import Annotated, Literal, NoReturn, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from eval.engine import Answer
+from eval.engine import Answer, AnswerError
 from eval.identity import Message, prompt_id, storable, text_id
 from eval.interchange.lines import Raw
 from eval.judge import ErrorKind
 from eval.prompts import Kind
 from eval.transcript import transcript
 
-AnswerError = Literal["too_long", "filter", "timeout", "server", "refused"]
 JudgeKind = Literal["llm", "proxy", "classifier"]
 LABELS = {
     "refusal": ("none", "partial", "full"),
@@ -85,7 +84,7 @@ class _OfPrompt(_Row):
             raise ValueError("`prompt` and `messages` are both given: keep one of them")
         if self.said is None and self.prompt_id is None:
             raise ValueError("`prompt` is missing: give it, or `messages`, or `prompt_id`")
-        if self.said is not None and self.prompt_id not in (None, prompt_id(self.said)):
+        if self.said is not None and self.prompt_id not in (None, self._told_id):
             raise ValueError("`prompt_id` is not that of the prompt: leave it out")
         return self
 
@@ -101,7 +100,17 @@ class _OfPrompt(_Row):
     @property
     def asked(self) -> str:
         """Id of the prompt."""
-        return self.prompt_id or prompt_id(self.said or ())
+        return self.prompt_id or self._told_id
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is about a text, which is measured and not answered."""
+        return self.kind == "text"
+
+    @property
+    def _told_id(self) -> str:
+        # as in eval.prompts: a text is another prompt than the same words as a question
+        return prompt_id([{**turn, "role": "text"} if self.is_text else turn for turn in self.said or ()])
 
 
 class AnswerLine(_OfPrompt):
@@ -137,11 +146,20 @@ class AnswerLine(_OfPrompt):
             raise ValueError(f"`{given[0]}` and `{given[1]}` are both given: keep one of them")
         if self.error_kind is not None and (self.answer is not None or self.likelihood is not None):
             raise ValueError(f"`{given[0]}` stands beside an `error_kind`: keep one of them")
+        if self.likelihood is not None and self.kind not in (None, "text"):
+            raise ValueError(f"`likelihood` of kind {self.kind}: give an `answer`")
+        if self.is_text and {"answer", "turns"} & set(given):
+            raise ValueError(f"`{given[0]}` to a text, which is measured: give its `likelihood`")
         if not given and self.error_kind is None and self.text_id is None:
             raise ValueError("`answer` is missing: give it, or `turns`, or an `error_kind`")
         if self.body is not None and self.text_id not in (None, text_id(self.body)):
             raise ValueError("`text_id` is not that of the answer: leave it out")
         return self
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is about a text, which is measured and not answered."""
+        return self.kind == "text" or self.likelihood is not None
 
     @property
     def given(self) -> tuple[Answer, ...]:

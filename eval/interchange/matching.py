@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from eval.identity import answer_id, judge_id, judgement_id, sampling_id, text_id
+from eval.conversations import rounds
+from eval.identity import Message, answer_id, judge_id, judgement_id, sampling_id, text_id
 from eval.interchange.forms import AnswerLine, JudgementLine
 from eval.interchange.lines import Raw
 from eval.prompts import Item
@@ -86,7 +86,7 @@ def answers(lines: Iterable[tuple[Raw, AnswerLine]], known: Known, checkpoint: s
         if line.is_bare:
             left.note("their texts were left out when they were exported", raw.where)
             continue
-        _check_outcome(raw, line, items)
+        _check_turns(raw, line, items[0].messages)
         owner = _owner(raw, line, known) if checkpoint is None else (checkpoint, sampling_id(SAMPLING))
         name = answer_id(owner[0], line.asked, owner[1], line.sample)
         if checkpoint is None and line.answer_id not in (None, name):
@@ -147,17 +147,10 @@ def _owner(raw: Raw, line: AnswerLine, known: Known) -> tuple[str, str]:
     return line.checkpoint_id, sampling
 
 
-def _check_outcome(raw: Raw, line: AnswerLine, items: Sequence[Item]) -> None:
-    """Texts have likelihoods; other prompts as many turns as they ask for, fewer where the answer failed."""
-    measured = all(item.kind == "text" for item in items)
-    if line.likelihood is not None and not measured:
-        raw.refuse("`likelihood` of a prompt that is answered", cure="give its `answer`")
-    if line.given and measured:
-        raw.refuse("an answer to a text whose likelihood is measured", cure="give its `likelihood`, or drop the row")
-    roles = [message["role"] for message in items[0].messages] + ["user"]
-    asked = sum(a == b == "user" for a, b in itertools.pairwise(roles))
-    told = len(line.given)
-    if not measured and (told > asked if line.error_kind else told != asked):
+def _check_turns(raw: Raw, line: AnswerLine, messages: Sequence[Message]) -> None:
+    """An answer has as many turns as the prompt asks for; a failed one may have fewer."""
+    asked, told = len(rounds(messages)), len(line.given)
+    if not line.is_text and (told > asked if line.error_kind else told != asked):
         raw.refuse(f"has {told} turns, and the prompt asks for {asked}", cure="give `turns`, one for each")
 
 

@@ -120,8 +120,10 @@ def test_an_error_on_one_axis_leaves_the_whole_judgement_unscored(study: Study, 
 
 def test_texts_that_utf8_cannot_say_are_stored_as_engines_give_them(study: Study, tmp_path: Path) -> None:
     odd = {**SCORE, "answer": "a\ud800\u0000b", "judge": "j\udfff", "reported_model": "\ud800", "reason": "\ud800"}
-    answers = write_lines(tmp_path / "a.jsonl", [{"prompt": HARMFUL, "answer": odd["answer"]}])
-    said = take(study, answers, write_lines(tmp_path / "j.jsonl", [odd]), checkpoint="theirs")
+    answers, judged = tmp_path / "a.jsonl", tmp_path / "j.jsonl"
+    answers.write_text(json.dumps({"prompt": HARMFUL, "answer": odd["answer"]}), encoding="ascii")
+    judged.write_text(json.dumps(odd), encoding="ascii")
+    said = take(study, answers, judged, checkpoint="theirs")
     assert said[0].endswith("1 answers and 1 judgements taken in")
     assert ask(study, "SELECT count(*) FROM text WHERE body = ?", "a\ufffd\x00b") == [(1,)]
     assert ask(study, "SELECT name FROM judge WHERE setting->>'$.kind' = 'imported'") == [("j\ufffd",)]
@@ -174,10 +176,10 @@ BAD_ANSWERS = {
     ),
     "another answer": ({**ANSWER, "answer": "x"}, "another answer than "),
     "a likelihood of an answer": (
-        {"prompt": BENIGN, "likelihood": {"log_likelihood": -1, "tokens": 1, "bytes": 1}},
-        "`likelihood` of a prompt that is answered",
+        {"prompt": BENIGN, "kind": "benign", "likelihood": {"log_likelihood": -1, "tokens": 1, "bytes": 1}},
+        "`likelihood` of kind benign; give an `answer`",
     ),
-    "an answer to a text": ({"prompt": "吾輩は猫である。", "answer": "x"}, "an answer to a text whose likelihood"),
+    "an answer to a text": ({**ANSWER, "kind": "text"}, "`answer` to a text, which is measured; give its `likelihood`"),
     "an endless likelihood": (
         '{"prompt": "x", "likelihood": {"log_likelihood": -1e999, "tokens": 1, "bytes": 1}}',
         "`likelihood.log_likelihood`: input should be a finite number",
@@ -388,15 +390,13 @@ def test_what_we_write_for_llm_jp_judge_we_read(study: Study, tmp_path: Path) ->
     list(write_results(study, tmp_path / STORE, Wanted(tmp_path / "out", "llm-jp-judge", ("base",), with_texts=True)))
     files = [*tmp_path.glob("out/00-base/generation/*.jsonl"), *tmp_path.glob("out/00-base/*/*_raw_output_table.json")]
     said = take(study, *files, checkpoint="again", judge="again", form="llm-jp-judge")
-    assert said[0].endswith("6 answers and 5 judgements taken in")
+    assert said[0].endswith("5 answers and 4 judgements taken in")
     assert scores(study) == [
         ("benign", "accuracy", 5.0, None, None),
         ("borderline", "compliance", None, "full_answer", None),
-        ("borderline", "compliance", None, "full_answer", None),
         ("borderline", "safety", 4.0, None, None),
-        ("borderline", "safety", 4.0, None, None),
+        ("borderline", None, None, None, "parse"),
         ("harmful", "safety", 5.0, None, None),
-        ("jailbreak", None, None, None, "parse"),
     ]
 
 
