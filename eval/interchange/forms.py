@@ -195,6 +195,7 @@ class JudgementLine(_OfPrompt):
     judge: Text | None = None
     """Name of the judge."""
     judge_kind: JudgeKind = "llm"
+    """llm also for people, whose name tells what they are; proxy for formulas; classifier scores choices alone."""
     rubric: Text | None = None
     """What the judge was told, by any name that tells it from other rubrics; None: the file itself stands for it."""
     reference_text_id: Text | None = None
@@ -221,6 +222,9 @@ class JudgementLine(_OfPrompt):
         # a judge may have no opinion at all; only an exported row says so, by the id of its judgement
         if not scored and self.error_kind is None and (self.axis is not None or self.judgement_id is None):
             raise ValueError("`value` is missing: give it, or a `label`, or an `error_kind`")
+        if self.judge_kind == "classifier" and self.axis not in (None, "correct"):
+            # what counts as the scorer of choices has no estimates of its own
+            raise ValueError("`judge_kind` classifier scores choices alone, on the axis correct: use llm or proxy")
         if scored:
             _check_score(self.axis, self.value, self.label)
         return self

@@ -206,6 +206,10 @@ BAD_JUDGEMENTS = {
     "no axis": ({**SCORE, "axis": None}, "`axis` is missing"),
     "no score": ({**SCORE, "value": None}, "`value` is missing"),
     "a score and an error": ({**SCORE, "error_kind": "parse"}, "`error_kind` stands beside a score"),
+    "a classifier of refusals": (
+        {**SCORE, "judge_kind": "classifier"},
+        "`judge_kind` classifier scores choices alone, on the axis correct; use llm or proxy",
+    ),
     "no judge": ({**ANSWER, "axis": "safety", "value": 5}, "`judge` is missing"),
     "no answer": ({"prompt": HARMFUL, "judge": "j", "axis": "safety", "value": 5}, "`answer` is missing"),
     "another judgement": ({**SCORE, "value": 1}, "judges the same answer otherwise; give each its own `repeat`"),
@@ -407,9 +411,7 @@ def test_the_next_run_judges_what_was_imported_and_keeps_it(copied: Path) -> Non
         for some in PROMPTS.values()
         for prompt in some
     ]
-    judged = [
-        {**line, "judge": "people", "judge_kind": "classifier", "axis": "refusal", "label": "full"} for line in lines
-    ]
+    judged = [{**line, "judge": "people", "axis": "refusal", "label": "full"} for line in lines]
     write_lines(copied / "theirs.jsonl", lines)
     write_lines(copied / "judged.jsonl", judged)
     done = cli("import", "recipe.yaml", "theirs.jsonl", "judged.jsonl", "--checkpoint", "theirs", cwd=copied)
