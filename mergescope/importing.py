@@ -181,7 +181,8 @@ class _Intake:
     def _answer_lines(self) -> Iterator[tuple[Raw, AnswerLine]]:
         if self._offer.form == llm_jp.FORM:
             for name, raw, line in llm_jp.generated(self._answer_files):
-                self._generated[name] = line
+                if self._generated.setdefault(name, line) != line:
+                    raw.refuse("`ID` repeats with another answer", raw.fields["ID"], "give each answer its own")
                 yield raw, line
             return
         for path in self._answer_files:

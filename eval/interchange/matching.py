@@ -169,7 +169,7 @@ def _answer_rows(name: str, owner: tuple[str, str], line: AnswerLine) -> Iterato
 
 def _judge(raw: Raw, line: JudgementLine, known: Known, name: str | None, sha256: str) -> JudgeRow:
     """Who judged: the study's own judge where the row names it, else an imported one."""
-    if name is None and line.judge_id in known.judges:
+    if name is None and line.judgement_id is not None and line.judge_id in known.judges:
         return JudgeRow(line.judge_id or "", line.judge or "", line.judge_kind, "", "")
     called = name or line.judge
     if called is None:

@@ -388,6 +388,19 @@ def test_malformed_tables_are_refused_by_row(
     assert part in caught.value.line()
 
 
+def test_an_id_that_repeats_is_refused(untouched: Study, tmp_path: Path) -> None:
+    lines = [{"ID": 1, "prompt": prompt, "response": "x"} for prompt in (HARMFUL, BENIGN)]
+    with pytest.raises(MergescopeError, match=r"safety\.jsonl:2: `ID` repeats with another answer"):
+        take(untouched, write_lines(tmp_path / "safety.jsonl", lines), checkpoint="entry", form="llm-jp-judge")
+
+
+def test_a_row_that_only_names_the_studys_judge_is_not_its_word(study: Study, tmp_path: Path) -> None:
+    ((judge,),) = ask(study, "SELECT judge_id FROM study_judge")
+    answers = write_lines(tmp_path / "a.jsonl", [ANSWER])
+    take(study, answers, write_lines(tmp_path / "j.jsonl", [{**SCORE, "judge_id": judge}]), checkpoint="theirs")
+    assert scores(study) == [("harmful", "safety", 5.0, None, None)]
+
+
 def test_what_we_write_for_llm_jp_judge_we_read(study: Study, tmp_path: Path) -> None:
     from mergescope.results import Wanted, write_results
 
