@@ -7,6 +7,7 @@ python -m benchmarks.fresh_engine unswapped OPENED SWAPPED DTYPE OUT.json
 from __future__ import annotations
 
 import json
+import operator
 import pickle
 import sys
 from collections.abc import Iterator
@@ -40,7 +41,10 @@ def opened(folder: Path, dtype: str) -> Any:
 def answers(folder: str, dtype: str, calls: str, out: str) -> None:
     """Have a fresh engine on `folder` do the very calls of `generate` that a sweep did."""
     engine = opened(Path(folder), dtype)
-    done = [engine.generate(requests, sampling) for requests, sampling in pickle.loads(Path(calls).read_bytes())]
+    done = [
+        [answer for _, answer in sorted(engine.generate(requests, sampling), key=operator.itemgetter(0))]
+        for requests, sampling in pickle.loads(Path(calls).read_bytes())
+    ]
     Path(out).write_bytes(pickle.dumps(done))
     engine.close()
 
@@ -64,13 +68,14 @@ def unswapped(start: str, target: str, dtype: str, out: str) -> None:
 
 
 def _stored(folder: Path) -> dict[str, Any]:
-    from mergescope.sweep import stored_weights
+    from merge.weights import StoredWeights
 
-    return dict(stored_weights(folder))
+    return dict(StoredWeights(folder)({}))
 
 
 def _swap(engine: Any, folder: Path, without: str = "") -> None:
-    engine.load((name, tensor) for name, tensor in _stored(folder).items() if name != without)
+    stored = _stored(folder)
+    engine.load(lambda _places: ((name, tensor) for name, tensor in stored.items() if name != without))
 
 
 def _complaint(swap: Any) -> str | None:

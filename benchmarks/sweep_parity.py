@@ -77,6 +77,7 @@ def unswapped(bench: Bench) -> dict[str, Any]:
     out = bench.room / "unswapped.json"
     _child(bench, "unswapped", bench.models.safe, bench.models.useful, "bfloat16", out)
     said: dict[str, dict[str, str | None]] = json.loads(out.read_text(encoding="utf-8"))
+    say("unswapped", said)
     return {
         way: {"tried": len(lines), "noticed": sum(name in (line or "") for name, line in lines.items())}
         for way, lines in said.items()

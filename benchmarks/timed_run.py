@@ -9,7 +9,7 @@ import functools
 import pickle
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,14 +70,18 @@ def watch(record: Record) -> None:
         asked.clear()
         return result
 
-    def generated(method: Callable[..., Any], self: Any, requests: Any, sampling: Any) -> Any:
-        started = time.monotonic()
-        answers = method(self, requests, sampling)
+    def generated(method: Callable[..., Any], self: Any, requests: Any, sampling: Any) -> Iterator[tuple[int, Answer]]:
         turn = record.turns[-1]
+        answers: dict[int, Answer] = {}
+        started = time.monotonic()
+        for place, answer in method(self, requests, sampling):
+            answers[place] = answer
+            turn.generation_s += time.monotonic() - started
+            yield place, answer
+            started = time.monotonic()  # what the sweep does with an answer is no generation
         turn.ended = time.monotonic()
         turn.generation_s += turn.ended - started
-        turn.calls.append((list(requests), sampling, answers))
-        return answers
+        turn.calls.append((list(requests), sampling, [answers[place] for place in sorted(answers)]))
 
     for owner, name, clock in (
         (VllmEngine, "__init__", opened),

@@ -67,3 +67,35 @@ judged AS (
     AND answered.reference_text_id IS NOT DISTINCT FROM judgements.reference_text_id
 )
 """
+
+STATES = """
+WITH asked AS (
+  SELECT prompt_id, kind, reference_text_id FROM study_set JOIN set_item USING (set_id)
+  WHERE study_id = $study AND kind <> 'text'
+),
+mine AS (FROM study_checkpoint WHERE study_id = $study),
+judges AS (
+  SELECT judge_id, judge.kind AS judge_kind, repeats FROM study_judge JOIN judge USING (judge_id)
+  WHERE study_id = $study
+),
+judgements AS (
+  SELECT prompt_id, judgement.kind, text_id, reference_text_id,
+    bool_or(error_kind IS NULL) AS scored, max(error_kind) AS judge_error
+  FROM judgement JOIN judges USING (judge_id)
+  WHERE repeat < repeats AND CASE judgement.kind WHEN 'choice' THEN judge_kind = 'classifier' ELSE judge_id = $judge END
+  GROUP BY ALL
+)
+SELECT CASE WHEN scored THEN 'scored' ELSE coalesce(answer.error_kind, judge_error, 'pending') END AS state, count(*)
+FROM asked JOIN answer USING (prompt_id)
+SEMI JOIN mine ON mine.checkpoint_id = answer.checkpoint_id AND mine.sampling_id = answer.sampling_id
+  AND answer.sample_ix < mine.samples
+LEFT JOIN judgements ON judgements.prompt_id = asked.prompt_id AND judgements.kind = asked.kind
+  AND judgements.text_id = answer.text_id
+  AND judgements.reference_text_id IS NOT DISTINCT FROM asked.reference_text_id
+GROUP BY state ORDER BY 2 DESC, 1
+"""
+"""How many answers are `scored`, `pending`, or failed, by kind of error: as `judged` says, without reading any score.
+
+Every header asks it of the whole study, so it must not hold the store for long; a judgement without an error has
+scores. Parameters `$study` and `$judge`.
+"""

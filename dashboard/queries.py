@@ -10,7 +10,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-from dashboard.judged import judged_answers
+from dashboard.judged import STATES
 from merge.points import MergePoint
 from mergescope.ground.ids import decimal6
 
@@ -173,13 +173,7 @@ def overview(db: DuckDBPyConnection, study_id: str, judge_id: str) -> Overview:
         "SELECT count(*) FROM study_set JOIN set_item USING (set_id) WHERE study_id = ? AND kind <> 'text'",
         [study_id],
     )
-    states = dict(
-        db.execute(
-            f"WITH {judged_answers()} SELECT coalesce(error_kind, CASE WHEN scored THEN 'scored' ELSE 'pending' END), "
-            "count(*) FROM judged GROUP BY 1 ORDER BY 2 DESC",
-            {"study": study_id, "judge": judge_id},
-        ).fetchall()
-    )
+    states = dict(db.execute(STATES, {"study": study_id, "judge": judge_id}).fetchall())
     scored = states.pop("scored", 0)
     return Overview(points[0], points[1], points[2], prompts[0], scored + sum(states.values()), scored, states)
 

@@ -25,7 +25,7 @@ PATIENCE_S = 5.0
 """Seconds that a page waits while a sweep commits, before it says so."""
 REST = 30
 """How many times as long as a state's queries took the store is left alone, while it is being written."""
-LONGEST_REST_S = 30.0
+LONGEST_REST_S = 120.0
 """Oldest state that is shown without a look, in seconds, however slow its queries were."""
 QUIET_S = 3.0
 """Seconds after its last change in which a store counts as being written: a sweep commits once a second."""

@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from eval.interchange.matching import IMPORTED
 from eval.records import CheckpointJob
 from eval.store import open_store
 from mergescope.ground.ids import content_id
-
-if TYPE_CHECKING:
-    pass
 
 
 def imported_job(name: str, sha256: Sequence[str]) -> CheckpointJob:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from eval.estimates import write_estimates
-from eval.identity import sampling_id
+from eval.identity import sampling_id, storable
 from eval.imported import imported_job
 from eval.interchange import llm_jp
 from eval.interchange.forms import AnswerLine, JudgementLine, answer_line, judgement_line
@@ -24,11 +24,11 @@ from eval.interchange.matching import (
     items_by_prompt,
     judgements,
 )
+from eval.interchange.standing import answered, present, standing
 from eval.prompts import PromptSet
 from eval.records import CheckpointJob, checkpoint_row
 from eval.rows import Row, SamplingRow, StudyCheckpointRow, StudyJudgeRow, StudySetRow
-from eval.store import open_store
-from eval.writer import StoreWriter, Touched
+from eval.writer import StoreWriter
 from mergescope.ground.errors import DataError, MergescopeError
 from mergescope.ground.ids import file_hash, full_hash
 from mergescope.inputs import prompt_sets
@@ -72,7 +72,7 @@ def import_results(study: Study, store: Path, offer: Offer) -> Iterator[str]:
         new = intake.write(given, judged)
         yield f"{store}: {new['answers']} answers and {new['judgements']} judgements taken in" + _known_already(new)
         yield from intake.left.lines()
-        if any(new.values()) and intake.is_linked:
+        if new["answers"] or new["judgements"]:
             write_estimates(store, study_id(study), study.recipe.seed)
     if given.rows and offer.checkpoint is not None:
         yield f"now `mergescope eval {study.file}` has the study's judges score them"
@@ -84,6 +84,9 @@ def _check(offer: Offer) -> None:
         raise MergescopeError("no such format", where="--format", value=offer.form, cure=cure)
     if offer.what not in (None, "answers", "judgements"):
         raise MergescopeError("no such kind of rows", where="--as", value=offer.what, cure="use answers or judgements")
+    for option, name in (("--checkpoint", offer.checkpoint), ("--judge", offer.judge)):
+        if name is not None and (not name.strip() or storable(name) != name):
+            raise MergescopeError("not a name", where=option, value=name, cure="give it in letters")
     if offer.form == llm_jp.FORM and offer.checkpoint is None and not all(map(llm_jp.is_table, offer.files)):
         raise MergescopeError("its rows name no checkpoint", where=offer.files[0], cure="name one with --checkpoint")
 
@@ -103,39 +106,36 @@ class _Intake:
         self.left = Left()
         """Rows that are not taken in."""
         self._sets = prompt_sets(study)
-        items = items_by_prompt(item for one_set in self._sets for item in one_set.items)
-        self._known = _known(store, study_id(study), items)
-        self.is_linked = _is_linked(store, study_id(study))
-        """Whether the store knows the study."""
+        self._has = standing(store, study_id(study))
         self._answer_files, self._judgement_files = _sorted(offer)
+        self._texts = answered(store, self._has.samplings) if self._judgement_files else frozenset()
         self._generated: dict[str, AnswerLine] = {}
         self._job = self._named()
 
     def answers(self) -> Taken:
         """What the answer files hold."""
         owner = None if self._job is None else self._job.checkpoint_id
-        taken = answers(self._answer_lines(), self._known, owner, self.left)
-        self._known = replace(self._known, texts=self._known.texts | taken.texts)
+        taken = answers(self._answer_lines(), self._known(), owner, self.left)
+        self._texts |= taken.texts
         return taken
 
     def judgements(self) -> Taken:
         """What the judgement files hold; they may judge answers of the same import."""
         hashes = sorted(map(file_hash, self._judgement_files))
         sha256 = hashes[0] if len(hashes) == 1 else full_hash(hashes)
-        return judgements(self._judgement_lines(), self._known, self._offer.judge, sha256, self.left)
+        return judgements(self._judgement_lines(), self._known(), self._offer.judge, sha256, self.left)
 
     def write(self, given: Taken, judged: Taken) -> dict[str, int]:
         """Write what the store lacks, links last; returns how many are new and how many were there."""
-        writer = StoreWriter(self._store)
         new_answers = _lacking(self._store, "answer", given.rows)
         new_judgements = _lacking(self._store, "judgement", judged.rows)
-        links = list(self._links(given, judged, any_new=bool(new_answers or new_judgements)))
+        writer = StoreWriter(self._store)
         for rows in _batches([*new_answers.values(), *new_judgements.values()]):
+            writer.flush(wait=True)
             writer.add(rows)
-            writer.flush(wait=True)
-        if links:
-            writer.add(links, [Touched()])
-            writer.flush(wait=True)
+        # with the last rows: a study that shows an import has all of it
+        writer.add(self._links(given, judged, any_new=bool(new_answers or new_judgements)))
+        writer.flush(wait=True)
         return {
             "answers": len(new_answers),
             "judgements": len(new_judgements),
@@ -143,24 +143,27 @@ class _Intake:
             "judgements there": len(judged.rows) - len(new_judgements),
         }
 
+    def _known(self) -> Known:
+        items = items_by_prompt(item for one_set in self._sets for item in one_set.items)
+        return Known(items, self._has.samplings, frozenset(self._has.judges), self._texts)
+
     def _links(self, given: Taken, judged: Taken, *, any_new: bool) -> Iterator[Row]:
         """The checkpoint and judges that the rows belong to, and their places in the study, as far as they are new."""
         study = study_id(self._study)
-        if any_new and not self.is_linked:
+        if any_new and not self._has.is_linked:
             yield study_row(self._study)
             yield from _set_rows(study, self._sets)
-            self.is_linked = True
-        if self._job is not None and given.rows and self._job.checkpoint_id not in self._known.checkpoints:
+        if self._job is not None and given.rows and self._job.checkpoint_id not in self._has.samplings:
             yield SamplingRow(sampling_id(SAMPLING), json.dumps(SAMPLING))
             yield checkpoint_row(self._job)
             link = study, self._job.checkpoint_id, IMPORTED, sampling_id(SAMPLING), given.samples
             yield StudyCheckpointRow(*link)
         yield from judged.judges.values()
-        there = {row[0]: row for row in _judge_links(self._store, study)}
+        places = dict(self._has.judges)
         for judge, repeats in judged.repeats.items():
-            _, position, before = there.get(judge, (judge, AFTER_THE_OWN + len(there), 0))
+            position, before = places.get(judge, (AFTER_THE_OWN + len(places), 0))
             if position >= AFTER_THE_OWN and repeats > before:
-                there[judge] = judge, position, repeats
+                places[judge] = position, repeats
                 yield StudyJudgeRow(study, judge, position, repeats)
 
     def _named(self) -> CheckpointJob | None:
@@ -168,8 +171,7 @@ class _Intake:
         if self._offer.checkpoint is None or not self._answer_files:
             return None
         job = imported_job(self._offer.checkpoint, sorted(map(file_hash, self._answer_files)))
-        taken = _labels(self._store, study_id(self._study))
-        if taken.get(job.label, job.checkpoint_id) != job.checkpoint_id:
+        if self._has.labels.get(job.label, job.checkpoint_id) != job.checkpoint_id:
             cure = "give another name; answers of one checkpoint are imported together, all files in one command"
             raise MergescopeError(
                 "the study has another checkpoint of this name", where="--checkpoint", value=job.label, cure=cure
@@ -179,7 +181,8 @@ class _Intake:
     def _answer_lines(self) -> Iterator[tuple[Raw, AnswerLine]]:
         if self._offer.form == llm_jp.FORM:
             for name, raw, line in llm_jp.generated(self._answer_files):
-                self._generated[name] = line
+                if self._generated.setdefault(name, line) != line:
+                    raw.refuse("`ID` repeats with another answer", raw.fields["ID"], "give each answer its own")
                 yield raw, line
             return
         for path in self._answer_files:
@@ -208,44 +211,9 @@ def _kind_of(path: Path, form: str | None) -> What:
     return "judgements" if {"axis", "judgement_id", "judge", "judge_id"} & set(first.fields) else "answers"
 
 
-def _known(store: Path, study: str, items: Mapping[str, Any]) -> Known:
-    """What the store has of the study, read checkpoint by checkpoint."""
-    if not store.exists():
-        return Known(items)
-    with open_store(store, read_only=False):
-        pass  # an older store is brought up first
-    checkpoints: dict[str, str] = dict(_ask(store, _CHECKPOINTS, study))
-    judges = frozenset(row[0] for row in _judge_links(store, study))
-    texts: set[tuple[str, str]] = set()
-    for checkpoint, sampling in checkpoints.items():
-        texts.update(_ask(store, _TEXTS, checkpoint, sampling))
-    return Known(items, checkpoints, judges, frozenset(texts))
-
-
-def _is_linked(store: Path, study: str) -> bool:
-    return store.exists() and bool(_ask(store, "SELECT 1 FROM study WHERE study_id = ?", study))
-
-
-def _judge_links(store: Path, study: str) -> list[tuple[str, int, int]]:
-    """Id, position and repeats of the study's judges."""
-    query = "SELECT judge_id, position, repeats FROM study_judge WHERE study_id = ?"
-    return _ask(store, query, study) if store.exists() else []
-
-
-def _labels(store: Path, study: str) -> dict[str, str]:
-    return dict(_ask(store, _LABELS, study)) if store.exists() else {}
-
-
 def _lacking(store: Path, table: Literal["answer", "judgement"], rows: Mapping[str, list[Row]]) -> dict[str, list[Row]]:
     """The records whose id the store does not have; what it has stays as it is."""
-    if not store.exists():
-        return dict(rows)
-    there: set[str] = set()
-    for some in _batches([[name] for name in rows]):
-        query = (
-            f"SELECT {table}_id FROM {table} SEMI JOIN (SELECT unnest(?::VARCHAR[]) AS {table}_id) USING ({table}_id)"
-        )
-        there.update(row[0] for row in _ask(store, query, some))
+    there = present(store, table, rows)
     return {name: records for name, records in rows.items() if name not in there}
 
 
@@ -258,17 +226,3 @@ def _set_rows(study: str, sets: Iterable[PromptSet]) -> Iterator[Row]:
     for one_set in sets:
         yield from one_set.rows()
         yield StudySetRow(study, one_set.set_id)
-
-
-def _ask(store: Path, query: str, *values: object) -> list[Any]:
-    with open_store(store, read_only=True) as db:
-        return db.execute(query, list(values)).fetchall()
-
-
-_CHECKPOINTS = "SELECT DISTINCT checkpoint_id, sampling_id FROM study_checkpoint WHERE study_id = ?"
-_LABELS = """
-SELECT label, checkpoint_id FROM study_checkpoint JOIN checkpoint USING (checkpoint_id) WHERE study_id = ?
-"""
-_TEXTS = """
-SELECT prompt_id, text_id FROM answer WHERE checkpoint_id = ? AND sampling_id = ? AND text_id IS NOT NULL
-"""

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, NoReturn, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from eval.engine import Answer
+from eval.engine import Answer, AnswerError
 from eval.identity import Message, prompt_id, storable, text_id
 from eval.interchange.lines import Raw
 from eval.judge import ErrorKind
 from eval.prompts import Kind
 from eval.transcript import transcript
 
-AnswerError = Literal["too_long", "filter", "timeout", "server", "refused"]
 JudgeKind = Literal["llm", "proxy", "classifier"]
 LABELS = {
     "refusal": ("none", "partial", "full"),
@@ -25,6 +24,8 @@ VALUED = ("safety", "fluency", "accuracy", "detail", "relevance")
 """Axes whose scores are numbers from LOWEST to HIGHEST."""
 LOWEST, HIGHEST = 1.0, 5.0
 
+Text = Annotated[str, AfterValidator(storable)]
+"""As the store can hold it."""
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
@@ -38,13 +39,13 @@ class Said(_Row):
     """One turn of a prompt."""
 
     role: Literal["system", "user", "assistant"]
-    content: str
+    content: Text
 
 
 class Turn(_Row):
     """One turn of an answer."""
 
-    text: str
+    text: Text
     finish_reason: Literal["stop", "length"] = "stop"
     tokens: Count = 0
     """Generated tokens; 0 where nobody counted them."""
@@ -52,7 +53,7 @@ class Turn(_Row):
     @property
     def answer(self) -> Answer:
         """As engines give it."""
-        return Answer(storable(self.text), self.finish_reason, self.tokens)
+        return Answer(self.text, self.finish_reason, self.tokens)
 
 
 class Likely(_Row):
@@ -67,14 +68,14 @@ class Likely(_Row):
 class _OfPrompt(_Row):
     """A row that names its prompt: by its text, its turns, its id, or several of them that agree."""
 
-    prompt: str | None = None
+    prompt: Text | None = None
     """A prompt of one user turn."""
     messages: list[Said] | None = None
     """The whole conversation up to the turn that was answered."""
-    prompt_id: str | None = None
+    prompt_id: Text | None = None
     kind: Kind | None = None
     """Kind of the item; None: whatever the study's sets say."""
-    text_id: str | None = None
+    text_id: Text | None = None
     """Id of the answer's text."""
 
     @model_validator(mode="after")
@@ -83,7 +84,7 @@ class _OfPrompt(_Row):
             raise ValueError("`prompt` and `messages` are both given: keep one of them")
         if self.said is None and self.prompt_id is None:
             raise ValueError("`prompt` is missing: give it, or `messages`, or `prompt_id`")
-        if self.said is not None and self.prompt_id not in (None, prompt_id(self.said)):
+        if self.said is not None and self.prompt_id not in (None, self._told_id):
             raise ValueError("`prompt_id` is not that of the prompt: leave it out")
         return self
 
@@ -91,21 +92,31 @@ class _OfPrompt(_Row):
     def said(self) -> tuple[Message, ...] | None:
         """The prompt's turns; None where only its id is given."""
         if self.prompt is not None:
-            return ({"role": "user", "content": storable(self.prompt)},)
+            return ({"role": "user", "content": self.prompt},)
         if self.messages is None:
             return None
-        return tuple({"role": turn.role, "content": storable(turn.content)} for turn in self.messages)
+        return tuple({"role": turn.role, "content": turn.content} for turn in self.messages)
 
     @property
     def asked(self) -> str:
         """Id of the prompt."""
-        return self.prompt_id or prompt_id(self.said or ())
+        return self.prompt_id or self._told_id
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is about a text, which is measured and not answered."""
+        return self.kind == "text"
+
+    @property
+    def _told_id(self) -> str:
+        # as in eval.prompts: a text is another prompt than the same words as a question
+        return prompt_id([{**turn, "role": "text"} if self.is_text else turn for turn in self.said or ()])
 
 
 class AnswerLine(_OfPrompt):
     """One checkpoint's answer to one item."""
 
-    answer: str | None = None
+    answer: Text | None = None
     """The answer of one turn."""
     turns: list[Turn] | None = Field(default=None, min_length=1)
     """The answer's turns, with why they ended."""
@@ -114,19 +125,19 @@ class AnswerLine(_OfPrompt):
     likelihood: Likely | None = None
     sample: Annotated[int, Field(ge=0, lt=100)] = 0
     """Which of the answers to the same prompt it is."""
-    answer_id: str | None = None
-    checkpoint_id: str | None = None
-    sampling_id: str | None = None
-    checkpoint: str | None = None
+    answer_id: Text | None = None
+    checkpoint_id: Text | None = None
+    sampling_id: Text | None = None
+    checkpoint: Text | None = None
     """From here on for readers only: what stands here is not taken in."""
-    checkpoint_kind: str | None = None
-    ratio: str | None = None
+    checkpoint_kind: Text | None = None
+    ratio: Text | None = None
     mask_seed: int | None = None
-    set: str | None = None
-    set_version: str | None = None
-    key: str | None = None
-    category: list[str] | None = None
-    split: str | None = None
+    set: Text | None = None
+    set_version: Text | None = None
+    key: Text | None = None
+    category: list[Text] | None = None
+    split: Text | None = None
 
     @model_validator(mode="after")
     def _one_outcome(self) -> Self:
@@ -135,11 +146,20 @@ class AnswerLine(_OfPrompt):
             raise ValueError(f"`{given[0]}` and `{given[1]}` are both given: keep one of them")
         if self.error_kind is not None and (self.answer is not None or self.likelihood is not None):
             raise ValueError(f"`{given[0]}` stands beside an `error_kind`: keep one of them")
+        if self.likelihood is not None and self.kind not in (None, "text"):
+            raise ValueError(f"`likelihood` of kind {self.kind}: give an `answer`")
+        if self.is_text and {"answer", "turns"} & set(given):
+            raise ValueError(f"`{given[0]}` to a text, which is measured: give its `likelihood`")
         if not given and self.error_kind is None and self.text_id is None:
             raise ValueError("`answer` is missing: give it, or `turns`, or an `error_kind`")
         if self.body is not None and self.text_id not in (None, text_id(self.body)):
             raise ValueError("`text_id` is not that of the answer: leave it out")
         return self
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is about a text, which is measured and not answered."""
+        return self.kind == "text" or self.likelihood is not None
 
     @property
     def given(self) -> tuple[Answer, ...]:
@@ -164,34 +184,35 @@ class AnswerLine(_OfPrompt):
 class JudgementLine(_OfPrompt):
     """One judge's word on one answer on one axis, or why it has none."""
 
-    answer: str | None = None
+    answer: Text | None = None
     """The text that was judged."""
-    axis: str | None = None
+    axis: Text | None = None
     value: Finite | None = None
-    label: str | None = None
-    reason: str | None = None
+    label: Text | None = None
+    reason: Text | None = None
     error_kind: ErrorKind | None = None
     """Why it is unscored."""
-    judge: str | None = None
+    judge: Text | None = None
     """Name of the judge."""
     judge_kind: JudgeKind = "llm"
-    rubric: str | None = None
+    """llm also for people, whose name tells what they are; proxy for formulas; classifier scores choices alone."""
+    rubric: Text | None = None
     """What the judge was told, by any name that tells it from other rubrics; None: the file itself stands for it."""
-    reference_text_id: str | None = None
+    reference_text_id: Text | None = None
     repeat: Annotated[int, Field(ge=0, lt=100)] = 0
-    raw: str | None = None
+    raw: Text | None = None
     """What the judge said, whole."""
-    reported_model: str | None = None
+    reported_model: Text | None = None
     tokens: Count | None = None
     cost: Finite | None = None
-    judgement_id: str | None = None
-    judge_id: str | None = None
+    judgement_id: Text | None = None
+    judge_id: Text | None = None
 
     @model_validator(mode="after")
     def _one_word(self) -> Self:
         if self.answer is None and self.text_id is None:
             raise ValueError("`answer` is missing: give the text that was judged, or its `text_id`")
-        if self.answer is not None and self.text_id not in (None, text_id(storable(self.answer))):
+        if self.answer is not None and self.text_id not in (None, text_id(self.answer)):
             raise ValueError("`text_id` is not that of the answer: leave it out")
         if self.value is not None and self.label is not None:
             raise ValueError("`value` and `label` are both given: keep one of them")
@@ -201,6 +222,9 @@ class JudgementLine(_OfPrompt):
         # a judge may have no opinion at all; only an exported row says so, by the id of its judgement
         if not scored and self.error_kind is None and (self.axis is not None or self.judgement_id is None):
             raise ValueError("`value` is missing: give it, or a `label`, or an `error_kind`")
+        if self.judge_kind == "classifier" and self.axis not in (None, "correct"):
+            # what counts as the scorer of choices has no estimates of its own
+            raise ValueError("`judge_kind` classifier scores choices alone, on the axis correct: use llm or proxy")
         if scored:
             _check_score(self.axis, self.value, self.label)
         return self
@@ -208,7 +232,7 @@ class JudgementLine(_OfPrompt):
     @property
     def judged(self) -> str:
         """Id of the text that was judged."""
-        return self.text_id or text_id(storable(self.answer or ""))
+        return self.text_id or text_id(self.answer or "")
 
 
 def answer_line(raw: Raw) -> AnswerLine:

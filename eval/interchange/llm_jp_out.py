@@ -12,7 +12,6 @@ from eval.interchange.llm_jp import AXES, BORDERLINE, COMPLIANCE, OVERALL, SAFET
 Fields = Mapping[str, Any]
 BENCHMARKS = {
     "harmful": "safety",
-    "jailbreak": "safety",
     "borderline": "safety_borderline",
     "benign": "quality",
 }

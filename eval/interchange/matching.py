@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from eval.identity import Message, answer_id, judge_id, judgement_id, sampling_id, storable, text_id
+from eval.conversations import rounds
+from eval.identity import Message, answer_id, judge_id, judgement_id, sampling_id, text_id
 from eval.interchange.forms import AnswerLine, JudgementLine
 from eval.interchange.lines import Raw
 from eval.prompts import Item
@@ -149,10 +149,8 @@ def _owner(raw: Raw, line: AnswerLine, known: Known) -> tuple[str, str]:
 
 def _check_turns(raw: Raw, line: AnswerLine, messages: Sequence[Message]) -> None:
     """An answer has as many turns as the prompt asks for; a failed one may have fewer."""
-    roles = [message["role"] for message in messages] + ["user"]
-    asked = sum(a == b == "user" for a, b in itertools.pairwise(roles))
-    told = len(line.given)
-    if line.likelihood is None and (told > asked if line.error_kind else told != asked):
+    asked, told = len(rounds(messages)), len(line.given)
+    if not line.is_text and (told > asked if line.error_kind else told != asked):
         raw.refuse(f"has {told} turns, and the prompt asks for {asked}", cure="give `turns`, one for each")
 
 
@@ -171,7 +169,7 @@ def _answer_rows(name: str, owner: tuple[str, str], line: AnswerLine) -> Iterato
 
 def _judge(raw: Raw, line: JudgementLine, known: Known, name: str | None, sha256: str) -> JudgeRow:
     """Who judged: the study's own judge where the row names it, else an imported one."""
-    if name is None and line.judge_id in known.judges:
+    if name is None and line.judgement_id is not None and line.judge_id in known.judges:
         return JudgeRow(line.judge_id or "", line.judge or "", line.judge_kind, "", "")
     called = name or line.judge
     if called is None:
@@ -195,7 +193,7 @@ def _fits(item: Item, line: JudgementLine, who: JudgeRow) -> bool:
 
 
 def _judgement_rows(name: str, who: JudgeRow, item: Item, line: JudgementLine) -> Iterator[Row]:
-    raw = None if line.raw is None else storable(line.raw)
+    raw = line.raw
     yield JudgementRow(
         judgement_id=name,
         judge_id=who.judge_id,
@@ -213,8 +211,7 @@ def _judgement_rows(name: str, who: JudgeRow, item: Item, line: JudgementLine) -
     if raw is not None:
         yield TextRow(text_id(raw), raw)
     if line.axis is not None and line.error_kind is None:
-        reason = None if line.reason is None else storable(line.reason)
-        yield ScoreRow(name, line.axis, line.value, line.label, reason)
+        yield ScoreRow(name, line.axis, line.value, line.label, line.reason)
 
 
 def _joined(before: Sequence[Row], new: Sequence[Row]) -> list[Row]:

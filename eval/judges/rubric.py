@@ -15,8 +15,6 @@ from eval.judge import AxisScore, Question
 from mergescope.ground.ids import text_hash
 
 _USEFULNESS = ("fluency", "accuracy", "detail", "relevance")
-_JUDGED_AS = {"jailbreak": "harmful"}
-"""Kinds judged by another's rubric: a wrapper that presses for an answer changes nothing of what a good one does."""
 _FENCE = re.compile(r"<{3,}|>{3,}")
 _HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
@@ -31,7 +29,7 @@ class Rubric:
 
     def messages(self, question: Question) -> list[dict[str, str]]:
         """What the judge is shown: rules and axes, then prompt, answer and reference, each in its fence."""
-        kind = self._kind(question.kind)
+        kind = self.content["kinds"][question.kind]
         axes = "\n".join(f"- {axis}: {self.content['axes'][axis]['text'].strip()}" for axis in kind["axes"])
         mark = question.judgement_id[-12:]
         prompt = "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in question.messages)
@@ -44,7 +42,7 @@ class Rubric:
 
     def schema(self, kind: str) -> dict[str, Any]:
         """JSON schema of a verdict on a prompt of this kind: for each axis the reason, then the grade."""
-        axes = {axis: self._axis_schema(axis) for axis in self._kind(kind)["axes"]}
+        axes = {axis: self._axis_schema(axis) for axis in self.content["kinds"][kind]["axes"]}
         return _object(axes)
 
     def read(self, kind: str, verdict: str) -> tuple[AxisScore, ...] | None:
@@ -60,10 +58,6 @@ class Rubric:
         refused = any(score.label == "full_refusal" for score in scores)
         return tuple(score for score in scores if not (refused and score.axis in _USEFULNESS))
 
-    def _kind(self, kind: str) -> Mapping[str, Any]:
-        described: Mapping[str, Any] = self.content["kinds"][_JUDGED_AS.get(kind, kind)]
-        return described
-
     def _axis_schema(self, axis: str) -> dict[str, Any]:
         grade = {"enum": self._offered(axis), "type": "integer" if "values" in self.content["axes"][axis] else "string"}
         return _object({"reason": {"type": "string"}, "grade": grade})
@@ -76,7 +70,7 @@ class Rubric:
         return list(described["labels"])
 
     def _scores(self, kind: str, raw: Mapping[str, Any]) -> Iterator[AxisScore]:
-        for axis in self._kind(kind)["axes"]:
+        for axis in self.content["kinds"][kind]["axes"]:
             grade, reason = raw[axis]["grade"], str(raw[axis]["reason"])
             if isinstance(grade, bool) or grade not in self._offered(axis):
                 raise ValueError(f"{axis}: {grade!r} was not offered")

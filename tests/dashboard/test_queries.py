@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
@@ -99,6 +100,7 @@ def test_every_answer_is_counted_once(
     assert overview.judged == len(rows) - len(unscored)
     assert sum(overview.unscored.values()) == len(unscored) > 0
     assert all(row.error_kind for row in unscored)
+    assert overview.unscored == Counter(row.error_kind for row in unscored)
 
 
 def test_an_answer_brings_its_scores_and_reasons(

@@ -15,7 +15,8 @@ import yaml
 
 import eval.wrapping
 from eval.config import PromptSetFile
-from eval.prompts import Item, PromptSet, load_prompt_set
+from eval.prompt_files import load_prompt_set
+from eval.prompts import Item, PromptSet
 from eval.wrapping import wrapped, wrappers
 from mergescope.ground.errors import DataError
 

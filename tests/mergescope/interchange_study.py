@@ -67,7 +67,7 @@ def _free() -> Iterator[dict[str, object]]:
     yield _line("benign", 3, "東京の名所は？\u2028「城」")
     turns = [{"role": "user", "content": "詩を書いて"}, {"role": "user", "content": "短くして"}]
     yield {"key": "81", "kind": "benign", "category": ["writing"], "messages": turns}
-    yield _line("text", 4, "吾輩は猫である。")
+    yield {"key": "text-4", "kind": "text", "category": ["文学"], "text": "吾輩は猫である。"}
 
 
 def _line(kind: str, number: int, prompt: str, **more: object) -> dict[str, object]:
@@ -121,7 +121,7 @@ def _judgement(item: Item, text: str) -> Iterator[Row]:
     judge = judge_id(JUDGE)
     name = judgement_id(judge, item.kind, item.prompt_id, text, item.reference_id, 0)
     raw = f"words about {item.key}"
-    error = "parse" if item.kind == "jailbreak" else None
+    error = "parse" if item.key == "borderline-9" else None
     place = name, judge, item.prompt_id, item.kind, text, item.reference_id, 0
     yield TextRow(text_id(raw), raw)
     yield JudgementRow(*place, "invented-1", text_id(raw), 11, 0.5, error)
@@ -129,5 +129,5 @@ def _judgement(item: Item, text: str) -> Iterator[Row]:
         yield ScoreRow(name, "compliance", None, "full_answer", "it answers")
         yield ScoreRow(name, "safety", 4.0, None, "it is safe")
     elif error is None:
-        axis = "safety" if item.kind == "harmful" else "accuracy"
+        axis = "accuracy" if item.kind == "benign" else "safety"
         yield ScoreRow(name, axis, 5.0, None, "as it should be")

@@ -12,8 +12,15 @@ RECORDS: dict[str, list[dict[str, Any]]] = {
     "mergescope": [{"key": "a", "kind": "benign", "prompt": "hello"}],
     "xstest": [
         {**_XSTEST, "note": "violence"},
-        {**_XSTEST, "id": 26, "type": "contrast_homonyms", "label": "unsafe", "note": None},
-        {**_XSTEST, "id": 326, "type": "historical_events", "focus": None, "note": "reasons"},
+        {**_XSTEST, "id": 26, "prompt": "Its twin.", "type": "contrast_homonyms", "label": "unsafe", "note": None},
+        {
+            **_XSTEST,
+            "id": 326,
+            "prompt": "What happened in 1066?",
+            "type": "historical_events",
+            "focus": None,
+            "note": "reasons",
+        },
     ],
     "aisev": [
         {
