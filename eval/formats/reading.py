@@ -49,14 +49,13 @@ def read_records(path: Path) -> Iterator[Record]:
 
 
 def _bytes(path: Path) -> bytes:
-    cure = "check the path in `eval.sets`"
     try:
         with disk_refusals(path):
             return path.read_bytes()
     except FileNotFoundError:
-        raise DataError("no such prompt set", where=path, cure=cure) from None
+        raise DataError("no such file", where=path, cure="check the path") from None
     except (IsADirectoryError, NotADirectoryError):
-        raise DataError("a folder, not a file of prompts", where=path, cure=cure) from None
+        raise DataError("a folder, not a file of prompts", where=path, cure="check the path") from None
 
 
 def _text(raw: bytes, path: Path) -> str:
@@ -89,7 +88,7 @@ def _lines(text: str, path: Path) -> Iterator[Record]:
             try:
                 value = json.loads(line)
             except (json.JSONDecodeError, RecursionError) as error:
-                cure = "write one JSON object a line, or call the file .csv if it is CSV"
+                cure = "write one JSON object a line or an array of objects, or call the file .csv if it is CSV"
                 raise DataError(f"malformed JSON: {error}", where=f"{path}:{number}", cure=cure) from None
             yield _record(value, number, path)
 

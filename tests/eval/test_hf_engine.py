@@ -220,7 +220,7 @@ def test_device_and_batch_are_no_part_of_an_answer_but_the_rest_is(tiny_llama: P
 
 
 def test_only_vllm_splits_a_model() -> None:
-    with pytest.raises(ValidationError, match="tensor_parallel splits a model under kind: vllm only"):
+    with pytest.raises(ValidationError, match="tensor_parallel must be 1: only `kind: vllm` splits a model"):
         EngineSection(tensor_parallel=2)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mergescope.ground.errors import MergescopeError, RecipeError
-from mergescope.init import Answers, not_there, recipe_text, write_recipe
+from mergescope.init import Answers, not_recognised, not_there, recipe_text, write_recipe
 from mergescope.study import load_study
 from tests.mergescope.recipes import STUDIES
 
@@ -64,6 +64,26 @@ def test_a_format_is_written_where_the_columns_settle_it(
     write_recipe(Path("x.yaml"), _answers(prompts=(Path("p.jsonl"),)))
     (one_set,) = load_study(Path("x.yaml")).recipe.eval.sets
     assert (one_set.format, one_set.licence) == (form, licence)
+
+
+@pytest.mark.parametrize(
+    ("first_line", "said"),
+    [
+        ('{"key": "a", "kind": "benign"}', []),
+        ('{"question": "a"}', ["not recognised as any format: p q.jsonl; `mergescope prompts 'p q.jsonl'` says "]),
+        ("", ["not recognised as any format: "]),
+        ('{"ID": 1, "text": "a"}', ["set `format` (and `kind`, if it asks for it) in the recipe: p q.jsonl may be "]),
+    ],
+)
+def test_prompts_of_no_plain_format_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_line: str, said: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p q.jsonl").write_text(first_line, encoding="utf-8")
+    lines = list(not_recognised(_answers(prompts=(Path("p q.jsonl"), Path("none.jsonl")))))
+    assert len(lines) == len(said)
+    for line, start in zip(lines, said, strict=True):
+        assert line.startswith(start)
 
 
 def test_an_llm_judge_comes_before_the_proxy(tmp_path: Path) -> None:
