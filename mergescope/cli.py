@@ -232,7 +232,7 @@ def results(
 @app.command("import")
 def import_(
     study: StudyFile,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Answers and judgements to take in.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Answers and judgements to take in.")],
     checkpoint: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Who answered; if left out, each row names a checkpoint of the study."),

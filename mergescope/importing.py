@@ -78,7 +78,7 @@ def import_results(study: Study, store: Path, offer: Offer) -> Iterator[str]:
         if new["answers"] or new["judgements"]:
             write_estimates(store, study_id(study), study.recipe.seed)
     if given.rows and offer.checkpoint is not None:
-        yield f"now `mergescope eval {study.file}` has the study's judges score them"
+        yield f"now `mergescope eval {study.file} --only imported` has the study's judges score them"
 
 
 def _check(offer: Offer) -> None:

@@ -59,7 +59,7 @@ def test_answers_become_a_checkpoint_of_the_study(study: Study, tmp_path: Path) 
     assert said == [
         f"{tmp_path / STORE}: 3 answers and 0 judgements taken in",
         f"not taken in: 1 rows, their prompt is in none of the study's sets (the first: {file}:4)",
-        f"now `mergescope eval {study.file}` has the study's judges score them",
+        f"now `mergescope eval {study.file} --only imported` has the study's judges score them",
     ]
     (found,) = ask(study, "SELECT checkpoint_id, kind, recipe FROM checkpoint WHERE label = 'theirs'")
     assert found[1] == "other"

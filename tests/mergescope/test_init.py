@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from eval.wrapping import wrappers
 from mergescope.ground.errors import MergescopeError, RecipeError
 from mergescope.init import Answers, not_recognised, not_there, recipe_text, write_recipe
 from mergescope.study import load_study
@@ -102,6 +103,18 @@ def test_the_shipped_recipe_for_own_models_is_what_init_writes(monkeypatch: pyte
     )
     shipped = (STUDIES / "own-models.yaml").read_text(encoding="utf-8")
     assert recipe_text(Path("studies/own-models.yaml"), answers) == shipped
+
+
+def test_what_is_commented_out_in_the_shipped_recipe_can_be_taken_in(tmp_path: Path) -> None:
+    text = (STUDIES / "own-models.yaml").read_text(encoding="utf-8")
+    for key in ("limit", "wrappers"):
+        text = text.replace(f"      # {key}:", f"      {key}:")
+    text = text.replace("\n  # checkpoints:", "\n  checkpoints:").replace("\n  #   - {kind", "\n    - {kind")
+    (tmp_path / "x.yaml").write_text(text, encoding="utf-8")
+    section = load_study(tmp_path / "x.yaml").recipe.eval
+    assert [checkpoint.kind for checkpoint in section.checkpoints] == ["model", "served"]
+    assert set(section.sets[0].wrappers) <= set(wrappers())
+    assert section.sets[0].limit == 60
 
 
 def test_nothing_is_overwritten_and_nothing_impossible_is_written(tmp_path: Path) -> None:
