@@ -35,11 +35,8 @@ def report(path: Path, form: str | None, kind: str | None, references: Path | No
 def _section(path: Path, form: str | None, kind: str | None, references: Path | None) -> PromptSetFile:
     """The section of a recipe that reads the file so; options that do not go together raise RecipeError."""
     raw = {"name": "prompts", "path": path, "format": form or known_format(path) or "mergescope"}
-    raw |= {
-        key: value
-        for key, value in (("kind", kind), ("references", references and str(references)))
-        if value is not None
-    }
+    options = {"kind": kind, "references": None if references is None else str(references)}
+    raw |= {key: value for key, value in options.items() if value is not None}
     try:
         return PromptSetFile.model_validate(raw)
     except ValidationError as error:

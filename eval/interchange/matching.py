@@ -174,7 +174,9 @@ def _judge(raw: Raw, line: JudgementLine, known: Known, name: str | None, sha256
     called = name or line.judge
     if called is None:
         raw.refuse("`judge` is missing", cure="name the judge there, or with --judge")
-    setting = {"kind": IMPORTED, "name": called, "rubric": line.rubric or line.judge_id or sha256}
+    # the kind counts: a proxy never joins an LLM of the same name
+    of = {"judge_kind": line.judge_kind, "rubric": line.rubric or line.judge_id or sha256}
+    setting = {"kind": IMPORTED, "name": called, **of}
     text = json.dumps(setting, ensure_ascii=False, sort_keys=True)
     return JudgeRow(judge_id(setting), called, line.judge_kind, text, "not calibrated")
 

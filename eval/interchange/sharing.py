@@ -58,7 +58,7 @@ class Sharing:
             sets = f" (not redistributable: {', '.join(sorted(self.names))})" if self.names else ""
             kept_back = {"prompts": self.prompts, "answers and judges' words": self.answers}
             parts = ", ".join(f"{what} of {counted(rows, 'row')}" for what, rows in kept_back.items() if rows)
-            yield (f"left out: {parts}{sets}; --with-texts keeps them, for copies that you do not share")
+            yield f"left out: {parts}{sets}; --with-texts keeps them, for copies that you do not share"
 
     def _told(self, kind: str, redistributable: bool) -> bool:
         return self.with_texts or (redistributable and kind not in TOXIC)

@@ -458,6 +458,13 @@ def test_a_proxy_stays_one_through_llm_jp_judges_files(copied: Path) -> None:
     take(study, *files, checkpoint="again", form="llm-jp-judge")
     found = ask(study, "SELECT name, kind FROM judge WHERE setting->>'$.kind' = 'imported'")
     assert found == [("proxy ja", "proxy")]
+    for kind in base.glob("*/judge.json"):
+        kind.rename(kind.with_name("kept"))
+    take(study, *files, checkpoint="again", form="llm-jp-judge")
+    found = ask(study, "SELECT name, kind FROM judge WHERE setting->>'$.kind' = 'imported' ORDER BY 2")
+    assert found == [("proxy ja", "llm"), ("proxy ja", "proxy")]
+    for kind in base.glob("*/kept"):
+        kind.rename(kind.with_name("judge.json"))
     (kind,) = base.glob("*/judge.json")
     kind.write_text('[{"name": "proxy ja", "kind": "oracle"}]', encoding="utf-8")
     with pytest.raises(MergescopeError, match="`judge_kind`: input should be 'llm', 'proxy' or 'classifier'"):
