@@ -150,7 +150,7 @@ class _Sweep:
                 missing = [one for one in wanted if one.key not in answers]
                 self._task.found(len(wanted) - len(missing))
                 for given in answers.values():
-                    self._judge(bench, job, given)
+                    self._judge_found(bench, job, given)
                 if missing and engine is None:
                     engine = group.open()
                     stack.callback(engine.close)
@@ -168,7 +168,7 @@ class _Sweep:
             with self._notes.writer.quiet():
                 answers = given_answers(self._store, job.checkpoint_id, sampling_id)
             for given in answers.values():
-                self._judge(bench, job, given)
+                self._judge_found(bench, job, given)
 
     def estimate(self) -> None:
         """Commit what is queued and bring the estimates up to date."""
@@ -213,11 +213,12 @@ class _Sweep:
         for one, turns in conversations(engine, asked, sampling, _seeds(sampling)):
             given, rows = answer_rows(*ids, one, turns)
             self._notes.answer(job, rows, turns[-1].error_kind)
-            self._judge(bench, job, given)
+            if given is not None:
+                self._notes.judged.grown += bench.put(job, given)
 
-    def _judge(self, bench: Bench, job: CheckpointJob, given: Given | None) -> None:
+    def _judge_found(self, bench: Bench, job: CheckpointJob, given: Given | None) -> None:
         if given is not None:
-            self._notes.judged.total += bench.put(job, given)
+            self._notes.judged.found += bench.put(job, given)
 
 
 def _seeds(sampling: Sampling) -> Callable[[Wanted, int], int]:
