@@ -91,10 +91,11 @@ def other_group(
         return served_group(study, checkpoint, reporter)
     recipe, code = study.recipe.eval, study.recipe.merge.trust_remote_code
     folder = local_folder(study.named(checkpoint.model), may_run_code=code)
+    weights = StoredWeights(folder)
     name = checkpoint_id(folder)
     _refuse_own(study, folder, f"{study.file}: eval.checkpoints[{position}].model")
     sampling = sampling_of(recipe.sampling, recipe.engine, folder, study.recipe.seed)
-    job = CheckpointJob(name, "other", checkpoint.name, None, {"weights": weights_hash(folder)}, weights=None)
+    job = CheckpointJob(name, "other", checkpoint.name, None, {"weights": weights_hash(folder)}, weights)
     return Group(functools.partial(_quiet_engine, recipe.engine, folder, may_run_code=code), sampling, [job])
 
 
@@ -140,13 +141,14 @@ def references(models: Models) -> Iterator[CheckpointJob]:
     """The base and the two fine-tunes themselves."""
     for role, kind in REFERENCES.items():
         folder = models.folder(role)
+        weights = StoredWeights(folder)
         yield CheckpointJob(
             checkpoint_id=checkpoint_id(folder),
             kind=kind,
             label=kind,
             point=None,
             recipe={"weights": weights_hash(folder)},
-            weights=StoredWeights(folder),
+            weights=weights,
         )
 
 
@@ -161,6 +163,7 @@ def merges(study: Study, models: Models, reporter: Reporter) -> Iterator[Checkpo
 
 def merge_job(study: Study, point: MergePoint, models: Models, merger: Merger) -> CheckpointJob:
     """One merge as a checkpoint; its weights are blended when they are asked for. merger: that of `merger_of`."""
+    weights = merge_weights(study, point, models)
     inputs = input_ids(point, models)
     made = merger.made
     threads, level, dtype = made.threads, made.kernel_level, made.out_dtype
@@ -181,5 +184,5 @@ def merge_job(study: Study, point: MergePoint, models: Models, merger: Merger) -
             "versions": {name: importlib.metadata.version(name) for name in ("mergekit", "torch", "transformers")},
             "mergekit": json.loads(canonical_json(config)),  # decimals become texts that keep their digits
         },
-        weights=merge_weights(study, point, models),
+        weights=weights,
     )
