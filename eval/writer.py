@@ -128,9 +128,8 @@ def _unlink(connection: duckdb.DuckDBPyConnection, table: str, study_id: str) ->
 
 def _unlink_same(connection: duckdb.DuckDBPyConnection, study_id: str, rows: Sequence[Row]) -> None:
     """Delete a study's links to whatever had the roles, and of named checkpoints the names, that `rows` give anew."""
-    links = {row.checkpoint_id: row.role for row in rows if isinstance(row, StudyCheckpointRow)}
-    names = [row.label for row in rows if isinstance(row, CheckpointRow) and links.get(row.checkpoint_id) in _NAMED]
-    roles = [role for role in set(links.values()) if role not in _NAMED]
+    names = [row.label for row in rows if isinstance(row, CheckpointRow) and row.kind in _NAMED]
+    roles = sorted({row.role for row in rows if isinstance(row, StudyCheckpointRow)} - {*_NAMED})
     connection.execute(
         """DELETE FROM study_checkpoint WHERE study_id = ? AND (list_contains(?, role) OR (list_contains(?, role)
         AND checkpoint_id IN (SELECT checkpoint_id FROM checkpoint WHERE list_contains(?, label))))""",

@@ -48,12 +48,13 @@ def sweep(study: Study, store: Path, reporter: Reporter, only: Sequence[str] = (
     only: names of `eval.checkpoints`, base, model-safe, model-useful or merges; none: all of them.
     """
     sets = prompt_sets(study)
+    judges = open_judges(study)
     run_eval(
         store,
         study_row(study),
         list(groups_of(study, reporter, only)),
         sets,
-        [*open_judges(study), *implied_judges(sets)],
+        [*judges, *implied_judges(sets)],
         reporter,
         some=bool(only),
     )

@@ -445,12 +445,20 @@ def test_some_checkpoints_take_the_place_of_those_that_they_were(tmp_path: Path,
         reference("served", "rival", "c1_rival"),
         reference("other", "other", "c1_other"),
     )
-    run(store, [small_set], [*jobs("0", "1"), safe, rival, other])
-    run(store, [small_set], [*jobs("1"), replace(safe, checkpoint_id="c1_new")], some=True)
+    base = replace(safe, checkpoint_id="c1_base", kind="base", label="base")
+    run(store, [small_set], [*jobs("0", "1"), base, safe, rival, other])
+    new = replace(safe, checkpoint_id="c1_new")
+    run(store, [small_set], [*jobs("1"), replace(new, kind="base", label="base"), new], some=True)
     run(store, [small_set], [replace(rival, checkpoint_id="c1_newer")], some=True)
     with open_store(store, read_only=True) as connection:
         linked = connection.execute("SELECT role, checkpoint_id FROM study_checkpoint ORDER BY ALL").fetchall()
-    assert linked == [("merge", "c1_1"), ("model-safe", "c1_new"), ("other", "c1_other"), ("served", "c1_newer")]
+    assert linked == [
+        ("base", "c1_new"),
+        ("merge", "c1_1"),
+        ("model-safe", "c1_new"),
+        ("other", "c1_other"),
+        ("served", "c1_newer"),
+    ]
 
 
 def test_some_checkpoints_leave_the_recipe_that_all_were_evaluated_by(
