@@ -155,11 +155,18 @@ def sampling_of(section: SamplingSection, engine: EngineSection, folder: Path, s
         "max_tokens": section.max_tokens,
         "engine": engine.kind,
         "dtype": engine.dtype,
-        "max_model_len": engine.max_model_len,
-        "tensor_parallel": engine.tensor_parallel,
         "seed": None if greedy else seed,
+        **_by_vllm(engine),
     }
     return Sampling(float(section.temperature), section.max_tokens, section.samples, seed, _plain(setting))
+
+
+def _by_vllm(engine: EngineSection) -> dict[str, object]:
+    """What of vLLM's settings changes a text; only what is not usual, so that usual answers keep their identity."""
+    if engine.kind != "vllm":
+        return {}
+    split = {"tensor_parallel": engine.tensor_parallel} if engine.tensor_parallel > 1 else {}
+    return {"max_model_len": engine.max_model_len, **split}
 
 
 def open_engine(section: EngineSection, folder: Path, *, may_run_code: bool = False) -> Engine:

@@ -139,6 +139,7 @@ class _Sweep:
         self._seed = seed
         self._notes = notes
         self._task = task
+        self._asked: set[str] = set()
         self._estimated = time.monotonic()
 
     def ask(self, group: Group, wanted: Sequence[Wanted], bench: Bench) -> None:
@@ -178,6 +179,9 @@ class _Sweep:
         self._estimated = time.monotonic()
 
     def _given(self, job: CheckpointJob, sampling: Sampling) -> dict[tuple[str, int], Given | None]:
+        if job.checkpoint_id in self._asked:  # in another role, or by another engine: its answers may still be queued
+            self._notes.writer.flush(wait=True)
+        self._asked.add(job.checkpoint_id)
         with self._notes.writer.quiet():
             return given_answers(self._store, job.checkpoint_id, sampling.sampling_id)
 

@@ -55,7 +55,7 @@ CREATE TABLE answer (
   prompt_id VARCHAR NOT NULL,
   sampling_id VARCHAR NOT NULL,
   sample_ix INTEGER NOT NULL,
-  error_kind VARCHAR                   -- too_long, engine: no text then; NULL where it answered
+  error_kind VARCHAR                   -- too_long, engine, filter, timeout, server, refused: no text then; NULL where it answered
 );
 CREATE TABLE answer_turn (
   answer_id VARCHAR NOT NULL,

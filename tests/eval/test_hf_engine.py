@@ -219,6 +219,16 @@ def test_device_and_batch_are_no_part_of_an_answer_but_the_rest_is(tiny_llama: P
     assert name(kind="vllm") != name(kind="vllm", tensor_parallel=2)
 
 
+def test_settings_of_vllm_count_only_where_they_matter(tiny_llama: Path) -> None:
+    def setting(**engine: Any) -> Mapping[str, object]:
+        return sampling_of(SamplingSection(), EngineSection(**engine), tiny_llama, 0).setting
+
+    assert not {"max_model_len", "tensor_parallel"} & set(setting(max_model_len=512))
+    assert "tensor_parallel" not in setting(kind="vllm", tensor_parallel=1)
+    split = setting(kind="vllm", tensor_parallel=2, max_model_len=512)
+    assert (split["tensor_parallel"], split["max_model_len"]) == (2, 512)
+
+
 def test_only_vllm_splits_a_model() -> None:
     with pytest.raises(ValidationError, match="tensor_parallel splits a model under kind: vllm only"):
         EngineSection(tensor_parallel=2)
