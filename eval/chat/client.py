@@ -59,6 +59,8 @@ class _Trouble:
     @property
     def tries(self) -> int:
         """Requests that it is worth."""
+        if self.kind in refusals.SETTLED:
+            return 1
         return BUSY_TRIES if self.busy else TRIES
 
     def failure(self) -> Failure:
@@ -79,11 +81,13 @@ class Chat:
         self.limit = START
         """Requests in flight at which the server was comfortable last."""
         self.heard = False
-        """Whether it ever answered: before that a refused connection stops the run."""
+        """Whether it ever answered: before that a refused connection, or silence, stops the run."""
         self.answered = self.journal.holds_texts
         """Whether it ever gave a response, in an earlier run too: then a bad request is one request's fault."""
         self.lost = 0
-        """Requests in a row that could not be sent in all their tries."""
+        """Requests in a row that could not be sent, or met silence, in all their tries."""
+        self.rejected = 0
+        """Requests that it would not take since it last gave a response."""
         self.completion_tokens = False
         """Whether it takes `max_completion_tokens` instead of `max_tokens`."""
 
@@ -120,6 +124,7 @@ class Session:
             max_retries=0,
             http_client=DefaultAsyncHttpxClient(limits=limits, follow_redirects=False),
         ) as client:
+            client.organization = client.project = None  # of OpenAI's own accounts, read from the environment
             session = cls(chat, client)
             try:
                 yield session
@@ -148,19 +153,20 @@ class Session:
             attempt += 1
             if attempt >= outcome.tries:
                 return outcome.failure()
-            await asyncio.sleep(_pause(attempt - 1) if outcome.pause_s is None else outcome.pause_s)
+            await asyncio.sleep(max(outcome.pause_s or 0.0, _pause(attempt - 1)))
         return outcome
 
     async def _try(self, key: str, body: Body, attempt: int) -> Response | _Trouble:
-        number = await self._gate.enter()
+        number, last = await self._gate.enter(), attempt + 1 >= TRIES
         try:
             async with asyncio.timeout(self._chat.place.timeout_s):  # httpx's own are for each read
                 reply = await self._post(body)
         except (TimeoutError, openai.APITimeoutError):
             self._gate.overloaded(number, _pause(attempt))
-            return _Trouble("timeout")
+            silence = f"gives no answer within {self._chat.place.timeout_s:g} s (timeout_s)"
+            return _Trouble("timeout", self._unreachable(silence, last=last))
         except openai.APIConnectionError as error:
-            return _Trouble("server", self._unreachable(error, last=attempt + 1 >= TRIES))
+            return _Trouble("server", self._unreachable(f"cannot be reached: {type(error).__name__}", last=last))
         except openai.APIStatusError as error:
             return self._refused(key, error, number, attempt)
         finally:
@@ -170,7 +176,7 @@ class Session:
             return _Trouble("server")
         self._gate.answered()
         self._chat.heard = self._chat.answered = True
-        self._chat.lost = 0
+        self._chat.lost = self._chat.rejected = 0
         return response
 
     async def _post(self, body: Body) -> httpx2.Response:
@@ -199,26 +205,30 @@ class Session:
         if refusals.passing(status, error.code):
             asked = refusals.retry_after(error.response.headers.get("retry-after"), LONGEST_WAIT_S)
             if status in refusals.OVERLOAD:
-                self._gate.overloaded(number, _pause(attempt) if asked is None else asked)
+                self._gate.overloaded(number, max(asked or 0.0, _pause(attempt)))
             return _Trouble("server", pause_s=asked, busy=status == 429)
         kind = refusals.withheld(status, error.code, error.body)
-        if kind is not None:
+        if kind == "filter":
             return Response(key, error_kind=kind)
+        if kind is not None:
+            return _Trouble(kind)
         what, cure = refusals.mistake(status, error.body, place.model, place.api_key_env)
         fatal = MergescopeError(f"{place.who} {what}: HTTP {status}", where=place.host, cure=cure)
         if status not in (400, 413, 422):
             raise fatal from None
-        if self._chat.answered:  # this request alone is not to its liking
-            return Response(key, error_kind="refused")
-        return _Trouble("server", fatal)  # others may be answered meanwhile
+        if not self._chat.answered:
+            return _Trouble("server", fatal)  # others may be answered meanwhile
+        self._chat.rejected += 1
+        if self._chat.rejected > place.concurrency * SPARE:  # gateways call an expired key a bad request, too
+            raise fatal from None
+        return _Trouble("rejected")  # this request alone is not to its liking
 
-    def _unreachable(self, error: openai.APIConnectionError, *, last: bool) -> MergescopeError | None:
+    def _unreachable(self, what: str, *, last: bool) -> MergescopeError | None:
         place = self._chat.place
         self._chat.lost += last
         if self._chat.heard and self._chat.lost <= place.concurrency * SPARE:
             return None
-        what = f"{place.who} cannot be reached: {type(error).__name__}"
-        return UnreachableError(what, where=place.host, cure="start it, or correct base_url")
+        return UnreachableError(f"{place.who} {what}", where=place.host, cure="start it, or correct base_url")
 
 
 def _pause(attempt: int) -> float:
