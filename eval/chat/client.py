@@ -85,7 +85,9 @@ class Chat:
         self.answered = self.journal.holds_texts
         """Whether it ever gave a response, in an earlier run too: then a bad request is one request's fault."""
         self.lost = 0
-        """Requests in a row that could not be sent, or met silence, in all their tries."""
+        """Requests in a row that could not be sent in all their tries."""
+        self.silent = 0
+        """Tries in a row that met silence."""
         self.rejected = 0
         """Requests that it would not take since it last gave a response."""
         self.completion_tokens = False
@@ -157,16 +159,15 @@ class Session:
         return outcome
 
     async def _try(self, key: str, body: Body, attempt: int) -> Response | _Trouble:
-        number, last = await self._gate.enter(), attempt + 1 >= TRIES
+        number = await self._gate.enter()
         try:
             async with asyncio.timeout(self._chat.place.timeout_s):  # httpx's own are for each read
                 reply = await self._post(body)
         except (TimeoutError, openai.APITimeoutError):
             self._gate.overloaded(number, _pause(attempt))
-            silence = f"gives no answer within {self._chat.place.timeout_s:g} s (timeout_s)"
-            return _Trouble("timeout", self._unreachable(silence, last=last))
+            return _Trouble("timeout", self._silent())
         except openai.APIConnectionError as error:
-            return _Trouble("server", self._unreachable(f"cannot be reached: {type(error).__name__}", last=last))
+            return _Trouble("server", self._unreachable(error, last=attempt + 1 >= TRIES))
         except openai.APIStatusError as error:
             return self._refused(key, error, number, attempt)
         finally:
@@ -176,7 +177,7 @@ class Session:
             return _Trouble("server")
         self._gate.answered()
         self._chat.heard = self._chat.answered = True
-        self._chat.lost = self._chat.rejected = 0
+        self._chat.lost = self._chat.silent = self._chat.rejected = 0
         return response
 
     async def _post(self, body: Body) -> httpx2.Response:
@@ -201,7 +202,7 @@ class Session:
     def _refused(self, key: str, error: openai.APIStatusError, number: int, attempt: int) -> Response | _Trouble:
         """What a refusal makes of this request; raises MergescopeError where every request would fail alike."""
         status, place = error.status_code, self._chat.place
-        self._chat.heard, self._chat.lost = True, 0
+        self._chat.heard, self._chat.lost, self._chat.silent = True, 0, 0
         if refusals.passing(status, error.code):
             asked = refusals.retry_after(error.response.headers.get("retry-after"), LONGEST_WAIT_S)
             if status in refusals.OVERLOAD:
@@ -223,12 +224,24 @@ class Session:
             raise fatal from None
         return _Trouble("rejected")  # this request alone is not to its liking
 
-    def _unreachable(self, what: str, *, last: bool) -> MergescopeError | None:
+    def _silent(self) -> MergescopeError | None:
+        """What to raise after the last try; raises it at once where fewer in flight did not help either."""
+        place, chat = self._chat.place, self._chat
+        chat.silent += 1
+        what = f"{place.who} gives no answer within {place.timeout_s:g} s"
+        fatal = UnreachableError(what, where=place.host, cure="start it, correct base_url, or raise timeout_s")
+        most = place.concurrency if chat.heard else min(place.concurrency, START)
+        if chat.silent > SPARE * (most + TRIES):  # halving after halving takes twice as many as are in flight
+            raise fatal from None
+        return None if chat.heard else fatal
+
+    def _unreachable(self, error: openai.APIConnectionError, *, last: bool) -> MergescopeError | None:
         place = self._chat.place
         self._chat.lost += last
         if self._chat.heard and self._chat.lost <= place.concurrency * SPARE:
             return None
-        return UnreachableError(f"{place.who} {what}", where=place.host, cure="start it, or correct base_url")
+        what = f"{place.who} cannot be reached: {type(error).__name__}"
+        return UnreachableError(what, where=place.host, cure="start it, or correct base_url")
 
 
 def _pause(attempt: int) -> float:
