@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     import torch
 
 
-AnswerError = Literal["too_long", "filter", "timeout", "server", "refused"]
-"""too_long: prompt and answer do not fit into the model's context, so it was not asked. The others come from servers:
-a content filter took it, it took too long, the server failed again and again, or would not take the request."""
-PASSING: frozenset[AnswerError] = frozenset({"timeout", "server"})
+AnswerError = Literal["too_long", "too_short", "not_finite", "engine", "filter", "timeout", "server", "rejected"]
+"""too_long: prompt and answer do not fit into the model's context, so it was not asked. too_short: a text without a
+token to predict. not_finite: a likelihood that is no number, as of broken weights. engine: it broke the answer off. The
+others come from servers: a content filter took it, it took too long, the server failed again and again, or would not
+take the request."""
+PASSING: frozenset[AnswerError] = frozenset({"engine", "timeout", "server", "rejected"})
 """Errors that another run may not meet: it asks again."""
+PASSING_SERVED: frozenset[AnswerError] = PASSING | {"too_long"}
+"""The same for a served model, whose context may be longer the next time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class Likelihood:
     tokens: int
     """Predicted tokens: all but the first, which is the tokenizer's own BOS where it has one."""
     error_kind: AnswerError | None = None
-    """too_long: the text does not fit into the model's context; None: measured."""
+    """Why there is none; None: measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from eval.backlog import Asked, Given, Wanted, given_answers, made_judgements, wanted_answers
 from eval.conversations import conversations
-from eval.engine import Engine, Sampling
+from eval.engine import PASSING, PASSING_SERVED, Engine, Sampling
 from eval.estimates import write_estimates
 from eval.imported import imported_jobs
 from eval.judge import Judge, Judgement, judge_id_of
@@ -183,7 +183,8 @@ class _Sweep:
             self._notes.writer.flush(wait=True)
         self._asked.add(job.checkpoint_id)
         with self._notes.writer.quiet():
-            return given_answers(self._store, job.checkpoint_id, sampling.sampling_id)
+            passing = PASSING_SERVED if job.kind == "served" else PASSING
+            return given_answers(self._store, job.checkpoint_id, sampling.sampling_id, passing)
 
     def _swap(self, engine: Engine, job: CheckpointJob) -> None:
         """Swap a checkpoint's weights in, and hold them against those that answered before under its id."""

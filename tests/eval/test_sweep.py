@@ -361,7 +361,7 @@ def test_a_likelihood_that_is_no_number_is_none(tmp_path: Path, write_set: Calla
     store = tmp_path / "results.duckdb"
     run(store, [texts], jobs("0"), Broken())
     with open_store(store, read_only=True) as connection:
-        assert connection.execute("SELECT error_kind FROM answer").fetchall() == [("engine",)] * 2
+        assert connection.execute("SELECT error_kind FROM answer").fetchall() == [("not_finite",)] * 2
         found = connection.execute(
             "SELECT value, n_unscored, worst FROM estimate "
             "WHERE metric = 'bits_per_byte' AND scope = 'all' AND split = 'all'"
@@ -409,6 +409,15 @@ def test_an_answer_that_a_server_did_not_give_is_asked_again(tmp_path: Path, sma
     assert (len(engine.asked), second.errors, second.judgements) == (3, {}, 3)
     with open_store(store, read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM answer WHERE error_kind = 'server'").fetchall() == [(0,)]
+
+
+def test_what_was_too_long_for_a_server_is_asked_again(tmp_path: Path, small_set: PromptSet) -> None:
+    store = tmp_path / "results.duckdb"
+    served = [replace(jobs("0")[0], kind="served", weights=None)]
+    first, _ = run(store, [small_set], served)
+    again, engine = run(store, [small_set], served)
+    assert first.errors == again.errors == {"too_long": 1}
+    assert (again.answers, len(engine.asked)) == (1, 1)
 
 
 def test_other_weights_under_the_same_id_are_refused(tmp_path: Path, small_set: PromptSet) -> None:
