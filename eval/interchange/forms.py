@@ -195,7 +195,7 @@ class JudgementLine(_OfPrompt):
     judge: Text | None = None
     """Name of the judge."""
     judge_kind: JudgeKind = "llm"
-    """llm also for people, whose name tells what they are; proxy for formulas; classifier scores choices alone."""
+    """llm also for people, whose name tells what they are; proxy for formulas; classifier: the scorer of choices."""
     rubric: Text | None = None
     """What the judge was told, by any name that tells it from other rubrics; None: the file itself stands for it."""
     reference_text_id: Text | None = None

@@ -112,6 +112,9 @@ def judgements(
     taken, told = Taken(), dict[tuple[str, str | None], tuple[str, list[Row]]]()
     for raw, line in lines:
         who = _judge(raw, line, known, judge, sha256)
+        if line.judge_kind == "classifier" and who.judge_id not in known.judges:
+            left.note("choices are scored by the study's own scorer alone", raw.where)
+            continue
         items = [item for item in known.items.get(line.asked, []) if _fits(item, line, who)]
         if not items:
             left.note("no item of the study's sets has this prompt, kind and reference", raw.where)
