@@ -12,7 +12,16 @@ from typing import Any
 
 import duckdb
 
-from eval.rows import AnswerRow, EstimateRow, JudgementRow, Row, StudyCheckpointRow, StudyJudgeRow, StudyRow
+from eval.rows import (
+    AnswerRow,
+    AnswerTurnRow,
+    EstimateRow,
+    JudgementRow,
+    Row,
+    StudyCheckpointRow,
+    StudyJudgeRow,
+    StudyRow,
+)
 from eval.store import open_store
 
 COMMIT_SECONDS = 1.0
@@ -23,7 +32,10 @@ _KEPT = {
     "study_judge": "AND judge_id NOT IN (SELECT judge_id FROM judge WHERE setting->>'$.kind' = 'imported')",
 }
 """Links that a recipe does not name and a new run leaves: those that `mergescope import` made."""
-_REPLACED = {row.TABLE for row in (EstimateRow, StudyRow, StudyCheckpointRow, StudyJudgeRow, AnswerRow, JudgementRow)}
+_REPLACED = {
+    row.TABLE
+    for row in (EstimateRow, StudyRow, StudyCheckpointRow, StudyJudgeRow, AnswerRow, AnswerTurnRow, JudgementRow)
+}
 """Tables whose rows may change: computed anew, asked for more often, or had at last after a failure.
 
 All others hold content under its own id, which never changes.

@@ -66,7 +66,7 @@ def judged(paths: Iterable[Path], answers: Mapping[str, AnswerLine], left: Left)
             elif "turn" in raw.fields:
                 left.note("MT-Bench's scores from 1 to 10 have no axis here", raw.where)
             else:
-                common = {**about, "judge": model, "rubric": FORM, "judge_kind": "llm"}
+                common = {**about, "judge": model, "judge_kind": "llm"}
                 for verdict in _verdicts(raw):
                     said = _text_or_none(raw, "evaluation response")
                     reason = said if "metric" in raw.fields and "error_kind" not in verdict else None

@@ -62,6 +62,8 @@ class Taken:
     """Answers to one prompt."""
     texts: set[tuple[str, str]] = field(default_factory=set)
     """Prompt and text id of each answer."""
+    places: dict[str, str] = field(default_factory=dict)
+    """Where the first row of each stands."""
 
 
 def items_by_prompt(items: Iterable[Item]) -> dict[str, list[Item]]:
@@ -77,7 +79,7 @@ def answers(lines: Iterable[tuple[Raw, AnswerLine]], known: Known, checkpoint: s
 
     Raises DataError by line: ids that do not agree, a wrong number of turns, two answers in one place.
     """
-    taken, places = Taken(), dict[str, str]()
+    taken = Taken()
     for raw, line in lines:
         items = known.items.get(line.asked)
         if items is None:
@@ -93,8 +95,8 @@ def answers(lines: Iterable[tuple[Raw, AnswerLine]], known: Known, checkpoint: s
             raw.refuse("`answer_id` is not that of checkpoint, prompt, sampling and sample", line.answer_id, _RENAME)
         rows = list(_answer_rows(name, owner, line))
         if taken.rows.setdefault(name, rows) != rows:
-            raw.refuse(f"another answer than {places[name]} gives", cure="give each its own `sample`")
-        places.setdefault(name, raw.where)
+            raw.refuse(f"another answer than {taken.places[name]} gives", cure="give each its own `sample`")
+        taken.places.setdefault(name, raw.where)
         taken.samples = max(taken.samples, line.sample + 1)
         if line.body is not None:
             taken.texts.add((line.asked, text_id(line.body)))
@@ -131,6 +133,7 @@ def judgements(
             where, before = told.setdefault((name, line.axis), (raw.where, new))
             if before != new:
                 raw.refuse(f"{where} judges the same answer otherwise", cure="give each its own `repeat`")
+            taken.places.setdefault(name, raw.where)
             taken.rows[name] = _joined(taken.rows.get(name, []), new)
     return taken
 
