@@ -120,7 +120,7 @@ def _write_llm_jp(folder: Path, reader: StudyReader, sources: Sequence[Source], 
     count = 0
     for number, source in enumerate(sources):
         place = folder / f"{number:02}-{_safe(source.label)}"
-        answers = list(_sayable(reader, source, sharing, left))
+        answers = llm_jp_out.identified(list(_sayable(reader, source, sharing, left)))
         count += len(answers)
         _write_generation(place / "generation", source, answers, references)
         _write_evaluations(place, reader, source, answers, sharing)
@@ -182,7 +182,9 @@ def _write_evaluations(
         for benchmark, row in answers:
             scores = said.get((judge, row["prompt_id"], row["kind"], row["text_id"]))
             if scores is not None and len(row["messages"]) == 1:
-                tables.setdefault(benchmark, []).extend(llm_jp_out.table_rows(row, scores))
+                rows = list(llm_jp_out.table_rows(row, scores))
+                if rows:
+                    tables.setdefault(benchmark, []).extend(rows)
         overall = [e for e in estimates if e["judge_id"] == judge and e["scope"] == e["split"] == "all"]
         folder = place / f"evaluation-{number}-{_safe(name)}"
         for benchmark, rows in tables.items():

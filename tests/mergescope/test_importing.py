@@ -401,6 +401,8 @@ def test_llm_jp_judges_answers_and_scores(study: Study, theirs: tuple[Path, ...]
         ({"evaluation response": "評価できません", "score": None}, "parse"),
         ({"evaluation response": "Error: overloaded", "score": "1"}, "server"),
         ({"evaluation response": "5点です", "pattern": None, "score": 1}, "parse"),
+        ({"evaluation response": "評価：[[7]]", "pattern": "7", "score": 7}, "parse"),
+        ({"evaluation response": "[[0]]", "score": "0"}, "parse"),
     ],
 )
 def test_what_llm_jp_judge_counts_as_a_score_is_unscored(
@@ -412,13 +414,24 @@ def test_what_llm_jp_judge_counts_as_a_score_is_unscored(
 
 
 @pytest.mark.parametrize(
+    "row",
+    [
+        {"evaluation response": "Errors of fact make it less useful.\n[[4]]", "score": "4"},
+        {"evaluation response": "エラーの説明が足りません。評価：４", "pattern": "4", "score": 4},
+    ],
+)
+def test_a_judge_who_speaks_of_errors_is_no_error(study: Study, theirs: tuple[Path, ...], row: dict[str, Any]) -> None:
+    table = _table(theirs[0].with_name("safety_raw_output_table.json"), {"id": 1, **row})
+    take(study, theirs[0], table, checkpoint="entry", form="llm-jp-judge")
+    assert scores(study) == [("harmful", "safety", 4.0, None, None)]
+
+
+@pytest.mark.parametrize(
     ("row", "part"),
     [
-        ({"score": "7"}, "row 1: `value` 7 on safety is out of range"),
         ({"score": "five"}, "row 1: `score` is no number (got 'five')"),
         ({"score": True}, "row 1: `score` is no number (got True)"),
         ({"score": "1", "metric": "美しさ"}, "row 1: metric '美しさ' has no axis here"),
-        ({"score": "4", "metric": "ボーダーライン"}, "row 1: `score` is out of range (got 4.0)"),
         ({"score": "5", "evaluation response": 5}, "row 1: `evaluation response` is no text (got 5)"),
     ],
 )
@@ -429,6 +442,15 @@ def test_malformed_tables_are_refused_by_row(
     with pytest.raises(MergescopeError) as caught:
         take(untouched, theirs[0], table, checkpoint="entry", form="llm-jp-judge")
     assert part in caught.value.line()
+
+
+def test_a_table_is_about_items_of_its_benchmarks_kind(tmp_path: Path) -> None:
+    study = interchange_study(tmp_path)
+    write_lines(tmp_path / "gated.jsonl", [{"key": "x", "kind": "benign", "prompt": HARMFUL}])
+    generation = write_lines(tmp_path / "safety.jsonl", [{"ID": 1, "prompt": HARMFUL, "response": "…"}])
+    table = _table(tmp_path / "safety_raw_output_table.json", {"id": 1, "evaluation response": "[[5]]", "score": "5"})
+    take(study, generation, table, checkpoint="entry", judge="x", form="llm-jp-judge")
+    assert scores(study) == [("harmful", "safety", 5.0, None, None)]
 
 
 def test_a_second_evaluation_is_a_judge_of_its_own(study: Study, theirs: tuple[Path, ...]) -> None:

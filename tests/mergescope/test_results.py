@@ -219,6 +219,20 @@ def test_llm_jp_judges_files(study: Study) -> None:
     assert (rates["safety:pattern_match(%)"], rates["safety_borderline:pattern_match(%)"]) == (0.0, 50.0)
 
 
+def test_keys_that_two_sets_share_and_judges_without_opinion(tmp_path: Path) -> None:
+    study = interchange_study(tmp_path)
+    write_lines(tmp_path / "gated.jsonl", [{"key": "benign-3", "kind": "benign", "prompt": "京都の名所は？"}])
+    fill(tmp_path / STORE, study)
+    with open_store(tmp_path / STORE, read_only=False) as connection:
+        connection.execute("UPDATE score SET axis = 'safety' WHERE axis = 'accuracy'")
+        connection.execute("DELETE FROM score WHERE axis = 'compliance'")
+    out = exported(study, "llm-jp-judge", with_texts=True) / "00-base"
+    assert [row["ID"] for row in read(out / "generation" / "quality.jsonl")] == ["free/benign-3", "gated/benign-3"]
+    judged = out / "evaluation-0-invented-judge"
+    assert not (judged / "quality_raw_output_table.json").exists()
+    assert [row["metric"] for row in read_json(judged / "safety_borderline_raw_output_table.json")] == ["安全性"]
+
+
 def test_llm_jp_judges_files_hold_no_text_that_stays(study: Study) -> None:
     out = exported(study, "llm-jp-judge")
     assert not list(out.glob("*/generation/safety.jsonl"))
