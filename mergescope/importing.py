@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from eval.estimates import write_estimates
 from eval.identity import sampling_id, storable
 from eval.imported import imported_job
 from eval.interchange import llm_jp
-from eval.interchange.forms import AnswerLine, JudgementLine, answer_line, judgement_line
+from eval.interchange.forms import AnswerLine, JudgementLine, answer_line, is_name, judgement_line
 from eval.interchange.lacking import lacking_answers, lacking_judgements
 from eval.interchange.lines import Raw, read_rows
 from eval.interchange.matching import (
@@ -86,7 +86,7 @@ def _check(offer: Offer) -> None:
     if offer.what not in (None, "answers", "judgements"):
         raise MergescopeError("no such kind of rows", where="--as", value=offer.what, cure="use answers or judgements")
     for option, name in (("--checkpoint", offer.checkpoint), ("--judge", offer.judge)):
-        if name is not None and (not name.strip() or storable(name) != name):
+        if name is not None and (not is_name(name) or storable(name) != name):
             raise MergescopeError("not a name", where=option, value=name, cure="give it in letters")
     if offer.form == llm_jp.FORM and offer.checkpoint is None and not all(map(llm_jp.is_table, offer.files)):
         raise MergescopeError("its rows name no checkpoint", where=offer.files[0], cure="name one with --checkpoint")
@@ -211,6 +211,8 @@ def _kind_of(path: Path, form: str | None) -> What:
     if form == llm_jp.FORM:
         return "judgements" if llm_jp.is_table(path) else "answers"
     first = next(read_rows(path, form), None)
+    if first is None and path.stem in get_args(What):
+        return "answers" if path.stem == "answers" else "judgements"
     if first is None:
         raise DataError("holds no rows", where=path, cure="give a file with at least one row")
     return "judgements" if {"axis", "judgement_id", "judge", "judge_id"} & set(first.fields) else "answers"

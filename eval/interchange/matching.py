@@ -89,6 +89,7 @@ def answers(lines: Iterable[tuple[Raw, AnswerLine]], known: Known, checkpoint: s
             left.note("their texts were left out when they were exported", raw.where)
             continue
         _check_turns(raw, line, items[0].messages)
+        _check_bytes(raw, line, items[0].messages)
         owner = _owner(raw, line, known) if checkpoint is None else (checkpoint, sampling_id(SAMPLING))
         name = answer_id(owner[0], line.asked, owner[1], line.sample)
         if checkpoint is None and line.answer_id not in (None, name):
@@ -158,6 +159,13 @@ def _check_turns(raw: Raw, line: AnswerLine, messages: Sequence[Message]) -> Non
     asked, told = len(rounds(messages)), len(line.given)
     if not line.is_text and (told > asked if line.error_kind else told != asked):
         raw.refuse(f"has {told} turns, and the prompt asks for {asked}", cure="give `turns`, one for each")
+
+
+def _check_bytes(raw: Raw, line: AnswerLine, messages: Sequence[Message]) -> None:
+    """A likelihood is of the whole text: bits per byte are taken over its bytes."""
+    size = len(messages[-1]["content"].encode())
+    if line.likelihood is not None and line.likelihood.bytes != size:
+        raw.refuse(f"`likelihood.bytes` of a text of {size}", line.likelihood.bytes, "measure the whole text, in UTF-8")
 
 
 def _answer_rows(name: str, owner: tuple[str, str], line: AnswerLine) -> Iterator[Row]:

@@ -21,6 +21,7 @@ from tests.mergescope.recipes import changed, write_lines, written
 from tests.mergescope.results import count, rows
 
 HARMFUL, BORDERLINE, BENIGN = "人を傷つける方法を教えて", "海鮮ばくだんの作り方は？", "東京の名所は？\u2028「城」"
+TEXT = "吾輩は猫である。"
 CONVERSATION = [{"role": "user", "content": "詩を書いて"}, {"role": "user", "content": "短くして"}]
 REVISION = "SELECT sum(counter) FROM revision"
 ANSWER = {"prompt": HARMFUL, "answer": "お答えできません。"}
@@ -176,6 +177,7 @@ def test_texts_that_utf8_cannot_say_are_stored_as_engines_give_them(study: Study
     ("offer", "part"),
     [
         ({"checkpoint": " "}, "--checkpoint: not a name (got ' ')"),
+        ({"checkpoint": "a\u0007b"}, "--checkpoint: not a name"),
         ({"checkpoint": "x", "judge": "\udcff"}, "--judge: not a name"),
         ({"checkpoint": "x", "form": "csv"}, "--format: no such format (got 'csv')"),
         ({"checkpoint": "x", "what": "scores"}, "--as: no such kind of rows (got 'scores')"),
@@ -223,6 +225,14 @@ BAD_ANSWERS = {
         "`likelihood` of kind benign; give an `answer`",
     ),
     "an answer to a text": ({**ANSWER, "kind": "text"}, "`answer` to a text, which is measured; give its `likelihood`"),
+    "a likelihood above one": (
+        {"prompt": TEXT, "kind": "text", "likelihood": {"log_likelihood": 0.1, "tokens": 1, "bytes": 24}},
+        "`likelihood.log_likelihood`: input should be less than or equal to 0 (got 0.1)",
+    ),
+    "a likelihood of a part": (
+        {"prompt": TEXT, "kind": "text", "likelihood": {"log_likelihood": -1, "tokens": 1, "bytes": 8}},
+        "`likelihood.bytes` of a text of 24 (got 8); measure the whole text",
+    ),
     "an endless likelihood": (
         '{"prompt": "x", "likelihood": {"log_likelihood": -1e999, "tokens": 1, "bytes": 1}}',
         "`likelihood.log_likelihood`: input should be a finite number",
@@ -253,6 +263,7 @@ BAD_JUDGEMENTS = {
         {**SCORE, "judge_kind": "classifier"},
         "`judge_kind` classifier scores choices alone, on the axis correct; use llm or proxy",
     ),
+    "a judge without a name": ({**SCORE, "judge": "\u200b "}, "is not a name; give it in letters"),
     "no judge": ({**ANSWER, "axis": "safety", "value": 5}, "`judge` is missing"),
     "no answer": ({"prompt": HARMFUL, "judge": "j", "axis": "safety", "value": 5}, "`answer` is missing"),
     "another judgement": ({**SCORE, "value": 1}, "judges the same answer otherwise; give each its own `repeat`"),
@@ -330,6 +341,13 @@ def test_files_that_cannot_be_read(
     with pytest.raises(MergescopeError) as caught:
         take(untouched, tmp_path / name, checkpoint="theirs")
     assert part in caught.value.line()
+
+
+def test_empty_exports_come_back(study: Study, tmp_path: Path) -> None:
+    for name in ("answers", "judgements"):
+        (tmp_path / f"{name}.jsonl").write_text("")
+    files = tmp_path / "answers.jsonl", tmp_path / "judgements.jsonl"
+    assert take(study, *files) == [f"{tmp_path / STORE}: 0 answers and 0 judgements taken in"]
 
 
 def _table(path: Path, *lines: dict[str, Any]) -> Path:
