@@ -182,3 +182,9 @@ def test_another_kind_is_another_version_of_the_set(tmp_path: Path) -> None:
     plain, other = (PromptSetFile(name="set", path=path, format="aisev", kind=kind) for kind in (None, "borderline"))
     ids = {load_prompt_set(file, path, 1, Decimal("0.3")).set_id for file in (plain, other, plain)}
     assert len(ids) == 2
+
+
+@pytest.mark.parametrize("form", ["answercarefully", "answercarefully-borderline"])
+def test_answercarefully_may_not_be_passed_on(form: str) -> None:
+    with pytest.raises(ValidationError, match="AnswerCarefully may not be passed on"):
+        PromptSetFile(name="set", path=Path("x.json"), format=form, redistributable=True)  # type: ignore[arg-type]
