@@ -148,6 +148,8 @@ def test_references_of_mt_bench(tmp_path: Path) -> None:
         ({"format": "xstest", "references": "r.jsonl"}, "references must be left out"),
         ({"format": "xstest", "kind": "harmful"}, "kind must be left out"),
         ({"format": "llm-jp-judge"}, "set `kind` beside it"),
+        ({"format": "answercarefully", "redistributable": True}, "AnswerCarefully may not be passed on"),
+        ({"format": "answercarefully-borderline", "redistributable": True}, "redistributable must be left out"),
         ({"limit": 0}, "greater than or equal to 1"),
         ({"format": "toxicchat"}, "Input should be 'mergescope'"),
     ],
@@ -182,9 +184,3 @@ def test_another_kind_is_another_version_of_the_set(tmp_path: Path) -> None:
     plain, other = (PromptSetFile(name="set", path=path, format="aisev", kind=kind) for kind in (None, "borderline"))
     ids = {load_prompt_set(file, path, 1, Decimal("0.3")).set_id for file in (plain, other, plain)}
     assert len(ids) == 2
-
-
-@pytest.mark.parametrize("form", ["answercarefully", "answercarefully-borderline"])
-def test_answercarefully_may_not_be_passed_on(form: str) -> None:
-    with pytest.raises(ValidationError, match="AnswerCarefully may not be passed on"):
-        PromptSetFile(name="set", path=Path("x.json"), format=form, redistributable=True)  # type: ignore[arg-type]
