@@ -58,6 +58,8 @@ class PromptSetFile(BaseModel):
 
     @model_validator(mode="after")
     def _fits_its_format(self) -> Self:
+        if self.redistributable and self.format.startswith("answercarefully"):
+            raise ValueError("redistributable must be left out: AnswerCarefully may not be passed on")
         if self.references is not None and self.format != "mt-bench":
             raise ValueError("references must be left out: only `format: mt-bench` has such a file")
         if self.kind is not None and self.format not in ("aisev", "llm-jp-judge"):

@@ -63,7 +63,7 @@ class ScoreTable:
 def load_scores(connection: duckdb.DuckDBPyConnection, study_id: str, judge_id: str) -> ScoreTable:
     """All of a study's answers as one judge scored them; items and checkpoints in a fixed order.
 
-    Items of kind choice are scored by the study's classifier and of kind text by their likelihood, whichever judge is
+    Items of kind choice are scored by the study's own scorer and of kind text by their likelihood, whichever judge is
     asked for.
     """
     checkpoints = connection.execute(
@@ -128,7 +128,7 @@ WITH told AS (  -- one row per judgement, its axes side by side
   FROM judgement j LEFT JOIN told USING (judgement_id)
   JOIN study_judge s ON s.study_id = $1 AND s.judge_id = j.judge_id AND j.repeat < s.repeats
   JOIN judge ON judge.judge_id = j.judge_id
-  WHERE CASE j.kind WHEN 'choice' THEN judge.kind = 'classifier' ELSE j.judge_id = $2 END GROUP BY ALL
+  WHERE CASE j.kind WHEN 'choice' THEN judge.setting->>'$.kind' = 'exact' ELSE j.judge_id = $2 END GROUP BY ALL
 )
 SELECT a.checkpoint_id, i.set_id, i.item_key, a.sample_ix,
   a.error_kind IS NOT NULL OR coalesce(judged.failed, i.kind <> 'text') AS failed,

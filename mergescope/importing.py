@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from eval.estimates import write_estimates
 from eval.identity import sampling_id, storable
 from eval.imported import imported_job
 from eval.interchange import llm_jp
-from eval.interchange.forms import AnswerLine, JudgementLine, answer_line, judgement_line
+from eval.interchange.forms import AnswerLine, JudgementLine, answer_line, is_name, judgement_line
+from eval.interchange.lacking import lacking_answers, lacking_judgements
 from eval.interchange.lines import Raw, read_rows
 from eval.interchange.matching import (
     IMPORTED,
@@ -24,7 +25,7 @@ from eval.interchange.matching import (
     items_by_prompt,
     judgements,
 )
-from eval.interchange.standing import answered, present, standing
+from eval.interchange.standing import answered, standing
 from eval.prompts import PromptSet
 from eval.records import CheckpointJob, checkpoint_row
 from eval.rows import Row, SamplingRow, StudyCheckpointRow, StudyJudgeRow, StudySetRow
@@ -72,7 +73,7 @@ def import_results(study: Study, store: Path, offer: Offer) -> Iterator[str]:
         new = intake.write(given, judged)
         yield f"{store}: {new['answers']} answers and {new['judgements']} judgements taken in" + _known_already(new)
         yield from intake.left.lines()
-        if new["answers"] or new["judgements"]:
+        if intake.changed:
             write_estimates(store, study_id(study), study.recipe.seed)
     if given.rows and offer.checkpoint is not None:
         yield f"now `mergescope eval {study.file}` has the study's judges score them"
@@ -85,7 +86,7 @@ def _check(offer: Offer) -> None:
     if offer.what not in (None, "answers", "judgements"):
         raise MergescopeError("no such kind of rows", where="--as", value=offer.what, cure="use answers or judgements")
     for option, name in (("--checkpoint", offer.checkpoint), ("--judge", offer.judge)):
-        if name is not None and (not name.strip() or storable(name) != name):
+        if name is not None and (not is_name(name) or storable(name) != name):
             raise MergescopeError("not a name", where=option, value=name, cure="give it in letters")
     if offer.form == llm_jp.FORM and offer.checkpoint is None and not all(map(llm_jp.is_table, offer.files)):
         raise MergescopeError("its rows name no checkpoint", where=offer.files[0], cure="name one with --checkpoint")
@@ -105,6 +106,8 @@ class _Intake:
         self._offer = offer
         self.left = Left()
         """Rows that are not taken in."""
+        self.changed = False
+        """Whether anything was written."""
         self._sets = prompt_sets(study)
         self._has = standing(store, study_id(study))
         self._answer_files, self._judgement_files = _sorted(offer)
@@ -127,30 +130,32 @@ class _Intake:
 
     def write(self, given: Taken, judged: Taken) -> dict[str, int]:
         """Write what the store lacks, links last; returns how many are new and how many were there."""
-        new_answers = _lacking(self._store, "answer", given.rows)
-        new_judgements = _lacking(self._store, "judgement", judged.rows)
+        new_answers = lacking_answers(self._store, given, self.left)
+        new_judgements = lacking_judgements(self._store, judged, self.left)
+        links = list(self._links(given, judged))
+        self.changed = bool(new_answers.rows or new_judgements.rows or links)
         writer = StoreWriter(self._store)
-        for rows in _batches([*new_answers.values(), *new_judgements.values()]):
+        for rows in _batches([*new_answers.rows.values(), *new_judgements.rows.values()]):
             writer.flush(wait=True)
             writer.add(rows)
         # with the last rows: a study that shows an import has all of it
-        writer.add(self._links(given, judged, any_new=bool(new_answers or new_judgements)))
+        writer.add(links)
         writer.flush(wait=True)
         return {
-            "answers": len(new_answers),
-            "judgements": len(new_judgements),
-            "answers there": len(given.rows) - len(new_answers),
-            "judgements there": len(judged.rows) - len(new_judgements),
+            "answers": len(new_answers.rows),
+            "judgements": len(new_judgements.rows),
+            "answers there": new_answers.there,
+            "judgements there": new_judgements.there,
         }
 
     def _known(self) -> Known:
         items = items_by_prompt(item for one_set in self._sets for item in one_set.items)
         return Known(items, self._has.samplings, frozenset(self._has.judges), self._texts)
 
-    def _links(self, given: Taken, judged: Taken, *, any_new: bool) -> Iterator[Row]:
+    def _links(self, given: Taken, judged: Taken) -> Iterator[Row]:
         """The checkpoint and judges that the rows belong to, and their places in the study, as far as they are new."""
         study = study_id(self._study)
-        if any_new and not self._has.is_linked:
+        if (given.rows or judged.rows) and not self._has.is_linked:
             yield study_row(self._study)
             yield from _set_rows(study, self._sets)
         if self._job is not None and given.rows and self._job.checkpoint_id not in self._has.samplings:
@@ -206,15 +211,11 @@ def _kind_of(path: Path, form: str | None) -> What:
     if form == llm_jp.FORM:
         return "judgements" if llm_jp.is_table(path) else "answers"
     first = next(read_rows(path, form), None)
+    if first is None and path.stem in get_args(What):
+        return "answers" if path.stem == "answers" else "judgements"
     if first is None:
         raise DataError("holds no rows", where=path, cure="give a file with at least one row")
     return "judgements" if {"axis", "judgement_id", "judge", "judge_id"} & set(first.fields) else "answers"
-
-
-def _lacking(store: Path, table: Literal["answer", "judgement"], rows: Mapping[str, list[Row]]) -> dict[str, list[Row]]:
-    """The records whose id the store does not have; what it has stays as it is."""
-    there = present(store, table, rows)
-    return {name: records for name, records in rows.items() if name not in there}
 
 
 def _batches(groups: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
