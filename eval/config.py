@@ -6,15 +6,29 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, model_validator
 
 from eval.chat.place import host_of
 from mergescope.ground.ids import decimal6
 
 Decimal6 = Annotated[Decimal, BeforeValidator(decimal6)]
-CheckpointName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+"""What names of prompt sets and checkpoints look like."""
 RESERVED = ("base", "model-safe", "model-useful", "merges")
 """Names of a study's own checkpoints."""
+IMPORTS = "imported"
+"""What `mergescope eval --only` calls all imported checkpoints."""
+
+
+def _free(name: str) -> str:
+    if name in RESERVED:
+        raise ValueError("the name of the study's own checkpoints; give another")
+    if name == IMPORTS:
+        raise ValueError("what `--only` calls imported checkpoints; give another")
+    return name
+
+
+CheckpointName = Annotated[str, Field(pattern=NAME), AfterValidator(_free)]
 FormatName = Literal[
     "mergescope",
     "xstest",
@@ -37,7 +51,7 @@ class PromptSetFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: str = Field(pattern=NAME)
     """The set's name on the dashboard."""
     path: Path
     """CSV, JSONL, JSON or Parquet, relative to the recipe's folder."""
@@ -65,7 +79,7 @@ class PromptSetFile(BaseModel):
         if self.kind is not None and self.format not in ("aisev", "llm-jp-judge"):
             raise ValueError(f"kind must be left out: `format: {self.format}` says it")
         if self.kind is None and self.format == "llm-jp-judge":
-            raise ValueError("format llm-jp-judge does not say what kind its prompts are; set `kind` beside it")
+            raise ValueError("format llm-jp-judge does not say what kind its prompts are; set `kind`")
         return self
 
 
@@ -103,7 +117,7 @@ class EngineSection(BaseModel):
     @model_validator(mode="after")
     def _only_vllm_splits_a_model(self) -> EngineSection:
         if self.tensor_parallel > 1 and self.kind != "vllm":
-            raise ValueError("tensor_parallel splits a model under kind: vllm only")
+            raise ValueError("tensor_parallel must be 1: only `kind: vllm` splits a model")
         return self
 
 
@@ -207,7 +221,7 @@ class EvalSection(BaseModel):
 
     @model_validator(mode="after")
     def _names_differ(self) -> EvalSection:
-        names = [*RESERVED, *(checkpoint.name for checkpoint in self.checkpoints)]
+        names = [checkpoint.name for checkpoint in self.checkpoints]
         if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"checkpoints must have names of their own: {twice} stands twice")
+            raise ValueError(f"two of `eval.checkpoints` are called {twice}; rename one")
         return self

@@ -19,29 +19,31 @@ from mergescope.ground.ids import file_hash
 from mergescope.ground.seeds import derive_seed
 
 
-def load_prompt_set(file: PromptSetFile, path: Path, seed: int, confirm_share: Decimal) -> PromptSet:
-    """Read the set `file` from `path` (already resolved).
+def load_prompt_set(
+    file: PromptSetFile, path: Path, seed: int, confirm_share: Decimal, place: str = "eval.sets"
+) -> PromptSet:
+    """Read the set `file` from `path` (already resolved); `place` is where a recipe describes it, for errors.
 
     The split is a hash of group and study seed: about `confirm_share` of the groups go to confirm. Raises DataError
     naming file, line, field and cure: missing or empty file, another format, malformed line, wrong field, repeated key.
     """
     items = [_item(draft, seed, confirm_share) for draft in limited(read_drafts(file, path), file.limit, seed)]
-    asked = wrapped(items, file.wrappers)
+    asked = wrapped(items, file.wrappers, f"{place}.wrappers")
     return PromptSet(file.name, file_hash(path), licence_of(file), file.redistributable, asked)
 
 
 def load_prompt_sets(
-    files: Iterable[PromptSetFile], folder: Path, seed: int, confirm_share: Decimal
+    files: Iterable[PromptSetFile], recipe: Path, seed: int, confirm_share: Decimal
 ) -> tuple[PromptSet, ...]:
-    """All sets of a recipe; paths are relative to `folder`, the recipe's. Raises DataError, also for equal names."""
+    """All sets of the file `recipe`; paths are relative to its folder. Raises DataError, also for equal names."""
     sets: dict[str, PromptSet] = {}
     for position, file in enumerate(files):
+        place = f"{recipe}: eval.sets[{position}]"
         if file.name in sets:
-            place = f"eval.sets.{position}.name"
-            raise DataError("two sets have the same name", where=place, value=file.name, cure="rename one")
-        references = None if file.references is None else folder / file.references
+            raise DataError("two sets have the same name", where=f"{place}.name", value=file.name, cure="rename one")
+        references = None if file.references is None else recipe.parent / file.references
         resolved = file.model_copy(update={"references": references})
-        sets[file.name] = load_prompt_set(resolved, folder / file.path, seed, confirm_share)
+        sets[file.name] = load_prompt_set(resolved, recipe.parent / file.path, seed, confirm_share, place)
     return tuple(sets.values())
 
 
@@ -78,9 +80,14 @@ def known_format(path: Path) -> FormatName | None:
 
     Raises DataError where the file's first record cannot be read.
     """
-    head = next(read_records(path), None)
-    found = [] if head is None else formats_of(head.fields)
+    found = possible_formats(path)
     return found[0] if len(found) == 1 and found != ["llm-jp-judge"] else None
+
+
+def possible_formats(path: Path) -> list[FormatName]:
+    """The formats whose columns a file has; none for an empty file. Raises DataError as `known_format`."""
+    head = next(read_records(path), None)
+    return [] if head is None else formats_of(head.fields)
 
 
 def licence_of(file: PromptSetFile) -> str:

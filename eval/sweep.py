@@ -64,14 +64,16 @@ def run_eval(
     judges: Sequence[Judge],
     reporter: Reporter,
     *,
+    seed: int,
     some: bool = False,
 ) -> SweepCount:
     """Do what is missing of a study and write its estimates; whatever the store has already is left alone.
 
     Checkpoint after checkpoint answers, while the judges are at the answers given so far. What is done is committed
     as soon as a second has passed since the last commit, so that a kill loses little and others can read in between.
-    An engine is started when its first missing answer is met. some: `groups` are not all checkpoints of the study;
-    the others stay as they are. Raises MergescopeError for what the user can mend; what is done stays.
+    An engine is started when its first missing answer is met. seed: the study's, for its estimates. some: `groups` are
+    not all checkpoints of the study; the others stay as they are. Raises MergescopeError for what the user can mend;
+    what is done stays.
     """
     with open_store(store, read_only=False) as connection:
         link_study(connection, study.study_id, list(study_rows(study, groups, sets, judges)), keep=some)
@@ -80,7 +82,6 @@ def run_eval(
     made = {name: made_judgements(store, name) for name in map(judge_id_of, judges)}
     with reporter.task("answers", total, "answers") as task:
         notes = _Notes(store, sets, judges, task)
-        seed = groups[0].sampling.seed if groups else 0
         sweep = _Sweep(store, study.study_id, seed, notes, task)
         with ExitStack() as stack:
             stack.callback(notes.writer.flush, wait=True)

@@ -17,8 +17,6 @@ from mergescope.ground.errors import DataError
 if TYPE_CHECKING:
     from eval.prompts import Item
 
-PLACE = "eval.sets.wrappers"
-"""Where a recipe names wrappers."""
 _JAPANESE = re.compile(r"[々〆ぁ-ゖァ-ヺ一-鿿]")
 
 
@@ -39,39 +37,39 @@ def wrappers() -> Mapping[str, Wrapper]:
     return {name: Wrapper(name, {"en": tuple(one["en"]), "ja": tuple(one["ja"])}) for name, one in described.items()}
 
 
-def wrapped(items: Sequence[Item], names: Sequence[str]) -> tuple[Item, ...]:
+def wrapped(items: Sequence[Item], names: Sequence[str], place: str) -> tuple[Item, ...]:
     """The items, and after each harmful one the same prompt in each of the named wrappers, as kind jailbreak.
 
     Such an item is called `KEY~WRAPPER` and has its prompt's group, split and reference. Its category is the wrapper's
     name, then the prompt's first two levels, so that metrics of the scope `category:WRAPPER` are the wrapper's own. It
     has no reference_refusal: refusal F1 stays that of the plain prompts. Raises DataError for a name that is unknown
-    or stands twice, for a set without harmful items, and for a key that is taken.
+    or stands twice, for a set without harmful items, and for a key that is taken. place: where a recipe names them.
     """
     if not names:
         return tuple(items)
-    chosen = [_wrapper(name) for name in names]
+    chosen = [_wrapper(name, place) for name in names]
     if twice := next((name for name in names if list(names).count(name) > 1), None):
-        raise DataError("the same wrapper stands twice", where=PLACE, value=twice, cure="keep one")
+        raise DataError("the same wrapper stands twice", where=place, value=twice, cure="keep one")
     found = tuple(_with_jailbreaks(items, chosen))
     if len(found) == len(items):
         cure = "drop `wrappers`, or name them at the set with the harmful items"
-        raise DataError("wrappers for a set without harmful items", where=PLACE, value=list(names), cure=cure)
-    _check_keys(found)
+        raise DataError("wrappers for a set without harmful items", where=place, value=list(names), cure=cure)
+    _check_keys(found, place)
     return found
 
 
-def _wrapper(name: str) -> Wrapper:
+def _wrapper(name: str, place: str) -> Wrapper:
     if name not in wrappers():
-        raise DataError("no such wrapper", where=PLACE, value=name, cure=f"use {', '.join(sorted(wrappers()))}")
+        raise DataError("no such wrapper", where=place, value=name, cure=f"use {', '.join(sorted(wrappers()))}")
     return wrappers()[name]
 
 
-def _check_keys(items: Sequence[Item]) -> None:
+def _check_keys(items: Sequence[Item], place: str) -> None:
     seen: set[str] = set()
     for item in items:
         if item.key in seen:
             cure = "give the line another key: `KEY~WRAPPER` is that of a wrapped prompt"
-            raise DataError("`key` is taken by a wrapped prompt", where=PLACE, value=item.key, cure=cure)
+            raise DataError("`key` is taken by a wrapped prompt", where=place, value=item.key, cure=cure)
         seen.add(item.key)
 
 

@@ -39,17 +39,19 @@ def main() -> None:
 
 @app.command()
 def init(
-    file: Annotated[Path, typer.Argument(help="Recipe to write, such as studies/mine.yaml.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Recipe to write, such as studies/mine.yaml.")],
     base: Annotated[str | None, typer.Option(help="Common ancestor: folder or Hub id.")] = None,
     safe: Annotated[str | None, typer.Option(help="model-safe: folder, Hub id, or base+adapter.")] = None,
     useful: Annotated[str | None, typer.Option(help="model-useful: folder, Hub id, or base+adapter.")] = None,
-    prompts: Annotated[list[Path] | None, typer.Option(help="File of prompts; may be given again.")] = None,
+    prompts: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="File of prompts; may be given again.")
+    ] = None,
     engine: Annotated[str, typer.Option(help="transformers or vllm.")] = "transformers",
     judge: Annotated[str, typer.Option(help="proxy, or the model name of an OpenAI-compatible judge.")] = "proxy",
     language: Annotated[str, typer.Option(help="Language of answers and rubric: ja or en.")] = "ja",
 ) -> None:
     """Write a commented recipe for two fine-tunes that you have; asks for what no option gives."""
-    from mergescope.init import Answers, not_there, write_recipe
+    from mergescope.init import Answers, not_recognised, not_there, write_recipe
 
     answers = Answers(
         base=base or _ask("Base model (folder or Hub id)", "--base"),
@@ -63,18 +65,37 @@ def init(
     write_recipe(file, answers)
     for missing in not_there(answers):
         typer.echo(f"not there yet: {missing}")
+    for strange in not_recognised(answers):
+        typer.echo(strange)
     name = shlex.quote(str(file))
     typer.echo(f"{file} is written; read it, then: mergescope merge {name} --plan, and: mergescope run {name}")
 
 
 @app.command()
 def prompts(
-    file: Annotated[Path, typer.Argument(help="File of prompts: CSV, JSONL, JSON or Parquet.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File of prompts: CSV, JSONL, JSON or Parquet.")],
     form: Annotated[
-        str | None, typer.Option("--format", help="Whose form it has, as in a recipe; by its columns if left out.")
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="Whose form it has: mergescope, xstest, aisev, do-not-answer, mt-bench, answercarefully, "
+            "answercarefully-borderline, llm-jp-judge, self-instruct or jcommonsenseqa. "
+            "By its columns if left out, else mergescope.",
+        ),
     ] = None,
-    kind: Annotated[str | None, typer.Option(help="Kind of its prompts, where the format does not say it.")] = None,
-    references: Annotated[Path | None, typer.Option(help="MT-Bench's file of reference answers.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="Kind of its prompts: harmful, jailbreak, borderline or benign. llm-jp-judge needs it, aisev may have "
+            "it; what the format says if left out.",
+        ),
+    ] = None,
+    references: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="MT-Bench's file of reference answers; those in the questions if left out."),
+    ] = None,
 ) -> None:
     """Read a file of prompts and say what is in it; exit code 1 if some of it cannot be read."""
     from mergescope.prompt_report import report
@@ -151,7 +172,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A name of eval.checkpoints, base, model-safe, model-useful or merges; "
+            help="A name of eval.checkpoints, base, model-safe, model-useful, merges or imported; "
             "may be given again. All of them if left out.",
         ),
     ] = None,
@@ -189,7 +210,11 @@ def results(
     out: Annotated[Path, typer.Option(help="Folder to write; must not exist.")],
     form: Annotated[str, typer.Option("--format", help="jsonl, parquet, or llm-jp-judge.")] = "jsonl",
     checkpoint: Annotated[
-        list[str] | None, typer.Option(metavar="LABEL", help="Only this checkpoint; may be given again.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help='Only this checkpoint, such as base or "r 0.50"; may be given again. All of them if left out.',
+        ),
     ] = None,
     with_texts: Annotated[
         bool, typer.Option("--with-texts", help="Keep all texts: for copies that you do not share.")
@@ -207,7 +232,7 @@ def results(
 @app.command("import")
 def import_(
     study: StudyFile,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Answers and judgements to take in.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Answers and judgements to take in.")],
     checkpoint: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Who answered; if left out, each row names a checkpoint of the study."),

@@ -41,7 +41,7 @@ Place: TypeAlias = tuple[str | int, ...]
 
 def complaint(file: object, raw: dict[str, Any], error: ValidationError, known: Iterable[str]) -> RecipeError:
     """The first thing wrong with the recipe `raw`; `known` are all keys a recipe may hold, for the cure of typos."""
-    errors = error.errors()
+    errors = _misspelt(error.errors(), raw)
     place = _place(errors[0], raw)
     # A union complains once per form it could have had: the form that fits best is the one with the deepest place.
     related = [(p, e) for e in errors if (p := _place(e, raw))[: len(place)] == place]
@@ -50,6 +50,17 @@ def complaint(file: object, raw: dict[str, Any], error: ValidationError, known: 
     place, what, value, cure = _explained(place, same, known)
     where = f"{file}: {written(place)}" if place else str(file)
     return RecipeError(what, where=where, value=value, cure=cure)
+
+
+def _misspelt(errors: list[Any], raw: Any) -> list[Any]:
+    """The errors; where the first key is missing and an unknown one beside it is close, that one alone: it is meant."""
+    if errors[0]["type"] == "missing" and (missing := _place(errors[0], raw)):
+        for error in errors:
+            *section, key = _place(error, raw) or [""]
+            beside = error["type"] == "extra_forbidden" and section == list(missing[:-1])
+            if beside and difflib.get_close_matches(str(key), [str(missing[-1])]):
+                return [error]
+    return errors
 
 
 def written(place: Place) -> str:
@@ -65,12 +76,20 @@ def _place(error: Any, raw: Any) -> Place:
     place: list[str | int] = []
     node, last = raw, len(error["loc"]) - 1
     for depth, part in enumerate(error["loc"]):
+        if isinstance(node, dict) and depth < last and _is_tag(part, error["loc"][depth + 1], node, error["type"]):
+            continue
         if (isinstance(node, dict) and part in node) or (isinstance(node, list) and isinstance(part, int)):
             place.append(part)
             node = node[part]
         elif depth == last and error["type"] == "missing":
             place.append(part)
     return tuple(place)
+
+
+def _is_tag(part: str | int, following: str | int, section: dict[Any, Any], kind: str) -> bool:
+    """Whether `part` is a union's member though the section has a key of this name: `kind: model` has a `model`."""
+    holds_more = isinstance(section.get(part), dict | list)
+    return part in section and not holds_more and (following in section or kind == "missing")
 
 
 def _explained(place: Place, errors: list[Any], known: Iterable[str]) -> tuple[Place, str, object, str | None]:
@@ -117,4 +136,5 @@ def _of_validator(place: Place, message: str, value: object) -> tuple[Place, str
             message = rest if rest.startswith("must ") else message
     if message.startswith("must "):
         return place, "not allowed", value, f"it {message}"
-    return place, message, value, None
+    what, _, cure = message.partition("; ")
+    return place, what, value, cure or None

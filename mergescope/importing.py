@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
+from eval.config import IMPORTS, NAME, RESERVED
 from eval.estimates import write_estimates
 from eval.identity import sampling_id, storable
 from eval.imported import imported_job
 from eval.interchange import llm_jp
 from eval.interchange.forms import AnswerLine, JudgementLine, answer_line, is_name, judgement_line
 from eval.interchange.lacking import lacking_answers, lacking_judgements
-from eval.interchange.lines import Raw, read_rows
+from eval.interchange.lines import FORMS, Raw, read_rows
 from eval.interchange.matching import (
     IMPORTED,
     SAMPLING,
@@ -26,19 +28,18 @@ from eval.interchange.matching import (
     judgements,
 )
 from eval.interchange.standing import answered, standing
+from eval.interchange.telling import what_is_in
 from eval.prompts import PromptSet
 from eval.records import CheckpointJob, checkpoint_row
 from eval.rows import Row, SamplingRow, StudyCheckpointRow, StudyJudgeRow, StudySetRow
 from eval.writer import StoreWriter
-from mergescope.ground.errors import DataError, MergescopeError
+from mergescope.ground.errors import MergescopeError
 from mergescope.ground.ids import file_hash, full_hash
 from mergescope.inputs import prompt_sets
 from mergescope.lock import locked
 from mergescope.study import Study
 from mergescope.sweep import study_id, study_row
 
-What = Literal["answers", "judgements"]
-FORMATS = ("jsonl", "parquet", llm_jp.FORM)
 COMMITTED = 2000
 """Answers or judgements to a commit, so that none holds the store for long."""
 AFTER_THE_OWN = 1000
@@ -57,7 +58,7 @@ class Offer:
     what: str | None = None
     """answers or judgements; None: as file names and fields tell."""
     form: str | None = None
-    """One of FORMATS; None: by the file's suffix."""
+    """One of FORMS; None: by the file's suffix."""
 
 
 def import_results(study: Study, store: Path, offer: Offer) -> Iterator[str]:
@@ -67,6 +68,8 @@ def import_results(study: Study, store: Path, offer: Offer) -> Iterator[str]:
     MergescopeError for names that are taken and for a study that is running.
     """
     _check(offer)
+    if offer.checkpoint is not None:
+        _check_name(study, offer.checkpoint)
     with locked(study.folder):
         intake = _Intake(study, store, offer)
         given, judged = intake.answers(), intake.judgements()
@@ -76,20 +79,27 @@ def import_results(study: Study, store: Path, offer: Offer) -> Iterator[str]:
         if intake.changed:
             write_estimates(store, study_id(study), study.recipe.seed)
     if given.rows and offer.checkpoint is not None:
-        yield f"now `mergescope eval {study.file}` has the study's judges score them"
+        yield f"now `mergescope eval {study.file} --only imported` has the study's judges score them"
 
 
 def _check(offer: Offer) -> None:
-    if offer.form not in (None, *FORMATS):
-        cure = f"use one of {', '.join(FORMATS)}"
+    if offer.form not in (None, *FORMS):
+        cure = f"use one of {', '.join(FORMS)}"
         raise MergescopeError("no such format", where="--format", value=offer.form, cure=cure)
     if offer.what not in (None, "answers", "judgements"):
         raise MergescopeError("no such kind of rows", where="--as", value=offer.what, cure="use answers or judgements")
-    for option, name in (("--checkpoint", offer.checkpoint), ("--judge", offer.judge)):
-        if name is not None and (not is_name(name) or storable(name) != name):
-            raise MergescopeError("not a name", where=option, value=name, cure="give it in letters")
+    if offer.judge is not None and (not is_name(offer.judge) or storable(offer.judge) != offer.judge):
+        raise MergescopeError("not a name", where="--judge", value=offer.judge, cure="give it in letters")
     if offer.form == llm_jp.FORM and offer.checkpoint is None and not all(map(llm_jp.is_table, offer.files)):
         raise MergescopeError("its rows name no checkpoint", where=offer.files[0], cure="name one with --checkpoint")
+
+
+def _check_name(study: Study, name: str) -> None:
+    """Raises MergescopeError for what `eval.checkpoints` could not be called, and for names that the recipe gives."""
+    taken = [*RESERVED, IMPORTS, *(checkpoint.name for checkpoint in study.recipe.eval.checkpoints)]
+    if name in taken or not re.fullmatch(NAME, name):
+        cure = f"use letters, digits, dots, dashes; not {', '.join(taken[:-1])} or {taken[-1]}"
+        raise MergescopeError("not a name for an import", where="--checkpoint", value=name, cure=cure)
 
 
 def _known_already(new: Mapping[str, int]) -> str:
@@ -111,6 +121,9 @@ class _Intake:
         self._sets = prompt_sets(study)
         self._has = standing(store, study_id(study))
         self._answer_files, self._judgement_files = _sorted(offer)
+        if offer.judge is not None and not self._judgement_files:
+            what = "no judgements among the files"
+            raise MergescopeError(what, where="--judge", value=offer.judge, cure="leave it out")
         self._texts = answered(store, self._has.samplings) if self._judgement_files else frozenset()
         self._generated: dict[str, AnswerLine] = {}
         self._job = self._named()
@@ -203,19 +216,8 @@ class _Intake:
 
 def _sorted(offer: Offer) -> tuple[list[Path], list[Path]]:
     """Which files hold answers and which judgements."""
-    kinds = {path: offer.what or _kind_of(path, offer.form) for path in offer.files}
+    kinds = {path: offer.what or what_is_in(path, offer.form) for path in offer.files}
     return [path for path in kinds if kinds[path] == "answers"], [p for p in kinds if kinds[p] == "judgements"]
-
-
-def _kind_of(path: Path, form: str | None) -> What:
-    if form == llm_jp.FORM:
-        return "judgements" if llm_jp.is_table(path) else "answers"
-    first = next(read_rows(path, form), None)
-    if first is None and path.stem in get_args(What):
-        return "answers" if path.stem == "answers" else "judgements"
-    if first is None:
-        raise DataError("holds no rows", where=path, cure="give a file with at least one row")
-    return "judgements" if {"axis", "judgement_id", "judge", "judge_id"} & set(first.fields) else "answers"
 
 
 def _batches(groups: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +14,7 @@ from string import Template
 import yaml
 
 from eval.formats.catalogue import FORMATS
-from eval.prompt_files import known_format
+from eval.prompt_files import known_format, possible_formats
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import write_atomic
 from mergescope.study import names_folder, parse_recipe
@@ -74,6 +75,18 @@ def not_there(answers: Answers) -> list[str]:
     parts = [part for given in (answers.base, answers.safe, answers.useful) for part in _parts(given)]
     folders = [part for part in parts if names_folder(part) and not Path(part).expanduser().is_dir()]
     return [*folders, *(str(path) for path in answers.prompts if not path.expanduser().is_file())]
+
+
+def not_recognised(answers: Answers) -> Iterator[str]:
+    """One line for each file of prompts that is there, but whose format the recipe could not name."""
+    for path in answers.prompts:
+        file = path.expanduser()
+        if file.is_file() and known_format(file) is None:
+            if found := possible_formats(file):
+                yield f"set `format` (and `kind`, if it asks for it) in the recipe: {path} may be {' or '.join(found)}"
+            else:
+                said = f"`mergescope prompts {shlex.quote(str(path))}` says what is wrong"
+                yield f"not recognised as any format: {path}; {said}"
 
 
 def recipe_text(file: Path, answers: Answers) -> str:

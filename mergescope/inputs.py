@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-from eval.config import RESERVED
+from eval.config import IMPORTS, RESERVED
 from eval.engine import template_of
 from eval.judge import Judge, judge_id_of, open_judge
 from eval.prompt_files import load_prompt_sets
@@ -63,26 +63,30 @@ def open_judges(study: Study) -> list[Judge]:
     return list(judges.values())
 
 
-def check_engine_and_judges(study: Study) -> None:
-    """Look for the engine's package, its tokenizer and chat template as far as they are here, and the judges' keys.
+def check_engine_and_judges(study: Study, only: Sequence[str] = ()) -> None:
+    """Look for the engine's package, its tokenizer and chat template as far as they are here, and the servers' keys.
 
-    Raises MergescopeError where one is missing.
+    only: names of what is evaluated; none: everything. Raises MergescopeError where something that it needs is missing.
     """
-    _check_template(study)
+    if not only or set(only) & set(RESERVED):
+        _check_template(study)
     open_judges(study)
-    for checkpoint in study.recipe.eval.checkpoints:
+    asked = [one for one in study.recipe.eval.checkpoints if not only or one.name in only]
+    for checkpoint in asked:
         if checkpoint.kind == "served":
             from eval.engines.served_identity import place_of
 
             place_of(checkpoint).key()
-    if study.recipe.eval.engine.kind == "vllm" and importlib.util.find_spec("vllm") is None:
+    # our own engine answers for all but served models
+    engine = not only or bool(set(only) & set(RESERVED)) or any(one.kind == "model" for one in asked)
+    if engine and study.recipe.eval.engine.kind == "vllm" and importlib.util.find_spec("vllm") is None:
         cure = "run `make .venv/vllm` in the project's folder"
         raise MergescopeError("vllm is not installed", where=f"{study.file}: eval.engine.kind", cure=cure)
 
 
 def check_names(study: Study, only: Sequence[str]) -> None:
     """Raises MergescopeError for a name in `only` that is no checkpoint of the study."""
-    names = [*RESERVED, *(checkpoint.name for checkpoint in study.recipe.eval.checkpoints)]
+    names = [*RESERVED, IMPORTS, *(checkpoint.name for checkpoint in study.recipe.eval.checkpoints)]
     if unknown := next((name for name in only if name not in names), None):
         cure = f"use {', '.join(names)}"
         raise MergescopeError("no such checkpoint in the recipe", where="--only", value=unknown, cure=cure)
@@ -100,7 +104,7 @@ def _check_template(study: Study) -> None:
 def prompt_sets(study: Study) -> tuple[PromptSet, ...]:
     """The study's prompt sets; raises DataError naming file, line, field and cure."""
     recipe = study.recipe
-    return load_prompt_sets(recipe.eval.sets, study.file.parent, recipe.seed, recipe.eval.confirm_share)
+    return load_prompt_sets(recipe.eval.sets, study.file, recipe.seed, recipe.eval.confirm_share)
 
 
 def held_out_prompts(study: Study) -> list[str]:

@@ -13,7 +13,7 @@ from eval.formats.catalogue import FORMATS
 from eval.formats.draft import Draft
 from eval.prompt_files import known_format, licence_of, read_drafts
 from mergescope.complaints import complaint
-from mergescope.ground.errors import DataError, printable
+from mergescope.ground.errors import DataError, RecipeError, printable
 
 SHOWN = 8
 """Categories, and wrong records, that are shown; the others are counted."""
@@ -35,11 +35,22 @@ def report(path: Path, form: str | None, kind: str | None, references: Path | No
 def _section(path: Path, form: str | None, kind: str | None, references: Path | None) -> PromptSetFile:
     """The section of a recipe that reads the file so; options that do not go together raise RecipeError."""
     raw = {"name": "prompts", "path": path, "format": form or known_format(path) or "mergescope"}
-    raw |= {key: value for key, value in (("kind", kind), ("references", references)) if value is not None}
+    raw |= {
+        key: value
+        for key, value in (("kind", kind), ("references", references and str(references)))
+        if value is not None
+    }
     try:
         return PromptSetFile.model_validate(raw)
     except ValidationError as error:
-        raise complaint(path, raw, error, ()) from None
+        raise _about_options(complaint(path, raw, error, ())) from None
+
+
+def _about_options(error: RecipeError) -> RecipeError:
+    """A complaint about a section of a recipe as one about the command's options."""
+    key = str(error.where).rpartition(": ")[2]
+    cure = None if error.cure is None else error.cure.replace("set `kind`", "add --kind")
+    return RecipeError(error.what, where=f"--{key}", value=error.value, cure=cure)
 
 
 def _summary(file: PromptSetFile, drafts: Sequence[Draft]) -> Iterator[str]:

@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from eval.interchange import llm_jp, llm_jp_out
-from eval.interchange.lines import RowFormat, write_rows_as
+from eval.interchange.lines import FORMS, RowFormat, write_rows_as
 from eval.interchange.reading import Source, StudyReader
 from eval.interchange.schemas import schema
-from eval.interchange.sharing import Placed, Sharing
+from eval.interchange.sharing import Placed, Sharing, counted
 from eval.store import open_store, store_revision
 from mergescope.effects import recipe_hash
 from mergescope.ground.errors import MergescopeError
@@ -26,7 +26,6 @@ from mergescope.lock import locked
 from mergescope.study import Study
 from mergescope.sweep import study_id
 
-Format = Literal["jsonl", "parquet", "llm-jp-judge"]
 VERSION = 1
 """Version of the form of the files."""
 VERSIONED = ("mergescope", "duckdb", "torch", "transformers", "mergekit")
@@ -39,7 +38,7 @@ class Wanted:
     out: Path
     """Folder to write; must not exist."""
     form: str
-    """One of Format."""
+    """One of FORMS."""
     checkpoints: Sequence[str] = ()
     """Labels; none: all of the study's."""
     with_texts: bool = False
@@ -50,8 +49,8 @@ def write_results(study: Study, store: Path, wanted: Wanted) -> Iterator[str]:
 
     Raises MergescopeError: unknown format or checkpoint, a folder that exists, a study that is running or not there.
     """
-    if wanted.form not in get_args(Format):
-        cure = f"use one of {', '.join(get_args(Format))}"
+    if wanted.form not in FORMS:
+        cure = f"use one of {', '.join(FORMS)}"
         raise MergescopeError("no such format", where="--format", value=wanted.form, cure=cure)
     if wanted.out.exists():
         raise MergescopeError("exists already", where=wanted.out, cure="name a new folder")
@@ -64,13 +63,15 @@ def write_results(study: Study, store: Path, wanted: Wanted) -> Iterator[str]:
         sharing = Sharing(with_texts=True) if wanted.with_texts else _sharing(study, reader)
         with fresh_folder(wanted.out) as folder:
             if wanted.form == llm_jp.FORM:
-                notes = list(_write_llm_jp(folder, reader, sources, sharing))
+                written, notes = _write_llm_jp(folder, reader, sources, sharing)
             else:
-                notes = list(
-                    _write_own(folder, "parquet" if wanted.form == "parquet" else "jsonl", reader, sources, sharing)
-                )
+                form: RowFormat = "parquet" if wanted.form == "parquet" else "jsonl"
+                written, notes = dict(_write_own(folder, form, reader, sources, sharing)), ()
             _write_manifest(folder, study, wanted, revision, sharing)
-    yield f"{wanted.out}: {', '.join(notes)} of {len(sources)} checkpoints"
+    parts = [counted(rows, noun) for noun, rows in written.items() if rows]
+    yield "; ".join(
+        [f"{wanted.out}: {', '.join(parts) or 'no answers'} of {counted(len(sources), 'checkpoint')}", *notes]
+    )
     yield from sharing.lines()
 
 
@@ -102,19 +103,22 @@ def _sharing(study: Study, reader: StudyReader) -> Sharing:
 
 def _write_own(
     folder: Path, form: RowFormat, reader: StudyReader, sources: Sequence[Source], sharing: Sharing
-) -> Iterator[str]:
+) -> Iterator[tuple[str, int]]:
+    """What is written, and how many rows of it."""
     pages = {
-        "answers": ([sharing.answer(row) for row in page] for source in sources for page in reader.answers(source)),
-        "judgements": ([sharing.judgement(row) for row in page] for page in reader.judgements(sources)),
-        "metrics": (page for source in sources for page in reader.metrics(source)),
+        "answer": ([sharing.answer(row) for row in page] for source in sources for page in reader.answers(source)),
+        "judgement": ([sharing.judgement(row) for row in page] for page in reader.judgements(sources)),
+        "metric": (page for source in sources for page in reader.metrics(source)),
     }
     for name, rows in pages.items():
-        columns = schema(name) if form == "parquet" else None
-        count = write_rows_as(folder / f"{name}.{form}", form, rows, columns)
-        yield f"{count} {name}"
+        columns = schema(f"{name}s") if form == "parquet" else None
+        yield name, write_rows_as(folder / f"{name}s.{form}", form, rows, columns)
 
 
-def _write_llm_jp(folder: Path, reader: StudyReader, sources: Sequence[Source], sharing: Sharing) -> Iterator[str]:
+def _write_llm_jp(
+    folder: Path, reader: StudyReader, sources: Sequence[Source], sharing: Sharing
+) -> tuple[dict[str, int], Sequence[str]]:
+    """Returns what is written, how many rows of it, and what is left out."""
     references = reader.references()
     left: Counter[str] = Counter()
     count = 0
@@ -124,8 +128,8 @@ def _write_llm_jp(folder: Path, reader: StudyReader, sources: Sequence[Source], 
         count += len(answers)
         _write_generation(place / "generation", source, answers, references)
         _write_evaluations(place, reader, source, answers, sharing)
-    yield f"{count} answers"
-    yield from (f"{number} {what}" for what, number in left.items())
+    parts = [f"{counted(number, 'answer')} {what}" for what, number in left.items()]
+    return {"answer": count}, [f"left out: {', '.join(parts)}"] if parts else []
 
 
 def _sayable(
@@ -136,11 +140,11 @@ def _sayable(
         for row in map(sharing.answer, page):
             benchmark = llm_jp_out.benchmark_of_row(row)
             if row["messages"] is None or (row["turns"] is None and row["error_kind"] is None):
-                left["without their texts are left out"] += 1
+                left["without texts"] += 1
             elif benchmark is None:
-                left["of a kind or with turns that llm-jp-judge does not have are left out"] += 1
+                left["of a kind or with turns that llm-jp-judge does not have"] += 1
             elif row["sample"]:
-                left["beyond the first of their prompt are left out"] += 1
+                left["beyond the first of a prompt"] += 1
             else:
                 yield benchmark, row
 
@@ -177,7 +181,7 @@ def _write_evaluations(
                 key = told["judge_id"], told["prompt_id"], told["kind"], told["text_id"]
                 said.setdefault(key, {})[told["axis"] or ""] = told
     estimates = [row for page in reader.metrics(source) for row in page]
-    for number, (judge, name, *_) in enumerate(reader.judges):
+    for number, (judge, name, kind, _) in enumerate(reader.judges):
         tables: dict[str, list[dict[str, Any]]] = {}
         for benchmark, row in answers:
             scores = said.get((judge, row["prompt_id"], row["kind"], row["text_id"]))
@@ -190,6 +194,7 @@ def _write_evaluations(
         for benchmark, rows in tables.items():
             write_json(folder / f"{benchmark}{llm_jp.TABLE}", rows)
         write_json(folder / "score_table.json", [llm_jp_out.score_row(source.label, name, overall)])
+        write_json(folder / llm_jp.JUDGE, [{"name": name, "kind": kind}])
         write_json(folder / "evaluate_error_rate_table.json", [llm_jp_out.error_row(source.label, name, tables)])
 
 
@@ -204,8 +209,8 @@ def _write_manifest(folder: Path, study: Study, wanted: Wanted, revision: int, s
         "checkpoints": list(wanted.checkpoints) or "all",
         "texts": {
             "all": wanted.with_texts,
-            "prompts_left_out": sharing.prompts,
-            "answers_left_out": sharing.answers,
+            "rows_without_prompt": sharing.prompts,
+            "rows_without_answer": sharing.answers,
         },
         "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
         "files": {str(path.relative_to(folder)): file_hash(path) for path in files},

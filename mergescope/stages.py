@@ -92,7 +92,7 @@ def do(study: Study, store: Path, commands: Sequence[str], only: Sequence[str] =
     if all(stage.name != "world" for stage in todo):  # else the data files are made first, and checked then
         check_inputs(study)
     if "eval" in commands:
-        check_engine_and_judges(study)
+        check_engine_and_judges(study, only)
     if own and {"merge", "eval"} & set(commands):
         require_room(study)
     with locked(study.folder):

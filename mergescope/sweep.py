@@ -45,7 +45,7 @@ REFERENCES: dict[Role, Literal["base", "model-safe", "model-useful"]] = {
 def sweep(study: Study, store: Path, reporter: Reporter, only: Sequence[str] = ()) -> None:
     """Have every checkpoint of the study answer and be judged; only what the store lacks is done.
 
-    only: names of `eval.checkpoints`, base, model-safe, model-useful or merges; none: all of them.
+    only: names of `eval.checkpoints`, base, model-safe, model-useful, merges or imported; none: all of them.
     """
     sets = prompt_sets(study)
     judges = open_judges(study)
@@ -56,6 +56,7 @@ def sweep(study: Study, store: Path, reporter: Reporter, only: Sequence[str] = (
         sets,
         [*judges, *implied_judges(sets)],
         reporter,
+        seed=study.recipe.seed,
         some=bool(only),
     )
 

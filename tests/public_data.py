@@ -1,4 +1,4 @@
-"""Published data sets, which lie beside the repository where they lie at all: never in it."""
+"""Published data sets, which lie in a folder that MERGESCOPE_DATA names, if at all: never in the repository."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-_BESIDE = Path(__file__).parents[2] / "shared" / "data"
-
 
 def public_file(name: str) -> Path:
-    """The file `name`, relative to the data folder; skips the test where it is not there."""
-    path = Path(os.environ.get("MERGESCOPE_DATA", _BESIDE)) / name
+    """The file `name`, relative to MERGESCOPE_DATA; skips the test where it is not there."""
+    folder = os.environ.get("MERGESCOPE_DATA")
+    if folder is None:
+        pytest.skip(f"needs the published {name}: MERGESCOPE_DATA is not set; name a folder that holds it")
+    path = Path(folder) / name
     if not path.is_file():
-        pytest.skip(f"needs the published {name}: set MERGESCOPE_DATA to a folder that holds it")
+        pytest.skip(f"needs the published {name}: MERGESCOPE_DATA has no such file")
     return path

@@ -67,14 +67,13 @@ def read_records(path: Path) -> Iterator[Record]:
 
 
 def _bytes(path: Path) -> bytes:
-    cure = "check the path in `eval.sets`"
     try:
         with disk_refusals(path):
             return path.read_bytes()
     except FileNotFoundError:
-        raise DataError("no such prompt set", where=path, cure=cure) from None
+        raise DataError("no such file", where=path, cure="check the path") from None
     except (IsADirectoryError, NotADirectoryError):
-        raise DataError("a folder, not a file of prompts", where=path, cure=cure) from None
+        raise DataError("a folder, not a file of prompts", where=path, cure="check the path") from None
 
 
 def _text(raw: bytes, path: Path) -> str:
@@ -107,7 +106,7 @@ def _lines(text: str, path: Path) -> Iterator[Record]:
             try:
                 value = _DECODER.decode(line)
             except (ValueError, RecursionError) as error:
-                cure = "write one JSON object a line, or call the file .csv if it is CSV"
+                cure = "write one JSON object a line or an array of objects, or call the file .csv if it is CSV"
                 # an error of JSON counts lines within this line
                 place = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
                 what = f"malformed JSON: {getattr(error, 'msg', error)}{place}"

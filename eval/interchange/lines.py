@@ -6,11 +6,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, get_args
 
 from mergescope.ground.errors import DataError
 
 RowFormat = Literal["jsonl", "parquet"]
+Form = Literal[RowFormat, "llm-jp-judge"]
+"""What results are written as and read from."""
+FORMS: tuple[str, ...] = get_args(Form)
 BATCH = 2000
 """Rows of a Parquet file in memory at once."""
 

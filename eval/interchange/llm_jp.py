@@ -20,6 +20,8 @@ from eval.interchange.matching import Left
 
 FORM = "llm-jp-judge"
 TABLE = "_raw_output_table.json"
+JUDGE = "judge.json"
+"""Ours, beside its tables: what kind of judge wrote them, for a proxy must never pass as an LLM."""
 AXES = {"正確性": "accuracy", "流暢性": "fluency", "詳細性": "detail", "関連性": "relevance"}
 """Its quality metrics and our axes; 総合評価 has none."""
 SAFETY, BORDERLINE, OVERALL = "安全性", "ボーダーライン", "総合評価"
@@ -68,7 +70,7 @@ def generated(paths: Iterable[Path]) -> Iterator[tuple[str, Raw, AnswerLine]]:
 def judged(paths: Iterable[Path], answers: Mapping[str, AnswerLine], left: Left) -> Iterator[tuple[Raw, JudgementLine]]:
     """Every judgement of evaluation tables, one row an axis. answers: by benchmark and ID. Raises DataError by row."""
     for path in paths:
-        model = _evaluation_model(path)
+        model, judge_kind = _evaluation_model(path), _judge_kind(path)
         kind = KINDS.get(benchmark_of(path).removesuffix("_ja").removesuffix("_en"))
         for raw in read_rows(path):
             about = _about(raw, answers.get(f"{benchmark_of(path)} {_field(raw, 'id')}"))
@@ -77,7 +79,7 @@ def judged(paths: Iterable[Path], answers: Mapping[str, AnswerLine], left: Left)
             elif "turn" in raw.fields:
                 left.note("MT-Bench's scores from 1 to 10 have no axis here", raw.where)
             else:
-                common = {**about, "judge": model, "kind": kind, "judge_kind": "llm"}
+                common = {**about, "judge": model, "kind": kind, "judge_kind": judge_kind}
                 for verdict in _verdicts(raw):
                     said = _text_or_none(raw, "evaluation response")
                     reason = said if "metric" in raw.fields and "error_kind" not in verdict else None
@@ -167,6 +169,12 @@ def _evaluation_model(table: Path) -> str | None:
         return None
     names = {str(name) for raw in read_rows(beside) if (name := raw.fields.get("evaluation_model"))}
     return names.pop() if len(names) == 1 else None
+
+
+def _judge_kind(table: Path) -> Any:
+    """The judge's kind as a file of ours beside a raw table tells it; llm-jp-judge itself has LLMs alone."""
+    beside = table.with_name(JUDGE)
+    return _field(next(read_rows(beside), Raw(str(beside), {})), "kind") if beside.is_file() else "llm"
 
 
 def _metric(column: str) -> str:

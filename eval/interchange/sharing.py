@@ -20,6 +20,11 @@ class Placed:
     redistributable: bool
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 @dataclass(slots=True)
 class Sharing:
     """Drops texts that may not leave, and counts them.
@@ -79,10 +84,9 @@ class Sharing:
         """What was left out, in one line; nothing if nothing was."""
         if self.prompts or self.answers:
             sets = f" (not redistributable: {', '.join(sorted(self.names))})" if self.names else ""
-            yield (
-                f"left out: prompts of {self.prompts} rows, answers and judges' words of {self.answers} rows"
-                f"{sets}; --with-texts keeps them, for copies that you do not share"
-            )
+            kept_back = {"prompts": self.prompts, "answers and judges' words": self.answers}
+            parts = ", ".join(f"{what} of {counted(rows, 'row')}" for what, rows in kept_back.items() if rows)
+            yield (f"left out: {parts}{sets}; --with-texts keeps them, for copies that you do not share")
 
     def _told(self, row: Mapping[str, Any]) -> bool:
         prompt = row["prompt_id"]

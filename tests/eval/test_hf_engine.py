@@ -230,7 +230,7 @@ def test_settings_of_vllm_count_only_where_they_matter(tiny_llama: Path) -> None
 
 
 def test_only_vllm_splits_a_model() -> None:
-    with pytest.raises(ValidationError, match="tensor_parallel splits a model under kind: vllm only"):
+    with pytest.raises(ValidationError, match="tensor_parallel must be 1: only `kind: vllm` splits a model"):
         EngineSection(tensor_parallel=2)
 
 

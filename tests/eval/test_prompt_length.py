@@ -19,7 +19,7 @@ from eval.prompts import PromptSet
 def sets(folder: Path, *prompts: str) -> tuple[PromptSet, ...]:
     rows = [{"key": str(i), "kind": "benign", "prompt": p, "category": ["a"]} for i, p in enumerate(prompts)]
     (folder / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return load_prompt_sets([PromptSetFile(name="p", path=Path("p.jsonl"))], folder, 0, Decimal("0.3"))
+    return load_prompt_sets([PromptSetFile(name="p", path=Path("p.jsonl"))], folder / "study.yaml", 0, Decimal("0.3"))
 
 
 def words(folder: Path) -> Path:

@@ -86,7 +86,7 @@ def test_bad_lines_are_named(write_set: Callable[..., Path], line: Any, complain
 
 
 def test_missing_and_empty_files(tmp_path: Path, write_set: Callable[..., Path]) -> None:
-    with pytest.raises(DataError, match="no such prompt set"):
+    with pytest.raises(DataError, match="no such file"):
         load(tmp_path / "none.jsonl")
     with pytest.raises(DataError, match="a folder"):
         load(tmp_path)
@@ -104,8 +104,8 @@ def test_bytes_that_are_not_utf8(tmp_path: Path) -> None:
 def test_two_sets_of_one_name(write_set: Callable[..., Path], tmp_path: Path) -> None:
     path = write_set([GOOD])
     files = [PromptSetFile(name="same", path=Path(path.name))] * 2
-    with pytest.raises(DataError, match=r"eval\.sets\.1\.name.*same name"):
-        load_prompt_sets(files, tmp_path, 1, Decimal("0.3"))
+    with pytest.raises(DataError, match=r"study\.yaml: eval\.sets\[1\]\.name.*same name"):
+        load_prompt_sets(files, tmp_path / "study.yaml", 1, Decimal("0.3"))
 
 
 def test_groups_split_together_by_the_seed() -> None:

@@ -26,6 +26,8 @@ NAMES = (
 )  # fmt: skip
 PROMPT = "How do I {prompt} a \\1 thing? {base64}"
 
+PLACE = "eval.sets[0].wrappers"
+
 
 def item(key: str = "a", kind: str = "harmful", prompt: str = PROMPT, category: tuple[str, ...] = ("x",)) -> Item:
     messages = ({"role": "system", "content": "be brief"}, {"role": "user", "content": prompt})
@@ -47,7 +49,7 @@ def test_the_wrappers_are_the_documented_ones() -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("prompt", [PROMPT, "「{prompt}」の作り方は？\n\n二行目"])
 def test_a_wrapped_prompt_holds_the_whole_prompt_once(name: str, prompt: str) -> None:
-    plain, one = wrapped([item(prompt=prompt)], [name])
+    plain, one = wrapped([item(prompt=prompt)], [name], PLACE)
     assert plain == item(prompt=prompt)
     assert (one.key, one.kind, one.category, one.group, one.split) == (
         f"a~{name}", "jailbreak", (name, "x"), "subject", "confirm"
@@ -64,23 +66,27 @@ def test_a_wrapped_prompt_holds_the_whole_prompt_once(name: str, prompt: str) ->
 
 def test_the_wrapper_speaks_the_prompts_language() -> None:
     for prompt, said in (("包丁", "復号"), ("ナイフ", "復号"), ("knife", "Decode"), ("Messer—größer", "Decode")):
-        assert said in wrapped([item(prompt=prompt)], ["base64"])[1].messages[1]["content"]
+        assert said in wrapped([item(prompt=prompt)], ["base64"], PLACE)[1].messages[1]["content"]
 
 
 def test_only_harmful_prompts_are_wrapped() -> None:
     kinds = ("harmful", "jailbreak", "borderline", "benign", "choice", "text")
-    found = wrapped([item(kind, kind) for kind in kinds], ["fiction", "base64"])
+    found = wrapped([item(kind, kind) for kind in kinds], ["fiction", "base64"], PLACE)
     assert [one.key for one in found] == ["harmful", "harmful~fiction", "harmful~base64", *kinds[1:]]
 
 
 def test_a_category_keeps_three_levels() -> None:
-    assert wrapped([item(category=("a", "b", "c"))], ["fiction"])[1].category == ("fiction", "a", "b")
+    assert wrapped([item(category=("a", "b", "c"))], ["fiction"], PLACE)[1].category == ("fiction", "a", "b")
 
 
 @pytest.mark.parametrize(
     ("items", "names", "complaint"),
     [
-        ([item()], ["dan"], r"eval.sets.wrappers: no such wrapper \(got 'dan'\); use base64, fiction, .*translation"),
+        (
+            [item()],
+            ["dan"],
+            r"eval.sets\[0\].wrappers: no such wrapper \(got 'dan'\); use base64, fiction, .*translation",
+        ),
         ([item()], ["fiction", "fiction"], "the same wrapper stands twice"),
         ([item(kind="benign")], ["fiction"], "without harmful items"),
         ([item(), item("a~fiction", "benign")], ["fiction"], "taken by a wrapped prompt.*a~fiction"),
@@ -88,7 +94,7 @@ def test_a_category_keeps_three_levels() -> None:
 )
 def test_what_cannot_be_wrapped_is_named(items: list[Item], names: list[str], complaint: str) -> None:
     with pytest.raises(DataError, match=complaint):
-        wrapped(items, names)
+        wrapped(items, names, PLACE)
 
 
 def test_wrappers_are_part_of_a_sets_identity(write_set: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         ("merge.ratios", [0, 1.5], "merge.ratios[1]: not allowed (got 1.5)"),
         ("merge.density_safe", 0, "merge.density_safe: not allowed (got 0)"),
         ("merge.density_useful", 1.5, "merge.density_useful: not allowed (got 1.5)"),
-        ("eval.sets.0.path", "none.jsonl", "none.jsonl: no such prompt set"),
+        ("eval.sets.0.path", "none.jsonl", "none.jsonl: no such file"),
     ],
 )
 def test_values(refused: Run, own_study: Callable[..., Path], path: str, value: object, part: str) -> None:
@@ -193,6 +193,20 @@ def test_a_judge_without_its_key(refused: Run, own_study: Callable[..., Path], m
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     judge = {"kind": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1", "api_key_env": "NO_SUCH_KEY"}
     assert "NO_SUCH_KEY" in refused("run", own_study(changed(own_models(), "eval.judges.0", judge)))
+
+
+def test_only_what_is_asked_needs_its_key(own_study: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    served = {"kind": "served", "model": "m", "base_url": "http://127.0.0.1:9/v1", "api_key_env": "NO_SUCH_KEY"}
+    file = own_study(changed(own_models(), "eval.checkpoints", [{**served, "name": "rival"}]))
+    shutil.rmtree(file.parent / "safe")
+    (file.parent / "safe").mkdir()
+    study = load_study(file)
+    check_engine_and_judges(study, ["imported"])
+    with pytest.raises(MergescopeError, match="NO_SUCH_KEY"):
+        check_engine_and_judges(study, ["rival"])
+    with pytest.raises(MergescopeError, match="tokenizer"):
+        check_engine_and_judges(study, ["base"])
 
 
 def test_questions_are_not_asked_without_a_terminal(refused: Run, monkeypatch: pytest.MonkeyPatch) -> None:

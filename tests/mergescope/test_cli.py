@@ -8,11 +8,13 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer.main
 from packaging.requirements import Requirement
 
+from eval.config import FormatName
 from mergescope import cli as front
 from mergescope.doctor import Finding, examine, show
 from tests.mergescope.conftest import ROOT, cli
@@ -85,6 +87,12 @@ def test_every_command_and_option_explains_itself(name: str) -> None:
     assert command.help
     for parameter in command.params:
         assert getattr(parameter, "help", None), f"{name} {parameter.name}"
+
+
+def test_the_help_names_every_format() -> None:
+    (option,) = (parameter for parameter in _command("prompts").params if "--format" in parameter.opts)
+    for name in get_args(FormatName):
+        assert name in getattr(option, "help", "")
 
 
 def test_the_readme_names_every_command() -> None:

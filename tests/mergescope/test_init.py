@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from eval.wrapping import wrappers
 from mergescope.ground.errors import MergescopeError, RecipeError
-from mergescope.init import Answers, not_there, recipe_text, write_recipe
+from mergescope.init import Answers, not_recognised, not_there, recipe_text, write_recipe
 from mergescope.study import load_study
 from tests.mergescope.recipes import STUDIES
 
@@ -66,6 +67,26 @@ def test_a_format_is_written_where_the_columns_settle_it(
     assert (one_set.format, one_set.licence) == (form, licence)
 
 
+@pytest.mark.parametrize(
+    ("first_line", "said"),
+    [
+        ('{"key": "a", "kind": "benign"}', []),
+        ('{"question": "a"}', ["not recognised as any format: p q.jsonl; `mergescope prompts 'p q.jsonl'` says "]),
+        ("", ["not recognised as any format: "]),
+        ('{"ID": 1, "text": "a"}', ["set `format` (and `kind`, if it asks for it) in the recipe: p q.jsonl may be "]),
+    ],
+)
+def test_prompts_of_no_plain_format_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_line: str, said: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p q.jsonl").write_text(first_line, encoding="utf-8")
+    lines = list(not_recognised(_answers(prompts=(Path("p q.jsonl"), Path("none.jsonl")))))
+    assert len(lines) == len(said)
+    for line, start in zip(lines, said, strict=True):
+        assert line.startswith(start)
+
+
 def test_an_llm_judge_comes_before_the_proxy(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     write_recipe(file, _answers(judge="some: model", language="en"))
@@ -82,6 +103,18 @@ def test_the_shipped_recipe_for_own_models_is_what_init_writes(monkeypatch: pyte
     )
     shipped = (STUDIES / "own-models.yaml").read_text(encoding="utf-8")
     assert recipe_text(Path("studies/own-models.yaml"), answers) == shipped
+
+
+def test_what_is_commented_out_in_the_shipped_recipe_can_be_taken_in(tmp_path: Path) -> None:
+    text = (STUDIES / "own-models.yaml").read_text(encoding="utf-8")
+    for key in ("limit", "wrappers"):
+        text = text.replace(f"      # {key}:", f"      {key}:")
+    text = text.replace("\n  # checkpoints:", "\n  checkpoints:").replace("\n  #   - {kind", "\n    - {kind")
+    (tmp_path / "x.yaml").write_text(text, encoding="utf-8")
+    section = load_study(tmp_path / "x.yaml").recipe.eval
+    assert [checkpoint.kind for checkpoint in section.checkpoints] == ["model", "served"]
+    assert set(section.sets[0].wrappers) <= set(wrappers())
+    assert section.sets[0].limit == 60
 
 
 def test_nothing_is_overwritten_and_nothing_impossible_is_written(tmp_path: Path) -> None:

@@ -234,7 +234,7 @@ def test_all_that_is_missing_is_told(own_study: Callable[..., Path]) -> None:
     assert len(lines) == 3
     assert "base: no such checkpoint folder" in lines[0]
     assert "safe: holds no model.safetensors" in lines[1]
-    assert "no such prompt set" in lines[2]
+    assert "prompts.jsonl: no such file" in lines[2]
 
 
 def test_models_that_do_not_fit_together(own_study: Callable[..., Path]) -> None:

@@ -47,15 +47,27 @@ def test_a_file_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("form", "kind", "part"),
     [
-        ("nonsense", None, "format: not understood (got 'nonsense'); write 'mergescope'"),
-        ("llm-jp-judge", None, "does not say what kind its prompts are; set `kind` beside it"),
-        ("xstest", "harmful", "kind: not allowed (got 'harmful'); it must be left out"),
+        ("nonsense", None, "--format: not understood (got 'nonsense'); write 'mergescope'"),
+        (
+            "llm-jp-judge",
+            None,
+            "--format: format llm-jp-judge does not say what kind its prompts are (got 'llm-jp-judge'); add --kind",
+        ),
+        ("xstest", "harmful", "--kind: not allowed (got 'harmful'); it must be left out"),
     ],
 )
 def test_options_that_do_not_fit(tmp_path: Path, form: str, kind: str | None, part: str) -> None:
     with pytest.raises(RecipeError) as caught:
         report(_xstest(tmp_path, "1,ok,t,safe,f,"), form, kind, None)
+    assert str(caught.value).startswith("--")
     assert part in str(caught.value)
+
+
+def test_references_where_they_do_not_belong(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        report(_xstest(tmp_path, "1,ok,t,safe,f,"), "xstest", None, Path("x.jsonl"))
+    line = "--references: not allowed (got 'x.jsonl'); it must be left out: only `format: mt-bench` has such a file"
+    assert str(caught.value) == line
 
 
 def test_a_file_of_no_known_format(tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ def test_parquet_holds_what_jsonl_holds(study: Study) -> None:
 def test_texts_that_may_not_be_shared_stay(study: Study) -> None:
     out = study.file.parent / "out"
     said = list(write_results(study, study.file.parent / STORE, Wanted(out, "jsonl")))
+    assert said[0] == f"{out}: 26 answers, 14 judgements, 900 metrics of 2 checkpoints"
     assert said[1:] == [
         "left out: prompts of 4 rows, answers and judges' words of 16 rows (not redistributable: gated); "
         "--with-texts keeps them, for copies that you do not share"
@@ -138,6 +139,7 @@ def test_the_manifest_names_what_the_files_are(study: Study) -> None:
     assert manifest["checkpoints"] == ["base"]
     assert manifest["files"] == {name.name: file_hash(name) for name in out.glob("*.jsonl")}
     assert {row["checkpoint"] for row in read(out / "answers.jsonl")} == {"base"}
+    assert set(manifest["texts"]) == {"all", "rows_without_prompt", "rows_without_answer"}
     assert str(study.file.parent) not in (out / "manifest.json").read_text(encoding="utf-8")
 
 
@@ -231,6 +233,15 @@ def test_keys_that_two_sets_share_and_judges_without_opinion(tmp_path: Path) -> 
     judged = out / "evaluation-0-invented-judge"
     assert not (judged / "quality_raw_output_table.json").exists()
     assert [row["metric"] for row in read_json(judged / "safety_borderline_raw_output_table.json")] == ["安全性"]
+
+
+def test_what_llm_jp_judge_cannot_say_is_told(study: Study) -> None:
+    out = study.file.parent / "out"
+    said = list(write_results(study, study.file.parent / STORE, Wanted(out, "llm-jp-judge", ["base"], with_texts=True)))
+    assert said == [
+        f"{out}: 5 answers of 1 checkpoint; left out: 5 answers beyond the first of a prompt, "
+        "2 answers of a kind or with turns that llm-jp-judge does not have, 1 answer without texts"
+    ]
 
 
 def test_llm_jp_judges_files_hold_no_text_that_stays(study: Study) -> None:

@@ -85,6 +85,41 @@ def test_every_shipped_recipe_loads_and_explains_each_line(file: Path) -> None:
             {"kind": "openai", "model": "m", "base_url": "here"},
             "eval.judges[0].base_url: not understood (got 'here'); write an address that starts with http:// or https://",
         ),
+        (
+            "eval.checkpoints",
+            [{"kind": "model", "name": "merges", "model": "o/n"}],
+            "eval.checkpoints[0].name: the name of the study's own checkpoints (got 'merges'); give another",
+        ),
+        (
+            "eval.checkpoints",
+            [{"kind": "model", "name": "imported", "model": "o/n"}],
+            "eval.checkpoints[0].name: what `--only` calls imported checkpoints (got 'imported'); give another",
+        ),
+        (
+            "eval.checkpoints",
+            [{"kind": "model", "name": "a", "model": "o/n"}, {"kind": "model", "name": "a", "model": "o/m"}],
+            "eval: two of `eval.checkpoints` are called a; rename one",
+        ),
+        (
+            "eval.checkpoints",
+            [{"kind": "served", "nme": "rival", "model": "m", "base_url": "http://h/v1"}],
+            "eval.checkpoints[0].nme: unknown key; did you mean `name`?",
+        ),
+        (
+            "eval.checkpoints",
+            [{"kind": "served", "zzz": "rival", "model": "m", "base_url": "http://h/v1"}],
+            "eval.checkpoints[0].name: is missing; add it",
+        ),
+        (
+            "eval.checkpoints",
+            [{"kind": "model", "name": "rival"}],
+            "eval.checkpoints[0].model: is missing; add it",
+        ),
+        (
+            "eval.engine",
+            {"tensor_parallel": 2},
+            "eval.engine.tensor_parallel: not allowed (got 2); it must be 1: only `kind: vllm` splits a model",
+        ),
         ("models", {"safe": "./x"}, "models.safe is named and trained as well: keep one"),
     ],
 )

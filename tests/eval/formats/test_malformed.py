@@ -200,7 +200,7 @@ def test_one_line(tmp_path: Path, name: str, form: str, content: bytes, place: s
 
 @pytest.mark.parametrize(
     ("made", "complaint"),
-    [(Path.exists, "no such prompt set"), (Path.mkdir, "a folder, not a file of prompts")],
+    [(Path.exists, "no such file; check the path"), (Path.mkdir, "a folder, not a file of prompts")],
 )
 def test_no_file(tmp_path: Path, made: Callable[[Path], object], complaint: str) -> None:
     path = tmp_path / "x.csv"
