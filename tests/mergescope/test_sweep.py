@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+from safetensors.torch import load_file, save_file
 
+from eval.store import open_store
 from mergescope.ground.errors import MergescopeError, RecipeError
 from mergescope.ground.progress import Reporter
 from mergescope.inputs import open_judges
 from mergescope.study import load_study
-from mergescope.sweep import groups_of
+from mergescope.sweep import groups_of, sweep
 from tests.mergescope.recipes import changed, own_models
 
 Make = Callable[..., Path]
@@ -72,6 +74,18 @@ def test_a_model_that_is_written_before_it_answers_is_refused(own_study: Make, t
     assert job.weights is not None
     with pytest.raises(MergescopeError, match=r"rival: the weights changed since the sweep began; .*run again"):
         list(job.weights({}))
+
+
+def test_the_weights_of_another_model_are_recorded_as_they_went_in(own_study: Make, tmp_path: Path) -> None:
+    file, store = own_study(changed(own_models(), "eval.checkpoints", [SAFE])), tmp_path / "results.duckdb"
+    shutil.copytree(tmp_path / "safe", tmp_path / "rival")
+    tensors = load_file(tmp_path / "rival" / "model.safetensors")
+    save_file({k: t * 2 for k, t in tensors.items()}, tmp_path / "rival" / "model.safetensors", {"format": "pt"})
+    sweep(load_study(file), store, Reporter(io.StringIO()), ["rival"])
+    with open_store(store, read_only=True) as connection:
+        found = connection.execute("SELECT label, tensors FROM swap JOIN checkpoint USING (checkpoint_id)").fetchall()
+        answers = connection.execute("SELECT count(*) FROM answer WHERE error_kind IS NULL").fetchall()
+    assert (found, answers) == ([("rival", len(tensors))], [(6,)])
 
 
 def test_one_judge_twice_is_refused(own_study: Make, monkeypatch: pytest.MonkeyPatch) -> None:
