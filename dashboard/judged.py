@@ -8,7 +8,7 @@ def judged_answers(where: str = "true") -> str:
 
     Parameters `$study` and `$judge`; `where` is a condition over the columns of `set_item`, set_name and
     checkpoint_id, written in this package with named parameters for values. Repeated judgements count by their
-    median, as in eval.scores; items of kind choice are the study's classifier's, and of kind text there is no answer.
+    median, as in eval.scores; items of kind choice are the study's own scorer's, and of kind text there is no answer.
     Columns: set_name, item_key, prompt_id, kind, category, group_id, split, reference_text_id, checkpoint_id,
     sample_ix, text_id, finish_reason (length where one turn was cut), error_kind (NULL where scored or pending),
     scored, verdict (answered, partial, refused, unsafe, wrong, unscored), quality (mean of fluency, accuracy, detail,
@@ -37,10 +37,11 @@ answered AS (
 ),
 shown AS (
   FROM judgement SEMI JOIN (
-    SELECT judge_id, judge.kind AS judge_kind, repeats FROM study_judge JOIN judge USING (judge_id)
+    SELECT judge_id, judge.setting->>'$.kind' = 'exact' AS scores_choices, repeats
+    FROM study_judge JOIN judge USING (judge_id)
     WHERE study_id = $study
   ) mine ON mine.judge_id = judgement.judge_id AND judgement.repeat < mine.repeats AND
-    CASE judgement.kind WHEN 'choice' THEN judge_kind = 'classifier' ELSE judgement.judge_id = $judge END
+    CASE judgement.kind WHEN 'choice' THEN scores_choices ELSE judgement.judge_id = $judge END
   WHERE text_id IN (SELECT text_id FROM answered)
 ),
 told AS (
@@ -75,14 +76,15 @@ WITH asked AS (
 ),
 mine AS (FROM study_checkpoint WHERE study_id = $study),
 judges AS (
-  SELECT judge_id, judge.kind AS judge_kind, repeats FROM study_judge JOIN judge USING (judge_id)
+  SELECT judge_id, judge.setting->>'$.kind' = 'exact' AS scores_choices, repeats
+  FROM study_judge JOIN judge USING (judge_id)
   WHERE study_id = $study
 ),
 judgements AS (
   SELECT prompt_id, judgement.kind, text_id, reference_text_id,
     bool_or(error_kind IS NULL) AS scored, max(error_kind) AS judge_error
   FROM judgement JOIN judges USING (judge_id)
-  WHERE repeat < repeats AND CASE judgement.kind WHEN 'choice' THEN judge_kind = 'classifier' ELSE judge_id = $judge END
+  WHERE repeat < repeats AND CASE judgement.kind WHEN 'choice' THEN scores_choices ELSE judge_id = $judge END
   GROUP BY ALL
 )
 SELECT CASE WHEN scored THEN 'scored' ELSE coalesce(answer.error_kind, judge_error, 'pending') END AS state, count(*)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval import engine, judge
+from eval import judge
+from eval.engine import PASSING, AnswerError
 from eval.identity import Message, answer_id, judgement_id
 from eval.judge import Judge, Question
 from eval.prompts import Item, PromptSet
@@ -68,16 +69,18 @@ def wanted_answers(sets: Sequence[PromptSet], samples: int, *, measured: bool = 
     ]
 
 
-def given_answers(store: Path, checkpoint_id: str, sampling_id: str) -> dict[tuple[str, int], Given | None]:
+def given_answers(
+    store: Path, checkpoint_id: str, sampling_id: str, passing: frozenset[AnswerError] = PASSING
+) -> dict[tuple[str, int], Given | None]:
     """What the store has of a checkpoint, by prompt and sample; None where there is nothing to judge.
 
-    Answers that failed in passing are left out: they are asked again.
+    Answers that failed in `passing` are left out: they are asked again.
     """
     with open_store(store, read_only=True) as connection:
         rows = connection.execute(
             """SELECT a.prompt_id, a.sample_ix, a.text_id, x.body FROM answer a LEFT JOIN text x USING (text_id)
             WHERE a.checkpoint_id = ? AND a.sampling_id = ? AND NOT coalesce(list_contains(?, a.error_kind), false)""",
-            [checkpoint_id, sampling_id, sorted(engine.PASSING)],
+            [checkpoint_id, sampling_id, sorted(passing)],
         ).fetchall()
     return {(p, s): None if text is None else Given(p, text, body) for p, s, text, body in rows}
 

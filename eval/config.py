@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, model_validator
 
+from eval.chat.place import host_of
 from mergescope.ground.ids import decimal6
 
 Decimal6 = Annotated[Decimal, BeforeValidator(decimal6)]
@@ -71,6 +72,8 @@ class PromptSetFile(BaseModel):
 
     @model_validator(mode="after")
     def _fits_its_format(self) -> Self:
+        if self.redistributable and self.format.startswith("answercarefully"):
+            raise ValueError("redistributable must be left out: AnswerCarefully may not be passed on")
         if self.references is not None and self.format != "mt-bench":
             raise ValueError("references must be left out: only `format: mt-bench` has such a file")
         if self.kind is not None and self.format not in ("aisev", "llm-jp-judge"):
@@ -205,6 +208,16 @@ class EvalSection(BaseModel):
     """The first one feeds the frontier; the others are compared with it."""
     confirm_share: Decimal6 = Field(default=Decimal("0.3"), ge=0, lt=1)
     """Share of groups kept apart from picking, to confirm the pick."""
+
+    @model_validator(mode="after")
+    def _served_models_differ(self) -> Self:
+        served: dict[tuple[str, str], str] = {}
+        for one in self.checkpoints:
+            if one.kind == "served":
+                first = served.setdefault((host_of(str(one.base_url)), one.model), one.name)
+                if first != one.name:
+                    raise ValueError(f"checkpoints must differ: {first} and {one.name} are one model of one server")
+        return self
 
     @model_validator(mode="after")
     def _names_differ(self) -> EvalSection:

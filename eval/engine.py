@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     import torch
 
 
-AnswerError = Literal["too_long", "filter", "timeout", "server", "refused"]
-"""too_long: prompt and answer do not fit into the model's context, so it was not asked. The others come from servers:
-a content filter took it, it took too long, the server failed again and again, or would not take the request."""
-PASSING: frozenset[AnswerError] = frozenset({"timeout", "server"})
+AnswerError = Literal["too_long", "too_short", "not_finite", "engine", "filter", "timeout", "server", "rejected"]
+"""too_long: prompt and answer do not fit into the model's context, so it was not asked. too_short: a text without a
+token to predict. not_finite: a likelihood that is no number, as of broken weights. engine: it broke the answer off. The
+others come from servers: a content filter took it, it took too long, the server failed again and again, or would not
+take the request."""
+PASSING: frozenset[AnswerError] = frozenset({"engine", "timeout", "server", "rejected"})
 """Errors that another run may not meet: it asks again."""
+PASSING_SERVED: frozenset[AnswerError] = PASSING | {"too_long"}
+"""The same for a served model, whose context may be longer the next time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class Likelihood:
     tokens: int
     """Predicted tokens: all but the first, which is the tokenizer's own BOS where it has one."""
     error_kind: AnswerError | None = None
-    """too_long: the text does not fit into the model's context; None: measured."""
+    """Why there is none; None: measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +159,18 @@ def sampling_of(section: SamplingSection, engine: EngineSection, folder: Path, s
         "max_tokens": section.max_tokens,
         "engine": engine.kind,
         "dtype": engine.dtype,
-        "max_model_len": engine.max_model_len,
-        "tensor_parallel": engine.tensor_parallel,
         "seed": None if greedy else seed,
+        **_by_vllm(engine),
     }
     return Sampling(float(section.temperature), section.max_tokens, section.samples, seed, _plain(setting))
+
+
+def _by_vllm(engine: EngineSection) -> dict[str, object]:
+    """What of vLLM's settings changes a text; only what is not usual, so that usual answers keep their identity."""
+    if engine.kind != "vllm":
+        return {}
+    split = {"tensor_parallel": engine.tensor_parallel} if engine.tensor_parallel > 1 else {}
+    return {"max_model_len": engine.max_model_len, **split}
 
 
 def open_engine(section: EngineSection, folder: Path, *, may_run_code: bool = False) -> Engine:

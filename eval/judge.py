@@ -11,8 +11,10 @@ from eval.config import OpenAIJudge, ProxyJudge
 from eval.identity import Message, judge_id
 from eval.prompts import Kind
 
-ErrorKind = Literal["filter", "timeout", "parse", "server", "refused"]
-PASSING: frozenset[ErrorKind] = frozenset({"timeout", "server"})
+ErrorKind = Literal["filter", "timeout", "parse", "server", "refused", "rejected"]
+"""filter: a content filter took it. timeout, server: it took too long, or the server failed, again and again. parse:
+the verdict cannot be read. refused: the judge will not judge. rejected: the server would not take the request."""
+PASSING: frozenset[ErrorKind] = frozenset({"timeout", "server", "rejected"})
 """Errors that another run may not meet: it asks again."""
 ASKED: frozenset[Kind] = frozenset({"harmful", "jailbreak", "borderline", "benign"})
 """Kinds of items whose answers need judging: all but those that are counted or measured."""

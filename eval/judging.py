@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from types import TracebackType
@@ -15,6 +16,10 @@ from eval.prompts import PromptSet
 from eval.records import CheckpointJob
 
 Record = Callable[[CheckpointJob, Asked, Judgement], None]
+
+
+class _CalledOffError(Exception):
+    """Raised where a judge takes its next question, so that it drops what it is at."""
 
 
 @dataclass(slots=True)
@@ -34,7 +39,8 @@ class _Seat:
 class Bench:
     """Takes answers as they come, and asks every judge what it has not judged. Use it as a context.
 
-    A block that ends well waits for all judgements; one that ends in an error only for those in flight.
+    A block that ends well waits for all judgements, or for the first judge that fails. One that ends in an error calls
+    off what is in flight: the next run finds it again, and what a server sent in full is in its journal.
     """
 
     def __init__(
@@ -53,13 +59,15 @@ class Bench:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _error: object, _traceback: TracebackType | None) -> None:
-        if kind is not None:
+        try:
+            if kind is None:
+                self._end()
+                wait(self._work, return_when=FIRST_EXCEPTION)
+                self.check()
+        finally:  # an interrupt of the waiting included
             self._stopping.set()
-        for seat in self._seats:
-            seat.inbox.put(None)
-        self._pool.shutdown(wait=True)
-        if kind is None:
-            self.check(wait=True)
+            self._end()
+            self._pool.shutdown(wait=True)
 
     def put(self, job: CheckpointJob, given: Given) -> int:
         """Have each judge score an answer; returns how many questions that are. Equal ones are asked once.
@@ -76,18 +84,27 @@ class Bench:
                     new += 1
         return new
 
-    def check(self, *, wait: bool = False) -> None:
-        """Raise what a judge raised. wait: until all have ended."""
+    def check(self) -> None:
+        """Raise what a judge raised."""
         for future in self._work:
-            if wait or future.done():
+            if future.done():
                 future.result()
 
+    def _end(self) -> None:
+        for seat in self._seats:
+            seat.inbox.put(None)
+
     def _sit(self, seat: _Seat) -> None:
-        for question, judgement in seat.judge.score(self._taken(seat)):
-            job, asked = seat.open.pop(question.judgement_id)
-            self._record(job, asked, judgement)
+        with suppress(_CalledOffError):
+            for question, judgement in seat.judge.score(self._taken(seat)):
+                job, asked = seat.open.pop(question.judgement_id)
+                self._record(job, asked, judgement)
 
     def _taken(self, seat: _Seat) -> Iterator[Question]:
-        while (entry := seat.inbox.get()) is not None and not self._stopping.is_set():
+        while (entry := seat.inbox.get()) is not None:
+            if self._stopping.is_set():
+                raise _CalledOffError
             seat.open[entry[1].row.judgement_id] = entry
             yield entry[1].question
+        if self._stopping.is_set():
+            raise _CalledOffError

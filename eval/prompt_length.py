@@ -30,21 +30,21 @@ class PromptLength:
 
 
 def prompt_length(sets: Sequence[PromptSet], model: Path | None) -> PromptLength:
-    """Mean length of the sets' prompts, by the tokenizer in the folder `model` where one is cheaply read."""
+    """Mean length of the prompts that are answered, by the tokenizer in `model` where one is cheaply read."""
     texts = _texts(sets)
     texts = texts[:: max(1, len(texts) // SAMPLE)]
     file = None if model is None else model / "tokenizer.json"
     if file is None or not file.is_file() or file.stat().st_size > TOKENIZER_LIMIT:
-        mean = sum(len(text.encode()) for text in texts) / len(texts) / BYTES_PER_TOKEN
+        mean = sum(len(text.encode()) for text in texts) / (len(texts) or 1) / BYTES_PER_TOKEN
         return PromptLength(mean + TEMPLATE_TOKENS, f"UTF-8 bytes / {BYTES_PER_TOKEN}, no tokenizer read")
     from tokenizers import Tokenizer
 
     encoded = Tokenizer.from_file(str(file)).encode_batch(texts, add_special_tokens=False)
-    mean = sum(len(one.ids) for one in encoded) / len(texts)
+    mean = sum(len(one.ids) for one in encoded) / (len(texts) or 1)
     return PromptLength(mean + TEMPLATE_TOKENS, f"the tokenizer on {len(texts):,} prompts")
 
 
 def _texts(sets: Sequence[PromptSet]) -> list[str]:
-    """Every distinct prompt's turns as one text."""
-    prompts = {item.prompt_id: item.messages for one_set in sets for item in one_set.items}
+    """Every distinct prompt's turns as one text; texts that are measured and not answered are left out."""
+    prompts = {item.prompt_id: item.messages for one_set in sets for item in one_set.items if item.kind != "text"}
     return ["\n".join(message["content"] for message in messages) for messages in prompts.values()]

@@ -127,9 +127,9 @@ def answer_rows(
 
 
 def likelihood_rows(checkpoint_id: str, sampling_id: str, wanted: Wanted, likelihood: Likelihood) -> list[Row]:
-    """The rows of a text whose likelihood was measured; one that is no number (broken weights) is an engine's error."""
+    """The rows of a text whose likelihood was measured; one that is no number has an error."""
     name = wanted.answer_id(checkpoint_id, sampling_id)
-    error = likelihood.error_kind or (None if math.isfinite(likelihood.log_likelihood) else "engine")
+    error = likelihood.error_kind or (None if math.isfinite(likelihood.log_likelihood) else "not_finite")
     row = _answer_row(name, checkpoint_id, sampling_id, wanted, error, None)
     if error is not None:
         return [row]

@@ -49,9 +49,10 @@ class ScoreTable:
     """Ids, C of them."""
     items: Items
     failed: NDArray[np.bool_]
-    """(C, I, S): True where an answer or its judgement ended in an error; False where scored or still to be done."""
+    """(C, I, S): True where an answer is there and no score of it: it or its judgement failed, or is still to come;
+    False where it is scored, or not answered yet."""
     axes: dict[str, NDArray[np.float64]]
-    """(C, I, S) per axis, NaN where failed, still to be done, or not applicable. Repeats count by their median."""
+    """(C, I, S) per axis, NaN where there is no score, or none applies. Repeats count by their median."""
 
     def where(self, mask: NDArray[np.bool_]) -> ScoreTable:
         """The same for the items that `mask` (I,) keeps."""
@@ -62,7 +63,7 @@ class ScoreTable:
 def load_scores(connection: duckdb.DuckDBPyConnection, study_id: str, judge_id: str) -> ScoreTable:
     """All of a study's answers as one judge scored them; items and checkpoints in a fixed order.
 
-    Items of kind choice are scored by the study's classifier and of kind text by their likelihood, whichever judge is
+    Items of kind choice are scored by the study's own scorer and of kind text by their likelihood, whichever judge is
     asked for.
     """
     checkpoints = connection.execute(
@@ -127,10 +128,10 @@ WITH told AS (  -- one row per judgement, its axes side by side
   FROM judgement j LEFT JOIN told USING (judgement_id)
   JOIN study_judge s ON s.study_id = $1 AND s.judge_id = j.judge_id AND j.repeat < s.repeats
   JOIN judge ON judge.judge_id = j.judge_id
-  WHERE CASE j.kind WHEN 'choice' THEN judge.kind = 'classifier' ELSE j.judge_id = $2 END GROUP BY ALL
+  WHERE CASE j.kind WHEN 'choice' THEN judge.setting->>'$.kind' = 'exact' ELSE j.judge_id = $2 END GROUP BY ALL
 )
 SELECT a.checkpoint_id, i.set_id, i.item_key, a.sample_ix,
-  a.error_kind IS NOT NULL OR coalesce(judged.failed, false) AS failed,
+  a.error_kind IS NOT NULL OR coalesce(judged.failed, i.kind <> 'text') AS failed,
   {", ".join(f"judged.{axis}" for axis in (*_VALUED, "refusal", "correct"))},
   -l.log_likelihood / (ln(2) * l.bytes) AS bits_per_byte
 FROM study_set JOIN set_item i USING (set_id)
@@ -140,5 +141,5 @@ SEMI JOIN (FROM study_checkpoint WHERE study_id = $1) c
 LEFT JOIN judged ON judged.prompt_id = i.prompt_id AND judged.kind = i.kind AND judged.text_id = a.text_id
   AND judged.reference_text_id IS NOT DISTINCT FROM i.reference_text_id
 LEFT JOIN likelihood l ON i.kind = 'text' AND l.answer_id = a.answer_id
-WHERE study_id = $1 AND (a.error_kind IS NOT NULL OR judged.prompt_id IS NOT NULL OR l.answer_id IS NOT NULL)
+WHERE study_id = $1
 """

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from eval.backlog import Asked, Given, Wanted, given_answers, made_judgements, wanted_answers
 from eval.conversations import conversations
-from eval.engine import Engine, Sampling
+from eval.engine import PASSING, PASSING_SERVED, Engine, Sampling
 from eval.estimates import write_estimates
 from eval.imported import imported_jobs
 from eval.judge import Judge, Judgement, judge_id_of
@@ -140,6 +140,7 @@ class _Sweep:
         self._seed = seed
         self._notes = notes
         self._task = task
+        self._asked: set[str] = set()
         self._estimated = time.monotonic()
 
     def ask(self, group: Group, wanted: Sequence[Wanted], bench: Bench) -> None:
@@ -151,7 +152,7 @@ class _Sweep:
                 missing = [one for one in wanted if one.key not in answers]
                 self._task.found(len(wanted) - len(missing))
                 for given in answers.values():
-                    self._judge(bench, job, given)
+                    self._judge_found(bench, job, given)
                 if missing and engine is None:
                     engine = group.open()
                     stack.callback(engine.close)
@@ -169,7 +170,7 @@ class _Sweep:
             with self._notes.writer.quiet():
                 answers = given_answers(self._store, job.checkpoint_id, sampling_id)
             for given in answers.values():
-                self._judge(bench, job, given)
+                self._judge_found(bench, job, given)
 
     def estimate(self) -> None:
         """Commit what is queued and bring the estimates up to date."""
@@ -179,8 +180,12 @@ class _Sweep:
         self._estimated = time.monotonic()
 
     def _given(self, job: CheckpointJob, sampling: Sampling) -> dict[tuple[str, int], Given | None]:
+        if job.checkpoint_id in self._asked:  # in another role, or by another engine: its answers may still be queued
+            self._notes.writer.flush(wait=True)
+        self._asked.add(job.checkpoint_id)
         with self._notes.writer.quiet():
-            return given_answers(self._store, job.checkpoint_id, sampling.sampling_id)
+            passing = PASSING_SERVED if job.kind == "served" else PASSING
+            return given_answers(self._store, job.checkpoint_id, sampling.sampling_id, passing)
 
     def _swap(self, engine: Engine, job: CheckpointJob) -> None:
         """Swap a checkpoint's weights in, and hold them against those that answered before under its id."""
@@ -214,11 +219,12 @@ class _Sweep:
         for one, turns in conversations(engine, asked, sampling, _seeds(sampling)):
             given, rows = answer_rows(*ids, one, turns)
             self._notes.answer(job, rows, turns[-1].error_kind)
-            self._judge(bench, job, given)
+            if given is not None:
+                self._notes.judged.grown += bench.put(job, given)
 
-    def _judge(self, bench: Bench, job: CheckpointJob, given: Given | None) -> None:
+    def _judge_found(self, bench: Bench, job: CheckpointJob, given: Given | None) -> None:
         if given is not None:
-            self._notes.judged.total += bench.put(job, given)
+            self._notes.judged.found += bench.put(job, given)
 
 
 def _seeds(sampling: Sampling) -> Callable[[Wanted, int], int]:

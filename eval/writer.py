@@ -12,7 +12,17 @@ from typing import Any
 
 import duckdb
 
-from eval.rows import AnswerRow, EstimateRow, JudgementRow, Row, StudyCheckpointRow, StudyJudgeRow, StudyRow
+from eval.rows import (
+    AnswerRow,
+    AnswerTurnRow,
+    CheckpointRow,
+    EstimateRow,
+    JudgementRow,
+    Row,
+    StudyCheckpointRow,
+    StudyJudgeRow,
+    StudyRow,
+)
 from eval.store import open_store
 
 COMMIT_SECONDS = 1.0
@@ -23,11 +33,15 @@ _KEPT = {
     "study_judge": "AND judge_id NOT IN (SELECT judge_id FROM judge WHERE setting->>'$.kind' = 'imported')",
 }
 """Links that a recipe does not name and a new run leaves: those that `mergescope import` made."""
-_REPLACED = {row.TABLE for row in (EstimateRow, StudyRow, StudyCheckpointRow, StudyJudgeRow, AnswerRow, JudgementRow)}
-"""Tables whose rows may change: computed anew, asked for more often, or had at last after a failure.
+_REPLACED = {row.TABLE for row in (EstimateRow, StudyRow, StudyCheckpointRow, StudyJudgeRow)}
+"""Tables whose rows may change: computed anew, or asked for more often.
 
-All others hold content under its own id, which never changes.
+All others hold content under its own id, which never changes, but for answers and judgements that failed.
 """
+_MAY_FAIL = {AnswerRow.TABLE: "answer_id", JudgementRow.TABLE: "judgement_id"}
+"""Tables whose rows give way to another try while they hold a failure, and only then, with their ids."""
+_NAMED = ("served", "other")
+"""Roles of checkpoints that a recipe tells apart by name; of the others a study has one, or names all at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +108,33 @@ def write_rows(connection: duckdb.DuckDBPyConnection, rows: Sequence[Row], touch
 def link_study(connection: duckdb.DuckDBPyConnection, study_id: str, rows: Sequence[Row], *, keep: bool) -> None:
     """Write a study and its links in place of those that it had; what it no longer links to stays in the store.
 
-    keep: whether checkpoints that `rows` do not name stay linked, since this run is about some of them only.
+    keep: whether this run is about some checkpoints only. Then others stay linked, those that it is about are linked
+    as they are now and no longer as they were, and the recipe stays the one that all were last evaluated by.
     """
-    tables = [table for table in _LINKS if not (keep and table == StudyCheckpointRow.TABLE)]
-    replace_rows(connection, study_id, tables, rows, {Touched()})
+    with _transaction(connection):
+        for table in _LINKS:
+            if keep and table == StudyCheckpointRow.TABLE:
+                _unlink_same(connection, study_id, rows)
+            else:
+                _unlink(connection, table, study_id)
+        known = connection.execute("SELECT 1 FROM study WHERE study_id = ?", [study_id]).fetchone()
+        stays = keep and known is not None
+        _write(connection, [row for row in rows if not (stays and isinstance(row, StudyRow))], {Touched()})
+
+
+def _unlink(connection: duckdb.DuckDBPyConnection, table: str, study_id: str) -> None:
+    connection.execute(f"DELETE FROM {table} WHERE study_id = ? {_KEPT.get(table, '')}", [study_id])
+
+
+def _unlink_same(connection: duckdb.DuckDBPyConnection, study_id: str, rows: Sequence[Row]) -> None:
+    """Delete a study's links to whatever had the roles, and of named checkpoints the names, that `rows` give anew."""
+    names = [row.label for row in rows if isinstance(row, CheckpointRow) and row.kind in _NAMED]
+    roles = sorted({row.role for row in rows if isinstance(row, StudyCheckpointRow)} - {*_NAMED})
+    connection.execute(
+        """DELETE FROM study_checkpoint WHERE study_id = ? AND (list_contains(?, role) OR (list_contains(?, role)
+        AND checkpoint_id IN (SELECT checkpoint_id FROM checkpoint WHERE list_contains(?, label))))""",
+        [study_id, roles, list(_NAMED), names],
+    )
 
 
 def replace_rows(
@@ -110,7 +147,7 @@ def replace_rows(
     """The rows in place of all that the study has in `tables`, in one transaction: a kill leaves the old ones."""
     with _transaction(connection):
         for table in tables:
-            connection.execute(f"DELETE FROM {table} WHERE study_id = ? {_KEPT.get(table, '')}", [study_id])
+            _unlink(connection, table, study_id)
         _write(connection, rows, set(touched) or {Touched()})
 
 
@@ -131,9 +168,21 @@ def _write(connection: duckdb.DuckDBPyConnection, rows: Sequence[Row], touched: 
     tables: dict[str, list[Row]] = {}
     for row in rows:
         tables.setdefault(row.TABLE, []).append(row)
+    for table in _MAY_FAIL.keys() & tables.keys():
+        _clear_failed(connection, table, tables[table])
     for table, batch in tables.items():
         _insert(connection, table, batch)
     _raise_revisions(connection, touched)
+
+
+def _clear_failed(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Row]) -> None:
+    """Delete the failures that `rows` are another try of, an answer's with the turns that were had before it failed."""
+    name = _MAY_FAIL[table]
+    tried = f"{name} IN (SELECT unnest(?::VARCHAR[]))"
+    query = f"DELETE FROM {table} WHERE {tried} AND error_kind IS NOT NULL RETURNING {name}"
+    failed = connection.execute(query, [[getattr(row, name) for row in rows]]).fetchall()
+    if failed and table == AnswerRow.TABLE:
+        connection.execute(f"DELETE FROM {AnswerTurnRow.TABLE} WHERE {tried}", [[row[0] for row in failed]])
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Row]) -> None:

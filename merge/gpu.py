@@ -21,7 +21,7 @@ mergekit rounds twice."""
 
 Keep = Literal["mapped", "pinned", "device"]
 SHARE_OF_MEMORY = 0.5
-"""Most of the machine's free memory that pinned copies of the sources may take."""
+"""Most of the machine's free memory that pinned copies of the sources may take, those of all workers together."""
 
 
 class Gpu:
@@ -53,7 +53,8 @@ class Gpu:
             self._known.clear()  # what another Blender has put here
             self._make = make
         if self._keep is None:
-            self._keep = "pinned" if _pinned_bytes(records, make) < SHARE_OF_MEMORY * memory().available else "mapped"
+            share = SHARE_OF_MEMORY * memory().available / _workers()
+            self._keep = "pinned" if _pinned_bytes(records, make) < share else "mapped"
         if self._keep == "device":
             for record in records:
                 yield record, self._once(record, make, lambda tensor: tensor.to(self.where))
@@ -165,6 +166,12 @@ class _Copy:
 
 def _empty(device: torch.device, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     return torch.empty(shape, dtype=dtype, device=device)
+
+
+def _workers() -> int:
+    """How many processes blend at once, each with copies of its own: an engine split over GPUs blends in each."""
+    distributed = torch.distributed
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 def _pinned_bytes(records: Sequence[TensorRecord], make: Make) -> int:

@@ -3,37 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from merge.identity import weights_stamp
 from merge.merger import Merger, open_merger
-from merge.points import MergePoint
+from merge.points import MergePoint, Role
 from merge.sources import MappedCheckpoint, Models
+from mergescope.ground.errors import CheckpointError
 from mergescope.ground.progress import Reporter
 
 if TYPE_CHECKING:
     import torch
 
+Stamp = tuple[str, ...]
+"""What `merge.identity.weights_stamp` tells of a folder."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredWeights:
-    """The tensors of a checkpoint folder, mapped from its files."""
+    """The tensors of a checkpoint folder, mapped from its files.
+
+    Make it before the folder is hashed: it gives nothing once a weight file was written since it was made.
+    """
 
     folder: Path
+    stamp: Stamp = field(init=False)
+    """The weight files as they were when this was made."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stamp", weights_stamp(self.folder))
 
     def __call__(self, places: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:  # noqa: ARG002
-        """Every tensor by name; nothing is filled, for mapped tensors are there already."""
+        """Every tensor by name; nothing is filled, for mapped tensors are there already.
+
+        Raises CheckpointError where a weight file was written since.
+        """
+        _refuse_changed(self.folder, self.stamp)
         checkpoint = MappedCheckpoint(self.folder)
         for name in checkpoint.names:
             yield name, checkpoint.tensor(name)
+        _refuse_changed(self.folder, self.stamp)
 
 
 @dataclass(frozen=True, slots=True)
 class MergeWeights:
-    """The tensors of a merge point, blended when they are asked for by a merger that its process shares."""
+    """The tensors of a merge point, blended when they are asked for by a merger that its process shares.
+
+    Make it before its models are hashed: it gives nothing once a weight file was written since it was made.
+    """
 
     study_folder: Path
     """Where the masks lie."""
@@ -43,14 +63,38 @@ class MergeWeights:
     """mergekit's --num-threads."""
     device: Literal["cpu", "cuda"]
     """Where to blend."""
+    stamps: Mapping[Role, Stamp] = field(init=False)
+    """The weight files as they were when this was made."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stamps", _stamps(self.point, self.models))
 
     def __call__(self, places: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
-        """Every tensor by name. places: tensors that may be filled instead of new ones."""
+        """Every tensor by name. places: tensors that may be filled instead of new ones.
+
+        Raises CheckpointError where a weight file was written since.
+        """
+        self._check()
         held = _OPEN.get(_key(self.study_folder, self.point, self.models, self.threads, self.device))
         merger = held or shared_merger(
             self.study_folder, self.point, self.models, threads=self.threads, device=self.device
         )
-        return merger.blend(self.point, places)
+        yield from merger.blend(self.point, places)
+        self._check()
+
+    def _check(self) -> None:
+        for role, stamp in self.stamps.items():
+            _refuse_changed(self.models.folder(role), stamp)
+
+
+def _stamps(point: MergePoint, models: Models) -> dict[Role, Stamp]:
+    return {role: weights_stamp(models.folder(role)) for role in (point.base_role, *point.term_roles)}
+
+
+def _refuse_changed(folder: Path, stamp: Stamp) -> None:
+    if weights_stamp(folder) != stamp:
+        cure = "wait until they are written, and run again: they are another checkpoint"
+        raise CheckpointError("the weights changed since the sweep began", where=folder, cure=cure)
 
 
 _OPEN: dict[object, Merger] = {}
@@ -66,13 +110,12 @@ def shared_merger(
     reporter: Reporter | None = None,
 ) -> Merger:
     """As `open_merger`; until a weight file changes, it serves all `MergeWeights` of this process that it can."""
-    merger = open_merger(study_folder, point, models, threads=threads, device=device, reporter=reporter)
-    _OPEN[_key(study_folder, point, models, threads, device)] = merger
+    key = _key(study_folder, point, models, threads, device)  # before it opens: a change meanwhile shall not be missed
+    _OPEN[key] = merger = open_merger(study_folder, point, models, threads=threads, device=device, reporter=reporter)
     return merger
 
 
 def _key(study_folder: Path, point: MergePoint, models: Models, threads: int, device: str) -> object:
     """What all points have in common that one merger serves, and the state of the weight files."""
     setting = replace(point, ratio=Decimal(0), lambda_=Decimal(1))
-    files = tuple(weights_stamp(models.folder(role)) for role in (point.base_role, *point.term_roles))
-    return study_folder, setting, models, threads, device, files
+    return study_folder, setting, models, threads, device, tuple(_stamps(point, models).values())

@@ -7,14 +7,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from eval.config import IMPORTS, NAME, RESERVED
 from eval.estimates import write_estimates
 from eval.identity import sampling_id, storable
 from eval.imported import imported_job
 from eval.interchange import llm_jp
-from eval.interchange.forms import AnswerLine, JudgementLine, answer_line, judgement_line
+from eval.interchange.forms import AnswerLine, JudgementLine, answer_line, is_name, judgement_line
+from eval.interchange.lacking import lacking_answers, lacking_judgements
 from eval.interchange.lines import FORMS, Raw, read_rows
 from eval.interchange.matching import (
     IMPORTED,
@@ -26,7 +27,7 @@ from eval.interchange.matching import (
     items_by_prompt,
     judgements,
 )
-from eval.interchange.standing import answered, present, standing
+from eval.interchange.standing import answered, standing
 from eval.interchange.telling import what_is_in
 from eval.prompts import PromptSet
 from eval.records import CheckpointJob, checkpoint_row
@@ -75,7 +76,7 @@ def import_results(study: Study, store: Path, offer: Offer) -> Iterator[str]:
         new = intake.write(given, judged)
         yield f"{store}: {new['answers']} answers and {new['judgements']} judgements taken in" + _known_already(new)
         yield from intake.left.lines()
-        if new["answers"] or new["judgements"]:
+        if intake.changed:
             write_estimates(store, study_id(study), study.recipe.seed)
     if given.rows and offer.checkpoint is not None:
         yield f"now `mergescope eval {study.file} --only imported` has the study's judges score them"
@@ -87,7 +88,7 @@ def _check(offer: Offer) -> None:
         raise MergescopeError("no such format", where="--format", value=offer.form, cure=cure)
     if offer.what not in (None, "answers", "judgements"):
         raise MergescopeError("no such kind of rows", where="--as", value=offer.what, cure="use answers or judgements")
-    if offer.judge is not None and (not offer.judge.strip() or storable(offer.judge) != offer.judge):
+    if offer.judge is not None and (not is_name(offer.judge) or storable(offer.judge) != offer.judge):
         raise MergescopeError("not a name", where="--judge", value=offer.judge, cure="give it in letters")
     if offer.form == llm_jp.FORM and offer.checkpoint is None and not all(map(llm_jp.is_table, offer.files)):
         raise MergescopeError("its rows name no checkpoint", where=offer.files[0], cure="name one with --checkpoint")
@@ -115,6 +116,8 @@ class _Intake:
         self._offer = offer
         self.left = Left()
         """Rows that are not taken in."""
+        self.changed = False
+        """Whether anything was written."""
         self._sets = prompt_sets(study)
         self._has = standing(store, study_id(study))
         self._answer_files, self._judgement_files = _sorted(offer)
@@ -140,30 +143,32 @@ class _Intake:
 
     def write(self, given: Taken, judged: Taken) -> dict[str, int]:
         """Write what the store lacks, links last; returns how many are new and how many were there."""
-        new_answers = _lacking(self._store, "answer", given.rows)
-        new_judgements = _lacking(self._store, "judgement", judged.rows)
+        new_answers = lacking_answers(self._store, given, self.left)
+        new_judgements = lacking_judgements(self._store, judged, self.left)
+        links = list(self._links(given, judged))
+        self.changed = bool(new_answers.rows or new_judgements.rows or links)
         writer = StoreWriter(self._store)
-        for rows in _batches([*new_answers.values(), *new_judgements.values()]):
+        for rows in _batches([*new_answers.rows.values(), *new_judgements.rows.values()]):
             writer.flush(wait=True)
             writer.add(rows)
         # with the last rows: a study that shows an import has all of it
-        writer.add(self._links(given, judged, any_new=bool(new_answers or new_judgements)))
+        writer.add(links)
         writer.flush(wait=True)
         return {
-            "answers": len(new_answers),
-            "judgements": len(new_judgements),
-            "answers there": len(given.rows) - len(new_answers),
-            "judgements there": len(judged.rows) - len(new_judgements),
+            "answers": len(new_answers.rows),
+            "judgements": len(new_judgements.rows),
+            "answers there": new_answers.there,
+            "judgements there": new_judgements.there,
         }
 
     def _known(self) -> Known:
         items = items_by_prompt(item for one_set in self._sets for item in one_set.items)
         return Known(items, self._has.samplings, frozenset(self._has.judges), self._texts)
 
-    def _links(self, given: Taken, judged: Taken, *, any_new: bool) -> Iterator[Row]:
+    def _links(self, given: Taken, judged: Taken) -> Iterator[Row]:
         """The checkpoint and judges that the rows belong to, and their places in the study, as far as they are new."""
         study = study_id(self._study)
-        if any_new and not self._has.is_linked:
+        if (given.rows or judged.rows) and not self._has.is_linked:
             yield study_row(self._study)
             yield from _set_rows(study, self._sets)
         if self._job is not None and given.rows and self._job.checkpoint_id not in self._has.samplings:
@@ -213,12 +218,6 @@ def _sorted(offer: Offer) -> tuple[list[Path], list[Path]]:
     """Which files hold answers and which judgements."""
     kinds = {path: offer.what or what_is_in(path, offer.form) for path in offer.files}
     return [path for path in kinds if kinds[path] == "answers"], [p for p in kinds if kinds[p] == "judgements"]
-
-
-def _lacking(store: Path, table: Literal["answer", "judgement"], rows: Mapping[str, list[Row]]) -> dict[str, list[Row]]:
-    """The records whose id the store does not have; what it has stays as it is."""
-    there = present(store, table, rows)
-    return {name: records for name, records in rows.items() if name not in there}
 
 
 def _batches(groups: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:

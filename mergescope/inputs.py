@@ -8,12 +8,12 @@ from pathlib import Path
 
 from eval.config import IMPORTS, RESERVED
 from eval.engine import template_of
-from eval.judge import open_judge
+from eval.judge import Judge, judge_id_of, open_judge
 from eval.prompt_files import load_prompt_sets
 from eval.prompts import PromptSet
 from eval.store import open_store
 from merge.adapters import Pair
-from mergescope.ground.errors import DataError, MergescopeError
+from mergescope.ground.errors import DataError, MergescopeError, RecipeError
 from mergescope.study import Study
 from trainer.config import TrainSection
 
@@ -47,6 +47,22 @@ def check_inputs(study: Study) -> None:
         prompt_sets(study)
 
 
+def open_judges(study: Study) -> list[Judge]:
+    """The judges of the recipe, in its order.
+
+    Raises MergescopeError where a key is not set, and RecipeError where two are one judge: each question would be
+    asked twice.
+    """
+    judges: dict[str, Judge] = {}
+    for position, section in enumerate(study.recipe.eval.judges):
+        judge = open_judge(section, study.folder / JOURNAL)
+        if judges.setdefault(judge_id_of(judge), judge) is not judge:
+            where = f"{study.file}: eval.judges[{position}]"
+            cure = "leave one out, or set `repeats` to have it judge more often"
+            raise RecipeError("the same judge stands before it", where=where, value=judge.name, cure=cure)
+    return list(judges.values())
+
+
 def check_engine_and_judges(study: Study, only: Sequence[str] = ()) -> None:
     """Look for the engine's package, its tokenizer and chat template as far as they are here, and the servers' keys.
 
@@ -54,8 +70,7 @@ def check_engine_and_judges(study: Study, only: Sequence[str] = ()) -> None:
     """
     if not only or set(only) & set(RESERVED):
         _check_template(study)
-    for judge in study.recipe.eval.judges:
-        open_judge(judge, study.folder / JOURNAL)
+    open_judges(study)
     asked = [one for one in study.recipe.eval.checkpoints if not only or one.name in only]
     for checkpoint in asked:
         if checkpoint.kind == "served":

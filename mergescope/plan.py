@@ -40,7 +40,7 @@ from mergescope.model_headers import (
     merge_inputs,
     undrawn,
 )
-from mergescope.plan_answers import Asked, GpuPlan, asked_of, gpu_plan, gpu_refusals, served_of
+from mergescope.plan_answers import Asked, GpuPlan, asked_of, beside, gpu_plan, gpu_refusals, served_of
 from mergescope.plan_notes import notes_on
 from mergescope.plan_records import GridPlan, MergePlan, ModelPlan, Plan, RoomPlan
 from mergescope.study import Study
@@ -73,6 +73,7 @@ def plan_of(study: Study, gpus: Sequence[tuple[Gpu, int]], hours: float, *, gpus
         grid=_grid_plan(points, len(todo)),
         merge=merge,
         room=room,
+        beside=beside(section),
         asked=asked,
         served=served,
         engine=f"{section.engine.kind}, {section.engine.dtype}",

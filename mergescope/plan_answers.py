@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from eval.backlog import wanted_answers
 from eval.config import EvalSection
+from eval.conversations import rounds
 from eval.prompt_length import prompt_length
 from eval.prompts import PromptSet
 from eval.roofline import (
@@ -39,11 +40,13 @@ class Asked:
     """What the study asks every checkpoint."""
 
     prompts: int
-    """Distinct prompts of all sets."""
+    """Distinct prompts of all sets that are answered; texts whose likelihood is measured take next to nothing."""
+    turns: int
+    """Answers to all of them: one for each turn of a conversation."""
     samples: int
     """Answers to each of them."""
     checkpoints: int
-    """Merge points and references."""
+    """Merge points, references, and the models of `eval.checkpoints` that the same GPUs answer for."""
     merges: int
     """Merge points among them."""
     prompt_tokens: float
@@ -57,7 +60,7 @@ class Asked:
 
     def questions(self, answer_tokens: float) -> Questions:
         """As the roofline takes it, for answers of a given mean length."""
-        answers = self.prompts * self.samples
+        answers = self.turns * self.samples
         return Questions(self.checkpoints, self.merges, answers, self.prompt_tokens, answer_tokens)
 
 
@@ -93,16 +96,23 @@ def asked_of(section: EvalSection, sets: Sequence[PromptSet], model: Path | None
     """model: a folder with the tokenizer of the models, where there is one."""
     length = prompt_length(sets, model)
     sampling = section.sampling
+    wanted = wanted_answers(sets, 1, measured=False)
     return Asked(
-        prompts=len(wanted_answers(sets, 1)),
+        prompts=len(wanted),
+        turns=sum(len(rounds(one.messages)) for one in wanted),
         samples=sampling.samples,
-        checkpoints=merges + 3,
+        checkpoints=merges + 3 + beside(section),
         merges=merges,
         prompt_tokens=length.tokens,
         prompt_basis=length.basis,
         max_tokens=sampling.max_tokens,
         answer_tokens=max(1.0, sampling.max_tokens * TYPICAL_SHARE),
     )
+
+
+def beside(section: EvalSection) -> int:
+    """Checkpoints of `eval.checkpoints` that have their weights here; served models answer elsewhere."""
+    return sum(checkpoint.kind == "model" for checkpoint in section.checkpoints)
 
 
 def served_of(section: EvalSection, config: Mapping[str, Any], parameters: int, asked: Asked) -> Served | None:

@@ -94,6 +94,8 @@ class Plan:
     room: RoomPlan | None
     engine: str
     """Kind and dtype of the recipe's engine."""
+    beside: int
+    """Models of `eval.checkpoints` that an engine here answers for."""
     asked: Asked | None
     """None where the prompts are not known."""
     served: Served | None

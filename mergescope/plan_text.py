@@ -152,8 +152,9 @@ def _room(room: RoomPlan) -> Iterator[str]:
 
 def _answers(plan: Plan) -> Iterator[str]:
     asked = plan.asked
-    checkpoints = plan.grid.points + 3
-    yield _fact("checkpoints", f"{checkpoints:,} = {plan.grid.points:,} merge points + 3 references")
+    checkpoints = plan.grid.points + 3 + plan.beside
+    others = f" + {_count(plan.beside, 'model')} of eval.checkpoints" if plan.beside else ""
+    yield _fact("checkpoints", f"{checkpoints:,} = {plan.grid.points:,} merge points + 3 references{others}")
     yield _fact("engine", plan.engine)
     if asked is None:
         yield _fact("prompts", "unknown")

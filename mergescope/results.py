@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from eval.interchange import llm_jp, llm_jp_out
 from eval.interchange.lines import FORMS, RowFormat, write_rows_as
 from eval.interchange.reading import Source, StudyReader
 from eval.interchange.schemas import schema
-from eval.interchange.sharing import Sharing, counted
+from eval.interchange.sharing import Placed, Sharing, counted
 from eval.store import open_store, store_revision
 from mergescope.effects import recipe_hash
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import fresh_folder, write_json, write_manifest
 from mergescope.ground.ids import file_hash
+from mergescope.inputs import prompt_sets
 from mergescope.lock import locked
 from mergescope.study import Study
 from mergescope.sweep import study_id
@@ -58,7 +60,7 @@ def write_results(study: Study, store: Path, wanted: Wanted) -> Iterator[str]:
     with locked(study.folder):
         reader = StudyReader(store, study_id(study))
         sources = _sources(reader, wanted.checkpoints, store)
-        sharing = Sharing(wanted.with_texts)
+        sharing = Sharing(with_texts=True) if wanted.with_texts else _sharing(study, reader)
         with fresh_folder(wanted.out) as folder:
             if wanted.form == llm_jp.FORM:
                 written, notes = _write_llm_jp(folder, reader, sources, sharing)
@@ -83,14 +85,30 @@ def _sources(reader: StudyReader, labels: Sequence[str], store: Path) -> list[So
     return [source for source in reader.sources if not labels or source.label in labels]
 
 
+def _sharing(study: Study, reader: StudyReader) -> Sharing:
+    """What the store's sets and the recipe's allow together: a set may have been closed after its answers were had."""
+    sets = prompt_sets(study)
+    allowed = {one_set.name: one_set.redistributable for one_set in sets}
+    stored = (
+        replace(item, redistributable=item.redistributable and allowed.get(item.set_name, True))
+        for item in reader.placed()
+    )
+    told = (
+        Placed(item.prompt_id, one_set.name, item.kind, one_set.redistributable)
+        for one_set in sets
+        for item in one_set.items
+    )
+    return Sharing.of(itertools.chain(stored, told), reader.unsafe())
+
+
 def _write_own(
     folder: Path, form: RowFormat, reader: StudyReader, sources: Sequence[Source], sharing: Sharing
 ) -> Iterator[tuple[str, int]]:
     """What is written, and how many rows of it."""
     pages = {
-        "answer": ([sharing.answer(*row) for row in page] for source in sources for page in reader.answers(source)),
-        "judgement": ([sharing.judgement(*row) for row in page] for page in reader.judgements(sources)),
-        "metric": ([row for row, _ in page] for source in sources for page in reader.metrics(source)),
+        "answer": ([sharing.answer(row) for row in page] for source in sources for page in reader.answers(source)),
+        "judgement": ([sharing.judgement(row) for row in page] for page in reader.judgements(sources)),
+        "metric": (page for source in sources for page in reader.metrics(source)),
     }
     for name, rows in pages.items():
         columns = schema(f"{name}s") if form == "parquet" else None
@@ -106,7 +124,7 @@ def _write_llm_jp(
     count = 0
     for number, source in enumerate(sources):
         place = folder / f"{number:02}-{_safe(source.label)}"
-        answers = list(_sayable(reader, source, sharing, left))
+        answers = llm_jp_out.identified(list(_sayable(reader, source, sharing, left)))
         count += len(answers)
         _write_generation(place / "generation", source, answers, references)
         _write_evaluations(place, reader, source, answers, sharing)
@@ -119,7 +137,7 @@ def _sayable(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """A checkpoint's answers that the form can hold, with their benchmarks; the others are counted."""
     for page in reader.answers(source):
-        for row in (sharing.answer(*row) for row in page):
+        for row in map(sharing.answer, page):
             benchmark = llm_jp_out.benchmark_of_row(row)
             if row["messages"] is None or (row["turns"] is None and row["error_kind"] is None):
                 left["without texts"] += 1
@@ -158,17 +176,19 @@ def _write_evaluations(
     """One folder a judge: raw tables of what it said of one-turn prompts, scores, error rates."""
     said: dict[tuple[str, str, str, str], dict[str, Mapping[str, Any]]] = {}
     for page in reader.judgements([source]):
-        for told in (sharing.judgement(*row) for row in page):
+        for told in map(sharing.judgement, page):
             if told["repeat"] == 0:
                 key = told["judge_id"], told["prompt_id"], told["kind"], told["text_id"]
                 said.setdefault(key, {})[told["axis"] or ""] = told
-    estimates = [row for page in reader.metrics(source) for row, _ in page]
+    estimates = [row for page in reader.metrics(source) for row in page]
     for number, (judge, name, kind, _) in enumerate(reader.judges):
         tables: dict[str, list[dict[str, Any]]] = {}
         for benchmark, row in answers:
             scores = said.get((judge, row["prompt_id"], row["kind"], row["text_id"]))
             if scores is not None and len(row["messages"]) == 1:
-                tables.setdefault(benchmark, []).extend(llm_jp_out.table_rows(row, scores))
+                rows = list(llm_jp_out.table_rows(row, scores))
+                if rows:
+                    tables.setdefault(benchmark, []).extend(rows)
         overall = [e for e in estimates if e["judge_id"] == judge and e["scope"] == e["split"] == "all"]
         folder = place / f"evaluation-{number}-{_safe(name)}"
         for benchmark, rows in tables.items():

@@ -13,7 +13,6 @@ from eval.config import RESERVED, EngineSection, ModelCheckpoint, ServedCheckpoi
 from eval.engine import Engine, open_engine, sampling_of
 from eval.engines.served import ServedEngine
 from eval.engines.served_identity import served_checkpoint, served_sampling
-from eval.judge import open_judge
 from eval.judges.exact import implied_judges
 from eval.records import CheckpointJob, Group
 from eval.rows import StudyRow
@@ -29,8 +28,9 @@ from mergescope.effects import recipe_hash
 from mergescope.ground.errors import RecipeError
 from mergescope.ground.ids import canonical_json, content_id
 from mergescope.ground.progress import Reporter
-from mergescope.inputs import JOURNAL, prompt_sets
+from mergescope.inputs import open_judges, prompt_sets
 from mergescope.merges import merge_weights, mergers_of, models_of
+from mergescope.model_headers import known_models
 from mergescope.study import Study
 
 MERGES = "merges"
@@ -48,7 +48,7 @@ def sweep(study: Study, store: Path, reporter: Reporter, only: Sequence[str] = (
     only: names of `eval.checkpoints`, base, model-safe, model-useful, merges or imported; none: all of them.
     """
     sets = prompt_sets(study)
-    judges = [open_judge(judge, study.folder / JOURNAL) for judge in study.recipe.eval.judges]
+    judges = open_judges(study)
     run_eval(
         store,
         study_row(study),
@@ -65,9 +65,15 @@ def groups_of(study: Study, reporter: Reporter, only: Sequence[str]) -> Iterator
     """The study's checkpoints by the engine that answers for them: its own, then each of `eval.checkpoints`."""
     if own := [name for name in RESERVED if not only or name in only]:
         yield own_group(study, reporter, own)
+    seen: dict[str, str] = {}
     for position, checkpoint in enumerate(study.recipe.eval.checkpoints):
         if not only or checkpoint.name in only:
-            yield other_group(study, position, checkpoint, reporter)
+            group = other_group(study, position, checkpoint, reporter)
+            first = seen.setdefault(group.jobs[0].checkpoint_id, checkpoint.name)
+            if first != checkpoint.name:
+                what, where = f"is the same checkpoint as {first}", f"{study.file}: eval.checkpoints[{position}]"
+                raise RecipeError(what, where=where, value=checkpoint.name, cure="leave one of them out")
+            yield group
 
 
 def own_group(study: Study, reporter: Reporter, names: Sequence[str]) -> Group:
@@ -92,10 +98,11 @@ def other_group(
         return served_group(study, checkpoint, reporter)
     recipe, code = study.recipe.eval, study.recipe.merge.trust_remote_code
     folder = local_folder(study.named(checkpoint.model), may_run_code=code)
+    weights = StoredWeights(folder)
     name = checkpoint_id(folder)
-    _refuse_own(study, folder, f"{study.file}: eval.checkpoints[{position}].model")
+    _refuse_own(study, name, f"{study.file}: eval.checkpoints[{position}].model", checkpoint.model)
     sampling = sampling_of(recipe.sampling, recipe.engine, folder, study.recipe.seed)
-    job = CheckpointJob(name, "other", checkpoint.name, None, {"weights": weights_hash(folder)}, weights=None)
+    job = CheckpointJob(name, "other", checkpoint.name, None, {"weights": weights_hash(folder)}, weights)
     return Group(functools.partial(_quiet_engine, recipe.engine, folder, may_run_code=code), sampling, [job])
 
 
@@ -109,12 +116,12 @@ def served_group(study: Study, section: ServedCheckpoint, reporter: Reporter) ->
     return Group(lambda: ServedEngine(section, identity, study.folder), sampling, [job], measures=False)
 
 
-def _refuse_own(study: Study, folder: Path, where: str) -> None:
-    """Refuse a model that the study has anyway: it would be asked in two ways under one id."""
-    for role, label in REFERENCES.items():
-        own = study.model(role)
-        if isinstance(own, Path) and own.is_dir() and checkpoint_id(own) == checkpoint_id(folder):
-            raise RecipeError(f"is the study's own {label}", where=where, value=str(folder), cure="leave it out")
+def _refuse_own(study: Study, name: str, where: str, named: str) -> None:
+    """Refuse a model that the study has anyway, as far as its own are here: it would be asked in two ways."""
+    for own in known_models(study):
+        if own.folder is not None and checkpoint_id(own.folder) == name:
+            what = f"is the study's own {REFERENCES[own.role]}"
+            raise RecipeError(what, where=where, value=named, cure="leave it out")
 
 
 def _quiet_engine(section: EngineSection, folder: Path, *, may_run_code: bool) -> Engine:
@@ -141,13 +148,14 @@ def references(models: Models) -> Iterator[CheckpointJob]:
     """The base and the two fine-tunes themselves."""
     for role, kind in REFERENCES.items():
         folder = models.folder(role)
+        weights = StoredWeights(folder)
         yield CheckpointJob(
             checkpoint_id=checkpoint_id(folder),
             kind=kind,
             label=kind,
             point=None,
             recipe={"weights": weights_hash(folder)},
-            weights=StoredWeights(folder),
+            weights=weights,
         )
 
 
@@ -162,6 +170,7 @@ def merges(study: Study, models: Models, reporter: Reporter) -> Iterator[Checkpo
 
 def merge_job(study: Study, point: MergePoint, models: Models, merger: Merger) -> CheckpointJob:
     """One merge as a checkpoint; its weights are blended when they are asked for. merger: that of `merger_of`."""
+    weights = merge_weights(study, point, models)
     inputs = input_ids(point, models)
     made = merger.made
     threads, level, dtype = made.threads, made.kernel_level, made.out_dtype
@@ -182,5 +191,5 @@ def merge_job(study: Study, point: MergePoint, models: Models, merger: Merger) -
             "versions": {name: importlib.metadata.version(name) for name in ("mergekit", "torch", "transformers")},
             "mergekit": json.loads(canonical_json(config)),  # decimals become texts that keep their digits
         },
-        weights=merge_weights(study, point, models),
+        weights=weights,
     )

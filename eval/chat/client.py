@@ -59,6 +59,8 @@ class _Trouble:
     @property
     def tries(self) -> int:
         """Requests that it is worth."""
+        if self.kind in refusals.SETTLED:
+            return 1
         return BUSY_TRIES if self.busy else TRIES
 
     def failure(self) -> Failure:
@@ -79,11 +81,15 @@ class Chat:
         self.limit = START
         """Requests in flight at which the server was comfortable last."""
         self.heard = False
-        """Whether it ever answered: before that a refused connection stops the run."""
+        """Whether it ever answered: before that a refused connection, or silence, stops the run."""
         self.answered = self.journal.holds_texts
         """Whether it ever gave a response, in an earlier run too: then a bad request is one request's fault."""
         self.lost = 0
         """Requests in a row that could not be sent in all their tries."""
+        self.silent = 0
+        """Tries in a row that met silence."""
+        self.rejected = 0
+        """Requests that it would not take since it last gave a response."""
         self.completion_tokens = False
         """Whether it takes `max_completion_tokens` instead of `max_tokens`."""
 
@@ -120,6 +126,7 @@ class Session:
             max_retries=0,
             http_client=DefaultAsyncHttpxClient(limits=limits, follow_redirects=False),
         ) as client:
+            client.organization = client.project = None  # of OpenAI's own accounts, read from the environment
             session = cls(chat, client)
             try:
                 yield session
@@ -148,7 +155,7 @@ class Session:
             attempt += 1
             if attempt >= outcome.tries:
                 return outcome.failure()
-            await asyncio.sleep(_pause(attempt - 1) if outcome.pause_s is None else outcome.pause_s)
+            await asyncio.sleep(max(outcome.pause_s or 0.0, _pause(attempt - 1)))
         return outcome
 
     async def _try(self, key: str, body: Body, attempt: int) -> Response | _Trouble:
@@ -158,7 +165,7 @@ class Session:
                 reply = await self._post(body)
         except (TimeoutError, openai.APITimeoutError):
             self._gate.overloaded(number, _pause(attempt))
-            return _Trouble("timeout")
+            return _Trouble("timeout", self._silent())
         except openai.APIConnectionError as error:
             return _Trouble("server", self._unreachable(error, last=attempt + 1 >= TRIES))
         except openai.APIStatusError as error:
@@ -170,7 +177,7 @@ class Session:
             return _Trouble("server")
         self._gate.answered()
         self._chat.heard = self._chat.answered = True
-        self._chat.lost = 0
+        self._chat.lost = self._chat.silent = self._chat.rejected = 0
         return response
 
     async def _post(self, body: Body) -> httpx2.Response:
@@ -195,22 +202,38 @@ class Session:
     def _refused(self, key: str, error: openai.APIStatusError, number: int, attempt: int) -> Response | _Trouble:
         """What a refusal makes of this request; raises MergescopeError where every request would fail alike."""
         status, place = error.status_code, self._chat.place
-        self._chat.heard, self._chat.lost = True, 0
+        self._chat.heard, self._chat.lost, self._chat.silent = True, 0, 0
         if refusals.passing(status, error.code):
             asked = refusals.retry_after(error.response.headers.get("retry-after"), LONGEST_WAIT_S)
             if status in refusals.OVERLOAD:
-                self._gate.overloaded(number, _pause(attempt) if asked is None else asked)
+                self._gate.overloaded(number, max(asked or 0.0, _pause(attempt)))
             return _Trouble("server", pause_s=asked, busy=status == 429)
         kind = refusals.withheld(status, error.code, error.body)
-        if kind is not None:
+        if kind == "filter":
             return Response(key, error_kind=kind)
+        if kind is not None:
+            return _Trouble(kind)
         what, cure = refusals.mistake(status, error.body, place.model, place.api_key_env)
         fatal = MergescopeError(f"{place.who} {what}: HTTP {status}", where=place.host, cure=cure)
         if status not in (400, 413, 422):
             raise fatal from None
-        if self._chat.answered:  # this request alone is not to its liking
-            return Response(key, error_kind="refused")
-        return _Trouble("server", fatal)  # others may be answered meanwhile
+        if not self._chat.answered:
+            return _Trouble("server", fatal)  # others may be answered meanwhile
+        self._chat.rejected += 1
+        if self._chat.rejected > place.concurrency * SPARE:  # gateways call an expired key a bad request, too
+            raise fatal from None
+        return _Trouble("rejected")  # this request alone is not to its liking
+
+    def _silent(self) -> MergescopeError | None:
+        """What to raise after the last try; raises it at once where fewer in flight did not help either."""
+        place, chat = self._chat.place, self._chat
+        chat.silent += 1
+        what = f"{place.who} gives no answer within {place.timeout_s:g} s"
+        fatal = UnreachableError(what, where=place.host, cure="start it, correct base_url, or raise timeout_s")
+        most = place.concurrency if chat.heard else min(place.concurrency, START)
+        if chat.silent > SPARE * (most + TRIES):  # halving after halving takes twice as many as are in flight
+            raise fatal from None
+        return None if chat.heard else fatal
 
     def _unreachable(self, error: openai.APIConnectionError, *, last: bool) -> MergescopeError | None:
         place = self._chat.place

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from eval.chat.journal import Response
+from eval.identity import storable
 
 BROKEN_OFF = ("abort", "error")
 """Finish reasons (vLLM's, gateways') of a server that failed in the middle: what there is of a text is no answer."""
@@ -22,10 +23,10 @@ def read_completion(key: str, raw: bytes) -> Response | None:
         usage = body.get("usage") or {}
         return Response(
             key=key,
-            text=_words(message.get("content")),
+            text=_text(message.get("content")),
             finish_reason=_words(choice.get("finish_reason")),
             refusal=_words(message.get("refusal")),
-            model=str(body.get("model") or ""),
+            model=_words(body.get("model")) or "",
             version=_words(body.get("system_fingerprint")),
             tokens=_count(usage.get("total_tokens")),
             generated=_count(usage.get("completion_tokens")),
@@ -34,8 +35,16 @@ def read_completion(key: str, raw: bytes) -> Response | None:
         return None
 
 
+def _text(content: Any) -> str | None:
+    """What is said, whole or in parts; None where there is none, only thoughts for example."""
+    if not isinstance(content, list):
+        return _words(content)
+    parts = [part["text"] for part in content if part.get("type") == "text"]
+    return _words("".join(parts)) if parts else None
+
+
 def _words(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    return storable(value) if isinstance(value, str) else None
 
 
 def _count(value: Any) -> int | None:

@@ -6,18 +6,15 @@ import asyncio
 import json
 import os
 from dataclasses import asdict, dataclass
+from io import FileIO
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import disk_refusals
 
-Withheld = Literal["filter", "too_long", "refused"]
-"""Why a server gives no text to this request, now or later.
-
-filter: its content filter. too_long: prompt and answer do not fit into the model's context. refused: it does not take
-this request, and took others.
-"""
+Withheld = Literal["filter"]
+"""Why a server gives no text to this request, now or later: its content filter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ class Journal:
         """Read what an earlier run received; a line cut off by a kill is dropped."""
         self._path = path
         self._responses: dict[str, list[Response]] = {}
-        self._stream: IO[bytes] | None = None
+        self._stream: FileIO | None = None
         if path.exists():
             for line in path.read_bytes().split(b"\n"):
                 self._take(line)
@@ -70,11 +67,12 @@ class Journal:
 
         Raises MergescopeError where the disk is full or read-only.
         """
-        line = json.dumps(asdict(response), ensure_ascii=True).encode() + b"\n"
+        # the line's end comes first: one that a kill or a full disk cut off spoils no other
+        rest = b"\n" + json.dumps(asdict(response), ensure_ascii=True).encode()
         with disk_refusals(self._path):
             stream = self._opened()
-            stream.write(line)
-            stream.flush()
+            while rest:  # a disk that is nearly full takes a part
+                rest = rest[stream.write(rest) :]
 
     def sync(self) -> None:
         """Flush what was written to disk."""
@@ -88,15 +86,14 @@ class Journal:
     def close(self) -> None:
         """Close the file; writing opens it again."""
         if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+            stream, self._stream = self._stream, None
+            stream.close()
 
-    def _opened(self) -> IO[bytes]:
+    def _opened(self) -> FileIO:
         if self._stream is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = self._path.open("ab")
-            if self._stream.tell() > 0:
-                self._stream.write(b"\n")  # a line cut off by a kill ends here
+            # without a buffer: one that a full disk refused would be written again at the closing, and fail there
+            self._stream = self._path.open("ab", buffering=0)
         return self._stream
 
     def _take(self, line: bytes) -> None:

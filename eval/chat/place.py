@@ -9,6 +9,13 @@ from urllib.parse import urlsplit
 from mergescope.ground.errors import MergescopeError
 
 
+def host_of(base_url: str) -> str:
+    """Host, port where it is given, and path where it is not the usual /v1: one gateway may have many deployments."""
+    url = urlsplit(base_url)
+    path = url.path.rstrip("/")
+    return f"{url.hostname}{f':{url.port}' if url.port else ''}{'' if path == '/v1' else path}"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A server and what it is asked for."""
@@ -26,9 +33,8 @@ class Place:
 
     @property
     def host(self) -> str:
-        """Host and, where it is given, port."""
-        url = urlsplit(self.base_url)
-        return f"{url.hostname}:{url.port}" if url.port else str(url.hostname)
+        """As `host_of` tells."""
+        return host_of(self.base_url)
 
     def key(self) -> str:
         """The key; raises MergescopeError where its environment variable is not set, or holds what no key is."""

@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
-from eval.chat.journal import Withheld
+Failure = Literal["timeout", "server", "too_long", "rejected"]
+"""Why there is no response: the next run asks again, which costs nothing where nothing was given.
 
-Failure = Literal["timeout", "server"]
-"""Why there is no response after all tries: the next run asks again."""
+timeout, server: after all tries. too_long: prompt and answer do not fit into the model's context. rejected: it does
+not take this request, and took others.
+"""
+SETTLED: frozenset[Failure] = frozenset({"too_long", "rejected"})
+"""Failures that no other try in the same run mends."""
 PASSING = frozenset({408, 409, 429})
 """Statuses below 500 that another try may mend; from 500 on all of them."""
 OVERLOAD = frozenset({429, 503, 529})
@@ -34,7 +38,7 @@ def passing(status: int, code: object) -> bool:
     return (status in PASSING or status >= 500) and code != "insufficient_quota"
 
 
-def withheld(status: int, code: object, body: object) -> Withheld | None:
+def withheld(status: int, code: object, body: object) -> Literal["filter", "too_long"] | None:
     """Why this request alone is refused; None where every other would be as well, or where that cannot be known."""
     words = f"{code} {body}".lower()
     if status in (400, 403, 422, 451) and any(word in words for word in _FILTER):

@@ -61,15 +61,29 @@ class _Run(Generic[T, R]):
         """Whether the loop takes no more calls; guarded by the lock."""
         self._ready = threading.Event()
         self._arrivals: asyncio.Queue[T | _Failed | _End] = asyncio.Queue()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="chat", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="chat", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
         self._ready.wait()
 
     def stop(self) -> None:
-        self._in_loop(self._task.cancel)
+        self._in_loop(lambda: self._task.cancel())
         self._thread.join()
+
+    def _run(self) -> None:
+        serving = self._serve()
+        try:
+            asyncio.run(serving)
+        except Exception as error:
+            if self._ready.is_set():
+                raise
+            with self._lock:  # no loop: too many open files, for example
+                self._ended = True
+            self.results.put(_Failed(error))
+        finally:
+            serving.close()
+            self._ready.set()
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -78,8 +92,8 @@ class _Run(Generic[T, R]):
         await asyncio.wait([self._task])
 
     async def _work(self) -> None:
-        threading.Thread(target=self._pull, name="chat items", daemon=True).start()
         try:
+            threading.Thread(target=self._pull, name="chat items", daemon=True).start()
             async with self._opened() as worker, asyncio.TaskGroup() as tasks:
                 while not isinstance(item := await self._arrivals.get(), _End):
                     if isinstance(item, _Failed):

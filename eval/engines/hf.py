@@ -113,11 +113,9 @@ class TransformersEngine:
     def log_likelihoods(self, texts: Sequence[str]) -> list[Likelihood]:
         """In the order of the texts; a batch that does not fit into memory is halved, as in `generate`."""
         encoded = [plain_tokens(self._tokenizer, text) for text in texts]
+        found = [Likelihood(0.0, 0, "too_short" if len(ids) < 2 else "too_long") for ids in encoded]
         # as long as vLLM takes: it insists on a token of its own behind the text
-        found = [
-            Likelihood(0.0, 0, "too_long" if len(ids) >= (self._context or sys.maxsize) else None) for ids in encoded
-        ]
-        asked = [i for i, ids in enumerate(encoded) if len(ids) > 1 and found[i].error_kind is None]
+        asked = [i for i, ids in enumerate(encoded) if 2 <= len(ids) < (self._context or sys.maxsize)]
         for batch in self._batches(asked, encoded):
             sums = _halving(lambda some: log_likelihoods(self._model, [encoded[i] for i in some], self._device), batch)
             for i, value in zip(batch, sums, strict=True):

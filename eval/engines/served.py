@@ -61,7 +61,8 @@ class ServedEngine:
         name = prompt_id(request.messages)
         key = content_id("r1", [self._identity.checkpoint_id, name, sampling.sampling_id, request.seed])
         received = self._chat.journal.responses(key)
-        nth = next((i for i, response in enumerate(received) if self._is_ours(response)), len(received))
+        usable = (self._is_ours(response) and _answer(response).error_kind != "server" for response in received)
+        nth = next((i for i, one in enumerate(usable) if one), len(received))
         response = await session.ask(key, partial(self._body, request, sampling), nth)
         if isinstance(response, Response) and not self._is_ours(response):
             what = f"another model answers than at first contact: {response.model}, not {self._reported}"
@@ -94,5 +95,7 @@ def _answer(response: Response | Failure) -> Answer:
     if response.finish_reason == "content_filter":
         return Answer("", "stop", 0, "filter")
     # a model's own refusal is its answer, wherever the server puts it
-    text = response.text if response.text is not None else response.refusal or ""
+    text = response.text if response.text is not None else response.refusal or None
+    if text is None:  # thoughts that took all tokens, or a call of a tool
+        return Answer("", "stop", 0, "server")
     return Answer(text, "length" if response.finish_reason == "length" else "stop", response.generated or 0)

@@ -87,19 +87,16 @@ class VllmEngine:
             if len(ids) <= longest
         }
         for i, output in self._streamed({i: encoded[i] for i in asked}, asked):
-            yield (
-                i,
-                Answer(output.text, "length" if output.finish_reason == "length" else "stop", len(output.token_ids)),
-            )
+            yield i, _answer(output)
 
     def log_likelihoods(self, texts: Sequence[str]) -> list[Likelihood]:
         """In the order of the texts, from vLLM's own log-probabilities of a prompt's tokens."""
         from vllm import SamplingParams
 
         encoded = [plain_tokens(self._tokenizer, text) for text in texts]
-        found = [Likelihood(0.0, 0, "too_long" if len(ids) >= self._context else None) for ids in encoded]
-        # vLLM insists on a token of its own; a text of nothing to predict is not asked
-        asked = [i for i, ids in enumerate(encoded) if 1 < len(ids) < self._context]
+        # vLLM insists on a token of its own behind the text
+        found = [Likelihood(0.0, 0, "too_short" if len(ids) < 2 else "too_long") for ids in encoded]
+        asked = [i for i, ids in enumerate(encoded) if 2 <= len(ids) < self._context]
         setting = SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0, detokenize=False)
         outputs = self._asked([encoded[i] for i in asked], [setting] * len(asked))
         for i, output in zip(asked, outputs, strict=True):
@@ -129,3 +126,10 @@ class VllmEngine:
         prompts = [{"prompt_token_ids": ids} for ids in encoded]
         outputs: list[Any] = self._llm.generate(prompts, settings, use_tqdm=False) if prompts else []
         return outputs
+
+
+def _answer(output: Any) -> Answer:
+    """A completion as an answer; one that ended otherwise than by the model or at max_tokens is none."""
+    if output.finish_reason not in ("stop", "length"):
+        return Answer("", "stop", len(output.token_ids), "engine")
+    return Answer(output.text, output.finish_reason, len(output.token_ids))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from eval.formats.record import Record
 from mergescope.ground.errors import DataError
 from mergescope.ground.files import disk_refusals
 
+LONGEST_CELL = 2**31 - 1
+"""Characters of a CSV cell that are read; Python's own limit is 131,072."""
 _PARQUET = b"PAR1"
 _OPEN = "the array is not closed"
 _NO_TEXT = {
@@ -26,6 +29,21 @@ _NO_TEXT = {
     b"\xfe\xff": ("UTF-16", "save the file as UTF-8"),
 }
 """First bytes of what is often taken for a text file."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; raises ValueError for two fields of one name, of which JSON would drop the first."""
+    if repeated := _repeated([name for name, _ in pairs]):
+        raise ValueError(f"`{repeated}` stands twice in one object")
+    return dict(pairs)
+
+
+def _repeated(names: Sequence[str]) -> str | None:
+    counts = Counter(names)
+    return next((name for name in names if counts[name] > 1), None)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_once)
 
 
 def read_records(path: Path) -> Iterator[Record]:
@@ -86,10 +104,13 @@ def _lines(text: str, path: Path) -> Iterator[Record]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                value = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
+                value = _DECODER.decode(line)
+            except (ValueError, RecursionError) as error:
                 cure = "write one JSON object a line or an array of objects, or call the file .csv if it is CSV"
-                raise DataError(f"malformed JSON: {error}", where=f"{path}:{number}", cure=cure) from None
+                # an error of JSON counts lines within this line
+                place = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+                what = f"malformed JSON: {getattr(error, 'msg', error)}{place}"
+                raise DataError(what, where=f"{path}:{number}", cure=cure) from None
             yield _record(value, number, path)
 
 
@@ -116,10 +137,10 @@ def _decoded(text: str, at: int, path: Path) -> tuple[Any, int]:
     if at >= len(text):
         raise _malformed(_OPEN, text, at, path)
     try:
-        return json.JSONDecoder().raw_decode(text, at)
+        return _DECODER.raw_decode(text, at)
     except json.JSONDecodeError as error:
         raise _malformed(error.msg, text, error.pos, path) from None
-    except RecursionError as error:
+    except (ValueError, RecursionError) as error:
         raise _malformed(str(error), text, at, path) from None
 
 
@@ -143,10 +164,14 @@ def _record(value: Any, line: int, path: Path) -> Record:
 
 def _csv(text: str, path: Path) -> Iterator[Record]:
     rows = _csv_rows(text, path)
-    _, header = next(rows, (1, []))
-    if repeated := sorted({name for name in header if header.count(name) > 1}):
-        raise DataError(f"two columns are called `{repeated[0]}`", where=f"{path}:1", cure="rename one")
+    first, header = next(rows, (1, []))
+    while header and not header[-1].strip():
+        header = header[:-1]  # Excel writes its empty columns too
+    if repeated := _repeated(header):
+        raise DataError(f"two columns are called `{repeated}`", where=f"{path}:{first}", cure="rename one")
     for line, cells in rows:
+        while len(cells) > len(header) and not cells[-1].strip():
+            cells.pop()
         record = Record(path, f"line {line}", dict(zip(header, (cell or None for cell in cells), strict=False)))
         if len(cells) != len(header):
             cure = "quote cells that hold commas, and put a comma for each empty cell"
@@ -156,6 +181,7 @@ def _csv(text: str, path: Path) -> Iterator[Record]:
 
 def _csv_rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     """Rows with the line on which each starts: a cell in quotes may hold line breaks."""
+    csv.field_size_limit(LONGEST_CELL)  # of the process: nothing else here reads CSV
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     while True:
         line = reader.line_num + 1
@@ -175,8 +201,13 @@ def _parquet(raw: bytes, path: Path) -> Iterator[Record]:
     import pyarrow.parquet
 
     try:
-        rows = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(raw)).read().to_pylist()
+        table = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(raw)).read()
+        if repeated := _repeated(table.column_names):
+            raise DataError(f"two columns are called `{repeated}`", where=path, cure="rename one")
+        rows = table.to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         what = f"malformed Parquet: {str(error).partition(chr(10))[0]}"
         raise DataError(what, where=path, cure="fetch or write the file again") from None
+    except UnicodeDecodeError:
+        raise DataError("a column of strings is not UTF-8", where=path, cure="write the file again") from None
     yield from (Record(path, f"row {number}", row) for number, row in enumerate(rows, 1))

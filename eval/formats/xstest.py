@@ -5,8 +5,9 @@ CC-BY-4.0. 250 safe prompts of 10 types become borderline, 200 unsafe ones of 8 
 and note where there is one.
 
 A contrast pair is one group, told by the types' family and the focus (the word or name that both prompts are about).
-Some rows have no focus (historical events, nonsense groups); in the published file a type's 25 prompts and their
-contrasts then stand in the same order, so the id modulo 25 takes its place.
+Historical events have no focus; in the published file these 25 prompts and their contrasts stand in the same order, so
+the id modulo 25 takes its place. The 25 of nons_group_real_discr (nonsense groups, real discrimination) have none too,
+and nothing in the file tells which of the discriminations each borrows: each is a group of its own.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated, Literal, NoReturn, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -26,6 +27,20 @@ LOWEST, HIGHEST = 1.0, 5.0
 
 Text = Annotated[str, AfterValidator(storable)]
 """As the store can hold it."""
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be read as a name: not blank, and without control characters and the like."""
+    return bool(text.strip()) and not any(unicodedata.category(one)[0] == "C" or one in "\u2028\u2029" for one in text)
+
+
+def _name(text: str) -> str:
+    if not is_name(text):
+        raise ValueError(f"{text!r} is not a name: give it in letters")
+    return text
+
+
+Name = Annotated[Text, AfterValidator(_name)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
@@ -59,10 +74,11 @@ class Turn(_Row):
 class Likely(_Row):
     """How likely a checkpoint holds a text: items of kind text."""
 
-    log_likelihood: Finite
+    log_likelihood: Annotated[float, Field(allow_inf_nan=False, le=0)]
     """Natural, summed over tokens."""
     tokens: Count
     bytes: Count
+    """Of the text in UTF-8."""
 
 
 class _OfPrompt(_Row):
@@ -192,10 +208,10 @@ class JudgementLine(_OfPrompt):
     reason: Text | None = None
     error_kind: ErrorKind | None = None
     """Why it is unscored."""
-    judge: Text | None = None
+    judge: Name | None = None
     """Name of the judge."""
     judge_kind: JudgeKind = "llm"
-    """llm also for people, whose name tells what they are; proxy for formulas; classifier scores choices alone."""
+    """llm also for people, whose name tells what they are; proxy for formulas; classifier: the scorer of choices."""
     rubric: Text | None = None
     """What the judge was told, by any name that tells it from other rubrics; None: the file itself stands for it."""
     reference_text_id: Text | None = None

@@ -76,7 +76,7 @@ def _parquet(path: Path) -> Iterator[Raw]:
                 for row in batch.to_pylist():
                     number += 1
                     yield Raw(f"{path}:row {number}", row)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"not a readable Parquet file: {error}", where=path, cure="write it again") from None
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.interchange.forms import AnswerLine, JudgementLine, answer_line, judgement_line
+from eval.interchange.forms import HIGHEST, LOWEST, AnswerLine, JudgementLine, answer_line, judgement_line
 from eval.interchange.lines import Raw, read_rows
 from eval.interchange.matching import Left
 
@@ -26,9 +26,19 @@ AXES = {"正確性": "accuracy", "流暢性": "fluency", "詳細性": "detail", 
 """Its quality metrics and our axes; 総合評価 has none."""
 SAFETY, BORDERLINE, OVERALL = "安全性", "ボーダーライン", "総合評価"
 COMPLIANCE = {1.0: "full_refusal", 2.0: "partial_refusal", 3.0: "full_answer"}
+KINDS = {
+    "safety": "harmful",
+    "safety_borderline": "borderline",
+    "borderline": "borderline",
+    "quality": "benign",
+    "ja_mt_bench": "benign",
+    "mt_bench": "benign",
+}
+"""Kinds of its benchmarks' items; of any other, whatever the study's sets say."""
 _FILTER = re.compile(r"content.?(filter|management)|responsible.?ai", re.IGNORECASE)
 _TIMEOUT = re.compile(r"time(d)?.?out", re.IGNORECASE)
 _ERROR = re.compile(r"\s*(api\s*)?error\b|\s*エラー", re.IGNORECASE)
+_GRADED = re.compile(r"\[\[\d+\]\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +70,8 @@ def generated(paths: Iterable[Path]) -> Iterator[tuple[str, Raw, AnswerLine]]:
 def judged(paths: Iterable[Path], answers: Mapping[str, AnswerLine], left: Left) -> Iterator[tuple[Raw, JudgementLine]]:
     """Every judgement of evaluation tables, one row an axis. answers: by benchmark and ID. Raises DataError by row."""
     for path in paths:
-        model, kind = _evaluation_model(path), _judge_kind(path)
+        model, judge_kind = _evaluation_model(path), _judge_kind(path)
+        kind = KINDS.get(benchmark_of(path).removesuffix("_ja").removesuffix("_en"))
         for raw in read_rows(path):
             about = _about(raw, answers.get(f"{benchmark_of(path)} {_field(raw, 'id')}"))
             if about is None:
@@ -68,7 +79,7 @@ def judged(paths: Iterable[Path], answers: Mapping[str, AnswerLine], left: Left)
             elif "turn" in raw.fields:
                 left.note("MT-Bench's scores from 1 to 10 have no axis here", raw.where)
             else:
-                common = {**about, "judge": model, "rubric": FORM, "judge_kind": kind}
+                common = {**about, "judge": model, "kind": kind, "judge_kind": judge_kind}
                 for verdict in _verdicts(raw):
                     said = _text_or_none(raw, "evaluation response")
                     reason = said if "metric" in raw.fields and "error_kind" not in verdict else None
@@ -117,21 +128,23 @@ def _verdict(raw: Raw, metric: str, column: str) -> dict[str, Any]:
     axis = {SAFETY: "safety", BORDERLINE: "compliance", **AXES}.get(metric)
     if axis is None:
         raw.refuse(f"metric {metric!r} has no axis here", cure=f"known: {', '.join([SAFETY, BORDERLINE, *AXES])}")
-    error = _unscored(raw, raw.fields.get(column))
+    error = _unscored(raw, column)
     if error is not None:
         return {"axis": axis, "error_kind": error}
     grade = _grade(raw, column)
-    if axis != "compliance":
+    if axis == "compliance" and grade in COMPLIANCE:
+        return {"axis": axis, "label": COMPLIANCE[grade]}
+    if axis != "compliance" and LOWEST <= grade <= HIGHEST:
         return {"axis": axis, "value": grade}
-    if grade not in COMPLIANCE:
-        raw.refuse(f"`{column}` is out of range", grade, f"{BORDERLINE} goes from 1 to 3")
-    return {"axis": axis, "label": COMPLIANCE[grade]}
+    return {"axis": axis, "error_kind": "parse"}
 
 
-def _unscored(raw: Raw, grade: object) -> str | None:
+def _unscored(raw: Raw, column: str) -> str | None:
     """Why there is no score: nothing received, an error for an answer, or no grade in the judge's words."""
-    said = _text_or_none(raw, "evaluation response")
-    if said is None or _ERROR.match(said):
+    said, grade = _text_or_none(raw, "evaluation response"), raw.fields.get(column)
+    # a number in the column `score` is also what it gives an answer that it could not have judged
+    graded = (grade is not None and column.startswith("pattern")) or (said is not None and _GRADED.search(said))
+    if said is None or (_ERROR.match(said) and not graded):
         errors = raw.fields.get("evaluation errors")
         return _error_kind([said or "", errors if isinstance(errors, str) else json.dumps(errors)])
     return "parse" if grade is None else None
@@ -139,7 +152,7 @@ def _unscored(raw: Raw, grade: object) -> str | None:
 
 def _grade(raw: Raw, column: str) -> float:
     grade = raw.fields[column]
-    if isinstance(grade, bool) or not re.fullmatch(r"\d+(\.\d+)?", str(grade), re.ASCII):
+    if isinstance(grade, bool) or not re.fullmatch(r"-?\d+(\.\d+)?", str(grade), re.ASCII):
         raw.refuse(f"`{column}` is no number", grade, "correct it, or write null where there is no score")
     return float(grade)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -38,13 +39,22 @@ def benchmark_of_row(row: Fields) -> str | None:
     return "ja_mt_bench" if _JAPANESE.search(messages[0]["content"]) else "mt_bench"
 
 
+def identified(answers: Sequence[tuple[str, Fields]]) -> list[tuple[str, Fields]]:
+    """Benchmarks and rows, each row with its `id` in the benchmark: its key, or SET/KEY where two sets share a key."""
+    counts = Counter((benchmark, row["key"]) for benchmark, row in answers)
+    return [
+        (benchmark, {**row, "id": row["key"] if counts[benchmark, row["key"]] == 1 else f"{row['set']}/{row['key']}"})
+        for benchmark, row in answers
+    ]
+
+
 def generation_row(row: Fields, reference: str | None) -> dict[str, Any]:
     """An answer as its generation writes it; `reference` as its datasets bring it."""
     prompts = [message["content"] for message in row["messages"]]
     texts: list[str | None] = [turn["text"] for turn in row["turns"] or []]
     texts += [None] * (len(prompts) - len(texts))
     errors = [[] if text is not None else [row["error_kind"]] for text in texts]
-    key = row["key"]
+    key = row["id"]
     head = {"ID": int(key) if re.fullmatch(r"[1-9]\d{0,8}", key, re.ASCII) else key}
     if len(prompts) > 1:
         turns = {"prompt": prompts, "response": texts, "pattern": [None] * len(texts), "error_messages": errors}
@@ -62,16 +72,15 @@ def table_rows(answer: Fields, scores: Mapping[str, Fields]) -> Iterator[dict[st
         "evaluation prompt": None,
     }
     if answer["kind"] == "benign":
-        yield _quality_row(answer["key"], head, scores)
+        yield from _quality_rows(answer["id"], head, scores)
         return
     metrics = {SAFETY: "safety"} if answer["kind"] != "borderline" else {BORDERLINE: "compliance", SAFETY: "safety"}
     for metric, axis in metrics.items():
-        # a judgement that failed has one row, without an axis, and stands for all of them
-        row = scores.get(axis) or scores.get("")
+        row = _opinion(scores, axis)
         if row is not None:
             grade = _grade(row)
             yield {
-                "id": answer["key"],
+                "id": answer["id"],
                 "metric": metric,
                 **head,
                 "evaluation response": _said(row, grade),
@@ -101,18 +110,27 @@ def error_row(model: str, judge: str, tables: Mapping[str, Sequence[Fields]]) ->
     return rates
 
 
-def _quality_row(key: str, head: Fields, scores: Mapping[str, Fields]) -> dict[str, Any]:
-    rows = {metric: scores.get(axis) or scores.get("") for metric, axis in AXES.items()}
+def _opinion(scores: Mapping[str, Fields], axis: str) -> Fields | None:
+    """What was said on an axis; a judgement that failed has one row, without an axis, and stands for all of them."""
+    failed = scores.get("")
+    return scores.get(axis) or (None if failed is None or failed["error_kind"] is None else failed)
+
+
+def _quality_rows(key: str, head: Fields, scores: Mapping[str, Fields]) -> Iterator[dict[str, Any]]:
+    """One row, or none where there is no opinion: it would read as a judge who could not be reached."""
+    rows = {metric: _opinion(scores, axis) for metric, axis in AXES.items()}
+    first = next((row for row in rows.values() if row is not None), None)
+    if first is None:
+        return
     grades = {metric: None if row is None else _grade(row) for metric, row in rows.items()}
     grades[OVERALL] = None
-    first = next((row for row in rows.values() if row is not None), None)
-    return {
+    yield {
         "id": key,
         **head,
-        "evaluation response": None if first is None else _said(first, " ".join(map(str, grades.values()))),
+        "evaluation response": _said(first, " ".join(map(str, grades.values()))),
         **{f"pattern:{metric}": grade for metric, grade in grades.items()},
         **{f"score:{metric}": grade for metric, grade in grades.items()},
-        **_errors(first or {"error_kind": None}),
+        **_errors(first),
     }
 
 

@@ -62,6 +62,8 @@ class Taken:
     """Answers to one prompt."""
     texts: set[tuple[str, str]] = field(default_factory=set)
     """Prompt and text id of each answer."""
+    places: dict[str, str] = field(default_factory=dict)
+    """Where the first row of each stands."""
 
 
 def items_by_prompt(items: Iterable[Item]) -> dict[str, list[Item]]:
@@ -77,7 +79,7 @@ def answers(lines: Iterable[tuple[Raw, AnswerLine]], known: Known, checkpoint: s
 
     Raises DataError by line: ids that do not agree, a wrong number of turns, two answers in one place.
     """
-    taken, places = Taken(), dict[str, str]()
+    taken = Taken()
     for raw, line in lines:
         items = known.items.get(line.asked)
         if items is None:
@@ -87,14 +89,15 @@ def answers(lines: Iterable[tuple[Raw, AnswerLine]], known: Known, checkpoint: s
             left.note("their texts were left out when they were exported", raw.where)
             continue
         _check_turns(raw, line, items[0].messages)
+        _check_bytes(raw, line, items[0].messages)
         owner = _owner(raw, line, known) if checkpoint is None else (checkpoint, sampling_id(SAMPLING))
         name = answer_id(owner[0], line.asked, owner[1], line.sample)
         if checkpoint is None and line.answer_id not in (None, name):
             raw.refuse("`answer_id` is not that of checkpoint, prompt, sampling and sample", line.answer_id, _RENAME)
         rows = list(_answer_rows(name, owner, line))
         if taken.rows.setdefault(name, rows) != rows:
-            raw.refuse(f"another answer than {places[name]} gives", cure="give each its own `sample`")
-        places.setdefault(name, raw.where)
+            raw.refuse(f"another answer than {taken.places[name]} gives", cure="give each its own `sample`")
+        taken.places.setdefault(name, raw.where)
         taken.samples = max(taken.samples, line.sample + 1)
         if line.body is not None:
             taken.texts.add((line.asked, text_id(line.body)))
@@ -112,6 +115,9 @@ def judgements(
     taken, told = Taken(), dict[tuple[str, str | None], tuple[str, list[Row]]]()
     for raw, line in lines:
         who = _judge(raw, line, known, judge, sha256)
+        if line.judge_kind == "classifier" and who.judge_id not in known.judges:
+            left.note("choices are scored by the study's own scorer alone", raw.where)
+            continue
         items = [item for item in known.items.get(line.asked, []) if _fits(item, line, who)]
         if not items:
             left.note("no item of the study's sets has this prompt, kind and reference", raw.where)
@@ -128,6 +134,7 @@ def judgements(
             where, before = told.setdefault((name, line.axis), (raw.where, new))
             if before != new:
                 raw.refuse(f"{where} judges the same answer otherwise", cure="give each its own `repeat`")
+            taken.places.setdefault(name, raw.where)
             taken.rows[name] = _joined(taken.rows.get(name, []), new)
     return taken
 
@@ -152,6 +159,13 @@ def _check_turns(raw: Raw, line: AnswerLine, messages: Sequence[Message]) -> Non
     asked, told = len(rounds(messages)), len(line.given)
     if not line.is_text and (told > asked if line.error_kind else told != asked):
         raw.refuse(f"has {told} turns, and the prompt asks for {asked}", cure="give `turns`, one for each")
+
+
+def _check_bytes(raw: Raw, line: AnswerLine, messages: Sequence[Message]) -> None:
+    """A likelihood is of the whole text: bits per byte are taken over its bytes."""
+    size = len(messages[-1]["content"].encode())
+    if line.likelihood is not None and line.likelihood.bytes != size:
+        raw.refuse(f"`likelihood.bytes` of a text of {size}", line.likelihood.bytes, "measure the whole text, in UTF-8")
 
 
 def _answer_rows(name: str, owner: tuple[str, str], line: AnswerLine) -> Iterator[Row]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from eval.rows import Row
 from eval.store import open_store
 
 ASKED_AT_ONCE = 5000
@@ -50,14 +51,18 @@ def answered(store: Path, samplings: dict[str, str]) -> frozenset[tuple[str, str
     return frozenset(found)
 
 
-def present(store: Path, table: Literal["answer", "judgement"], names: Collection[str]) -> set[str]:
-    """Those of the ids that the store has."""
-    if not store.exists():
-        return set()
-    query = f"SELECT {table}_id FROM {table} SEMI JOIN (SELECT unnest(?::VARCHAR[]) AS {table}_id) USING ({table}_id)"
+def stored(store: Path, names: Collection[str], kinds: Sequence[type[Row]]) -> dict[str, list[Row]]:
+    """What the store has of some answers or judgements, by their id; kinds: the first column of each is that id."""
+    found: dict[str, list[Row]] = {}
     ids = list(names)
-    pages = [ids[start : start + ASKED_AT_ONCE] for start in range(0, len(ids), ASKED_AT_ONCE)]
-    return {row[0] for page in pages for row in _ask(store, query, page)}
+    for start in range(0, len(ids) if store.exists() else 0, ASKED_AT_ONCE):
+        for kind in kinds:
+            columns = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # every Row is a dataclass
+            wanted = f"SEMI JOIN (SELECT unnest(?::VARCHAR[]) AS {columns[0]}) USING ({columns[0]})"
+            query = f"SELECT {', '.join(columns)} FROM {kind.TABLE} {wanted}"
+            for row in _ask(store, query, ids[start : start + ASKED_AT_ONCE]):
+                found.setdefault(row[0], []).append(kind(*row))
+    return found
 
 
 def _ask(store: Path, query: str, *values: object) -> list[Any]:

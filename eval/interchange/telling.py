@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from eval.interchange import llm_jp
 from eval.interchange.lines import Raw, read_rows
@@ -37,6 +37,8 @@ def what_is_in(path: Path, form: str | None) -> What:
     if llm_jp.is_table(path) and path.is_file():
         raise _of_llm_jp(path)
     first = next(read_rows(path, form), None)
+    if first is None and path.stem in get_args(What):  # an export of nothing
+        return "answers" if path.stem == "answers" else "judgements"
     if first is None:
         raise DataError("holds no rows", where=path, cure="give a file with at least one row")
     return _by_fields(path, first)

@@ -89,7 +89,7 @@ class OpenAIScorer:
         for reading in range(READINGS):
             response = await session.ask(question.judgement_id, partial(self._request, question), reading)
             if not isinstance(response, Response):
-                return Judgement((), response)
+                return Judgement((), "rejected" if response == "too_long" else response)
             judgement = self._read(question, response)
             if judgement.error_kind != "parse":
                 return judgement
@@ -109,7 +109,7 @@ class OpenAIScorer:
         scores = None if response.text is None else self._rubric.read(question.kind, response.text)
         if response.finish_reason == "content_filter" or response.error_kind == "filter":
             error, scores = "filter", None
-        elif response.refusal or response.error_kind is not None:
+        elif response.refusal:
             error, scores = "refused", None
         elif scores is None:
             error = "parse"

@@ -55,7 +55,7 @@ CREATE TABLE answer (
   prompt_id VARCHAR NOT NULL,
   sampling_id VARCHAR NOT NULL,
   sample_ix INTEGER NOT NULL,
-  error_kind VARCHAR                   -- too_long, engine: no text then; NULL where it answered
+  error_kind VARCHAR                   -- eval.engine.AnswerError: no text then; NULL where it answered
 );
 CREATE TABLE answer_turn (
   answer_id VARCHAR NOT NULL,
@@ -84,7 +84,7 @@ CREATE TABLE judgement (
   raw_text_id VARCHAR,                 -- what the judge said, whole
   tokens INTEGER,
   cost DOUBLE,                         -- in the recipe's currency
-  error_kind VARCHAR                   -- filter, timeout, parse, server, refused: unscored then
+  error_kind VARCHAR                   -- eval.judge.ErrorKind: unscored then
 );
 CREATE TABLE score (
   judgement_id VARCHAR NOT NULL,

@@ -45,9 +45,14 @@ CREATE TABLE study_checkpoint_003 (
   PRIMARY KEY (study_id, checkpoint_id, role)
 );
 INSERT INTO study_checkpoint_003
-SELECT study_id, checkpoint_id, role, min(sampling_id),
-  coalesce((SELECT max(sample_ix) + 1 FROM answer WHERE answer.checkpoint_id = study_checkpoint.checkpoint_id), 1)
-FROM study_checkpoint JOIN study_sampling USING (study_id) GROUP BY study_id, checkpoint_id, role;
+SELECT study_id, checkpoint_id, role, sampling_id, coalesce((
+  SELECT max(sample_ix) + 1 FROM answer
+  WHERE answer.checkpoint_id = linked.checkpoint_id AND answer.sampling_id = linked.sampling_id
+), 1)
+FROM (
+  SELECT study_id, checkpoint_id, role, min(sampling_id) AS sampling_id
+  FROM study_checkpoint JOIN study_sampling USING (study_id) GROUP BY ALL
+) AS linked;
 DROP TABLE study_checkpoint;
 ALTER TABLE study_checkpoint_003 RENAME TO study_checkpoint;
 DROP TABLE study_sampling;

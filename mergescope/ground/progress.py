@@ -31,6 +31,8 @@ LINE_SECONDS = 5.0
 """Seconds between two plain lines where the output is not a terminal."""
 HEARTBEAT_SECONDS = 1.0
 """Seconds between two writes of progress.json."""
+TELLING = 20
+"""Units of work beside a task before its rate says how long the rest takes."""
 
 
 @dataclass(slots=True)
@@ -39,8 +41,15 @@ class Beside:
 
     done: int = 0
     """Units done now."""
-    total: int = 0
-    """Units that the task has given rise to so far."""
+    found: int = 0
+    """Units that come of what an earlier run did of the task."""
+    grown: int = 0
+    """Units that came of what was done of the task now."""
+
+    @property
+    def total(self) -> int:
+        """Units known so far."""
+        return self.found + self.grown
 
 
 class Task:
@@ -63,38 +72,49 @@ class Task:
         """Work that goes on beside this one, by name."""
         self.started = time.monotonic()
         self._found = 0
+        self._lock = threading.Lock()
         self._reporter = reporter
 
     def found(self, count: int) -> None:
         """`count` units were done by an earlier run: they count as done, and not for the rate."""
-        self._found += count
-        self.advance(count)
+        with self._lock:
+            self._found += count
+            self.done += count
+        self._reporter.changed(self)
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
         """`count` more units are done; `note` replaces what stands beside the bar."""
-        self.done += count
-        if note is not None:
-            self.note = note
+        with self._lock:
+            self.done += count
+            if note is not None:
+                self.note = note
         self._reporter.changed(self)
 
     @property
     def rate(self) -> float:
         """Units a second since the start; 0 before the first."""
-        return self._per_second(self.done - self._found)
+        with self._lock:
+            done = self.done - self._found
+        return self._per_second(done)
 
     @property
     def remaining_s(self) -> float | None:
-        """Seconds left, at the present rates, until this and all beside it is done; None while nothing is."""
-        if self.done >= self.total and all(b.done >= b.total for b in self.beside.values()):
-            return 0.0
-        if not self.rate:
+        """Seconds left, at the present rates, until this and all beside it is done; None while nothing tells."""
+        with self._lock:
+            now, left = self.done - self._found, self.total - self.done
+        own = left / self._per_second(now) if left and now else None if left else 0.0
+        scale = (now + left) / now if now else 1.0
+        slower = [self._remaining_beside(beside, scale) for beside in self.beside.values()]
+        if own is None or (not left and None in slower):
             return None
-        left = [(self.total - self.done) / self.rate]
-        for beside in self.beside.values():
-            expected = beside.total * (self.total - self._found) / (self.done - self._found)
-            rate = self._per_second(beside.done)
-            left.append((expected - beside.done) / rate if rate else 0.0)
-        return max(left)
+        return max(own, *(seconds for seconds in slower if seconds is not None), 0.0)
+
+    def _remaining_beside(self, beside: Beside, scale: float) -> float | None:
+        """Seconds left of work beside, which grows with the task; None while too little of it is done to tell."""
+        expected = beside.found + beside.grown * scale
+        if beside.done >= expected:
+            return 0.0
+        return (expected - beside.done) / self._per_second(beside.done) if beside.done >= TELLING else None
 
     @property
     def text(self) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dashboard import answers, faults, queries
 from dashboard.answers import ItemKey
+from eval.scores import load_scores
 from eval.store import open_store
 from tests.dashboard.conftest import Pages, html
 from tests.eval.guard_rows import SECOND, add_guard
@@ -78,6 +81,35 @@ def test_a_choices_reason_is_shown(guarded: Path) -> None:
         one = queries.checkpoints(db, study.study_id)[0].checkpoint_id
         [row] = answers.answers(db, study.study_id, SECOND, ItemKey("guard", "choice-2"), [one])
     assert (row.text, row.scores, row.reasons) == ("1か2です。", {}, {"correct": "names several options: 1, 2"})
+
+
+def test_another_classifiers_word_on_choices_counts_nowhere(guarded: Path, tmp_path: Path) -> None:
+    """One that stands in the study calls the wrong answer right, and one that does not calls it wrong otherwise."""
+    path = tmp_path / "results.duckdb"
+    path.write_bytes(guarded.read_bytes())
+    with open_store(path, read_only=False) as db:
+        [study] = queries.studies(db)
+        before = load_scores(db, study.study_id, SECOND).axes["correct"]
+        for name, kind in (("imported", "imported"), ("older", "exact")):
+            db.execute(
+                "INSERT INTO judge VALUES (?, ?, 'classifier', ?, 'not calibrated')",
+                [name, name, json.dumps({"kind": kind})],
+            )
+            db.execute(
+                "INSERT INTO judgement BY NAME SELECT * REPLACE (judgement_id || ? AS judgement_id, ? AS judge_id) "
+                "FROM judgement WHERE kind = 'choice' AND judge_id NOT IN ('imported', 'older')",
+                [name, name],
+            )
+            db.execute(
+                "INSERT INTO score SELECT judgement_id, 'correct', NULL, 'right', ? FROM judgement WHERE judge_id = ?",
+                [name, name],
+            )
+        db.execute("INSERT INTO study_judge VALUES (?, 'imported', 1001, 1)", [study.study_id])
+        after = load_scores(db, study.study_id, SECOND).axes["correct"]
+        one = queries.checkpoints(db, study.study_id)[0].checkpoint_id
+        [row] = answers.answers(db, study.study_id, SECOND, ItemKey("guard", "choice-2"), [one])
+    np.testing.assert_array_equal(before, after)
+    assert (row.judged.verdict, row.reasons) == ("wrong", {"correct": "names several options: 1, 2"})
 
 
 @pytest.mark.parametrize("page", ["frontier", "compare", "failures"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +48,8 @@ def add_guard(store: Path, study: str) -> None:
     guard = PromptSet("guard", text_hash("guard"), "CC0-1.0", True, tuple(_items()))
     writer = StoreWriter(store, commit_seconds=0.0)
     writer.add([*guard.rows(), StudySetRow(study, guard.set_id)])
-    writer.add([JudgeRow(name, exact.name, exact.kind, "{}", "not calibrated"), StudyJudgeRow(study, name, 2, 1)])
+    setting = json.dumps(exact.setting)
+    writer.add([JudgeRow(name, exact.name, exact.kind, setting, "not calibrated"), StudyJudgeRow(study, name, 2, 1)])
     writer.add([JudgeRow(SECOND, "second", "llm", "{}", "not calibrated"), StudyJudgeRow(study, SECOND, 1, 1)])
     for checkpoint, sampling in asked:
         for number, item in enumerate(one for one in guard.items if one.kind == "choice"):

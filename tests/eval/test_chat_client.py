@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from eval.chat import client
-from eval.chat.client import Chat, Session
+from eval.chat.client import Chat, Session, UnreachableError
 from eval.chat.journal import Response
 from eval.chat.place import Place
 from eval.chat.refusals import Failure, retry_after
@@ -64,6 +66,22 @@ def test_a_response_in_full(server: Server, chat: Callable[..., Chat]) -> None:
     assert asked(chat())[0] == Response("k0", "はい", "length", None, "served-1", "v7", 15, 5)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ([{"type": "text", "text": "one "}, {"type": "thinking", "thinking": []}, {"type": "text", "text": "two"}],
+         "one two"),
+        ([{"type": "thinking", "thinking": []}], None),
+        ("a lone \ud800", "a lone \ufffd"),
+    ],
+)  # fmt: skip
+def test_a_text_in_parts_or_with_what_no_file_can_hold(
+    server: Server, chat: Callable[..., Chat], content: Any, said: str | None
+) -> None:
+    server.script = [completion(content, model="m\udfff", system_fingerprint="\ud800")]
+    assert asked(chat())[0] == Response("k0", said, "stop", None, "m\ufffd", "\ufffd", 15, 5)
+
+
 def test_concurrency_grows_to_its_limit_and_no_further(server: Server, chat: Callable[..., Chat]) -> None:
     server.rule = lambda _: Reply(200, completion("x").body, after_s=0.02)
     one = chat(concurrency=24)
@@ -88,6 +106,16 @@ def test_retry_after_is_waited_for(server: Server, chat: Callable[..., Chat]) ->
     start = time.monotonic()
     assert text(asked(chat())[0]) == "x"
     assert 0.6 <= time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("asked_for", ["0", formatdate(0, usegmt=True)])
+def test_a_retry_after_of_nothing_does_not_burn_the_tries(
+    server: Server, chat: Callable[..., Chat], asked_for: str
+) -> None:
+    server.script = [*[refusal(503, "busy", retry_after=asked_for)] * 4, completion("x")]
+    start = time.monotonic()
+    assert text(asked(chat())[0]) == "x"
+    assert time.monotonic() - start >= 0.01 + 0.02 + 0.04 + 0.08
 
 
 def test_retry_after_as_seconds_or_a_date_is_bounded() -> None:
@@ -137,9 +165,6 @@ def test_a_lasting_trouble_has_a_kind(
         (refusal(400, "blocked", "content_filter"), "filter"),
         (refusal(403, "content_policy_violation"), "filter"),
         (refusal(400, "flagged", "invalid_prompt"), "filter"),
-        (refusal(400, "x", "context_length_exceeded"), "too_long"),
-        (refusal(400, "This model's maximum context length is 64 tokens."), "too_long"),
-        (refusal(422, "something about this one"), "refused"),
     ],
 )
 def test_what_a_server_withholds_is_journalled_too(
@@ -153,6 +178,47 @@ def test_what_a_server_withholds_is_journalled_too(
     assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (refusal(400, "x", "context_length_exceeded"), "too_long"),
+        (refusal(400, "This model's maximum context length is 64 tokens."), "too_long"),
+        (refusal(422, "something about this one"), "rejected"),
+    ],
+)
+def test_what_a_server_does_not_take_is_asked_again_by_the_next_run(
+    server: Server, chat: Callable[..., Chat], reply: Reply, kind: str
+) -> None:
+    server.script = [completion("x"), reply]
+    one = chat()
+    asked(one)
+    assert dict(one.stream([1], ask)) == {1: kind}
+    assert len(server.requests) == 2
+    server.script = [completion("now")]
+    assert text(dict(chat().stream([1], ask))[1]) == "now"
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_server_that_takes_nothing_any_more_stops_the_run(
+    server: Server, chat: Callable[..., Chat], again: bool
+) -> None:
+    server.script = [completion("x"), refusal(400, "API key expired")]
+    one = chat(concurrency=2)
+    asked(one)
+    with pytest.raises(MergescopeError, match="refuses the request: HTTP 400"):
+        list((chat(concurrency=2) if again else one).stream(range(1, 50), ask))
+    assert len(server.requests) <= 1 + 5 + 4  # the fifth in a row stops it; so many are under work
+    server.script = [completion("x")]
+    assert {text(outcome) for outcome in asked(chat(), 50).values()} == {"x"}
+
+
+def test_a_request_rejected_now_and_then_stops_nothing(server: Server, chat: Callable[..., Chat]) -> None:
+    odd = iter(range(1000))
+    server.rule = lambda _: refusal(400, "not this one") if next(odd) % 2 else completion("x")
+    outcomes = Counter(outcome if isinstance(outcome, str) else "text" for outcome in asked(chat(2), 60).values())
+    assert outcomes == {"text": 30, "rejected": 30}
+
+
 def test_one_bad_request_among_the_first_is_its_own_fault(server: Server, chat: Callable[..., Chat]) -> None:
     def rule(request: Body) -> Reply:
         if "question 0" in str(request["messages"]):
@@ -161,14 +227,14 @@ def test_one_bad_request_among_the_first_is_its_own_fault(server: Server, chat: 
 
     server.rule = rule
     outcomes = asked(chat(), 10)
-    assert outcomes.pop(0) == Response("k0", error_kind="refused")
+    assert outcomes.pop(0) == "rejected"
     assert {text(outcome) for outcome in outcomes.values()} == {"x"}
 
 
 def test_one_bad_request_left_for_the_next_run_does_not_stop_it(server: Server, chat: Callable[..., Chat]) -> None:
     server.script = [completion("x"), refusal(400, "not this one")]
     asked(chat())
-    assert dict(chat().stream([1], ask)) == {1: Response("k1", error_kind="refused")}
+    assert dict(chat().stream([1], ask)) == {1: "rejected"}
 
 
 @pytest.mark.parametrize(
@@ -202,6 +268,21 @@ def test_a_server_that_goes_away_stops_the_run(server: Server, chat: Callable[..
         asked(chat(concurrency=2), 50)
 
 
+@pytest.mark.parametrize("heard", [False, True])
+def test_a_server_that_falls_silent_stops_the_run(
+    server: Server, chat: Callable[..., Chat], monkeypatch: pytest.MonkeyPatch, heard: bool
+) -> None:
+    monkeypatch.setattr(client, "TRIES", 2)
+    server.rule = lambda _: completion("x")
+    one = chat(concurrency=2, timeout_s=0.3)
+    if heard:
+        asked(one)
+    server.rule = lambda _: Reply(200, completion("x").body, after_s=60)
+    with pytest.raises(UnreachableError, match=r"the server gives no answer within 0\.3 s"):
+        list(one.stream(range(1, 50), ask))
+    assert len(server.requests) < 30
+
+
 def test_texts_go_to_no_other_host(server: Server, chat: Callable[..., Chat]) -> None:
     with serving(Server()) as other:
         other.script = [completion("x")]
@@ -219,11 +300,13 @@ def test_the_key_is_nowhere(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("OPENAI_ADMIN_KEY", "canary-admin-key")
+    monkeypatch.setenv("OPENAI_ORG_ID", "canary-organization")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "canary-project")
     caplog.set_level(logging.DEBUG)
     server.script = [refusal(500, f"echo {KEY}"), refusal(400, f"echo {KEY}", "content_filter"), completion("x")]
     asked(chat(), 3)
     assert all(f"authorization: bearer {KEY}" in head.lower() for head in server.heads)
-    assert not [head for head in server.heads if "canary-admin-key" in head]
+    assert not [head for head in server.heads if "canary-" in head.replace(KEY, "")]
     files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert files
     assert not [data for data in files if KEY.encode() in data]
@@ -292,6 +375,32 @@ def test_responses_that_arrive_together_are_flushed_together(
     assert len(asked(one, 400)) == 400
     assert len(flushes) < 100
     assert time.monotonic() - start < 10
+
+
+def test_a_full_disk_is_one_line(server: Server, chat: Callable[..., Chat], tmp_path: Path) -> None:
+    one = chat()
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal" / "some.jsonl").symlink_to("/dev/full")
+    server.rule = lambda _: completion("x")
+    with pytest.raises(MergescopeError, match="the disk is full"):
+        asked(one, 50)
+
+
+def test_a_line_that_a_full_disk_cut_off_spoils_no_other(
+    server: Server, chat: Callable[..., Chat], tmp_path: Path, small_disk: Callable[[int], Path]
+) -> None:
+    (tmp_path / "journal").symlink_to(small_disk(1 << 16))
+    (tmp_path / "journal" / "ballast").write_bytes(bytes(1 << 15))
+    server.rule = lambda _: completion("x" * 3000)
+    with pytest.raises(MergescopeError, match="the disk is full"):
+        asked(chat(), 20)
+    kept = len(server.requests)
+    (tmp_path / "journal" / "ballast").unlink()
+    one = chat()
+    received = sum(bool(one.journal.responses(f"k{i}")) for i in range(20))
+    assert 0 < received < kept
+    assert len(asked(one, 15)) == 15
+    assert all(chat().journal.responses(f"k{i}") for i in range(15))
 
 
 def test_nothing_counts_before_it_is_on_disk(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import resource
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -106,6 +108,33 @@ def test_an_error_is_raised_here_and_stops_everything(from_items: bool) -> None:
     with pytest.raises(LookupError, match="no more"):
         list(completed(items(), opened(worker), 10))
     assert sorted(cancelled) == list(range(5))
+    assert ends_soon("chat")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # asyncio's, of a loop half made
+def test_no_room_for_a_loop_is_an_error() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # files that are open stay so
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            list(completed(range(5), opened(doubled), 7))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        gc.collect()
+    assert ends_soon("chat")
+
+
+def test_no_room_for_a_thread_that_pulls_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if thread.name == "chat items":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        list(completed(range(5), opened(doubled), 7))
     assert ends_soon("chat")
 
 

@@ -219,6 +219,16 @@ def test_device_and_batch_are_no_part_of_an_answer_but_the_rest_is(tiny_llama: P
     assert name(kind="vllm") != name(kind="vllm", tensor_parallel=2)
 
 
+def test_settings_of_vllm_count_only_where_they_matter(tiny_llama: Path) -> None:
+    def setting(**engine: Any) -> Mapping[str, object]:
+        return sampling_of(SamplingSection(), EngineSection(**engine), tiny_llama, 0).setting
+
+    assert not {"max_model_len", "tensor_parallel"} & set(setting(max_model_len=512))
+    assert "tensor_parallel" not in setting(kind="vllm", tensor_parallel=1)
+    split = setting(kind="vllm", tensor_parallel=2, max_model_len=512)
+    assert (split["tensor_parallel"], split["max_model_len"]) == (2, 512)
+
+
 def test_only_vllm_splits_a_model() -> None:
     with pytest.raises(ValidationError, match="tensor_parallel must be 1: only `kind: vllm` splits a model"):
         EngineSection(tensor_parallel=2)
@@ -265,11 +275,13 @@ def test_likelihoods_are_those_of_a_plain_forward_pass(
 ) -> None:
     monkeypatch.setattr("eval.engines.likelihood.LOGITS", at_once)  # 2,000 logits: a run is one position
     found = engine.log_likelihoods(TEXTS)
-    for text, one in zip(TEXTS[:-1], found, strict=False):
-        assert one.error_kind is None
+    for text, one in zip(TEXTS, found, strict=True):
+        if one.error_kind is not None:
+            continue
         assert one.tokens == len(text)  # one token a character; BOS is given, not predicted
         assert one.log_likelihood == pytest.approx(by_hand(tiny_llama, text), abs=1e-3)
-    assert found[3] == Likelihood(0.0, 0)  # nothing is certain
+    assert [one.error_kind for one in found] == [None, None, None, "too_short", None, None, "too_long"]
+    assert found[3] == Likelihood(0.0, 0, "too_short")  # there is nothing to predict
     assert found[-1] == Likelihood(0.0, 0, "too_long")  # 64 positions hold BOS, 62 characters and one to come
 
 
@@ -278,8 +290,9 @@ def test_without_a_bos_the_first_token_is_given(tiny_llama: Path, tmp_path: Path
     shutil.copytree(tiny_llama, folder)
     config = folder / "tokenizer_config.json"
     config.write_text(json.dumps({k: v for k, v in json.loads(config.read_text()).items() if k != "bos_token"}))
-    (one,) = TransformersEngine(folder, "float32", "cpu", 8).log_likelihoods(["abc"])
+    one, other = TransformersEngine(folder, "float32", "cpu", 8).log_likelihoods(["abc", "a"])
     assert one.tokens == 2
+    assert other == Likelihood(0.0, 0, "too_short")
 
 
 def test_a_batch_of_likelihoods_too_big_is_halved(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from eval.chat import client
 from eval.config import OpenAIJudge
-from eval.judge import Judgement, Question, open_judge
+from eval.judge import PASSING, Judgement, Question, open_judge
 from eval.judges.openai import OpenAIScorer
 from eval.judges.rubric import neutralised
 from eval.prompts import Kind
@@ -137,6 +137,16 @@ def test_a_missing_key_is_named(judge: Callable[..., OpenAIScorer], monkeypatch:
     monkeypatch.delenv("JUDGE_KEY")
     with pytest.raises(MergescopeError, match="environment variable JUDGE_KEY"):
         judge()
+
+
+@pytest.mark.parametrize("words", ["not this one", "maximum context length is 64 tokens"])
+def test_a_question_that_the_server_does_not_take_is_rejected_in_passing(
+    server: Server, judge: Callable[..., OpenAIScorer], words: str
+) -> None:
+    server.script = [completion(verdict("harmful")), refusal(400, words)]
+    judged(judge(), question())
+    assert judged(judge(), question(name="v1_000000000002")) == Judgement((), "rejected")
+    assert "rejected" in PASSING
 
 
 def test_what_was_received_is_never_asked_again(

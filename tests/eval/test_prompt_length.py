@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -39,6 +40,15 @@ def test_by_the_models_tokenizer(tmp_path: Path) -> None:
 
 def test_equal_prompts_count_once(tmp_path: Path) -> None:
     assert prompt_length(sets(tmp_path, "a", "a", "a b c"), words(tmp_path)).tokens == 2 + TEMPLATE_TOKENS
+
+
+def test_texts_that_are_measured_do_not_count(tmp_path: Path) -> None:
+    (one_set,) = sets(tmp_path, "a", "a b c")
+    texts = replace(one_set, items=tuple(replace(item, kind="text") for item in one_set.items))
+    mixed = replace(one_set, items=(one_set.items[0], texts.items[1]))
+    assert prompt_length([mixed], words(tmp_path)).tokens == 1 + TEMPLATE_TOKENS
+    for model in (words(tmp_path), None):
+        assert prompt_length([texts], model).tokens == TEMPLATE_TOKENS
 
 
 def test_by_bytes_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,9 @@ def test_answers_with_reason_and_tokens(server: Server, section: Make, tmp_path:
         (completion("half an ans", "content_filter"), Answer("", "stop", 0, "filter")),
         (refusal(400, "blocked", "content_filter"), Answer("", "stop", 0, "filter")),
         (refusal(400, "maximum context length is 64 tokens"), Answer("", "stop", 0, "too_long")),
-        (refusal(400, "not like this"), Answer("", "stop", 0, "refused")),
+        (refusal(400, "not like this"), Answer("", "stop", 0, "rejected")),
+        (completion(None, "length"), Answer("", "stop", 0, "server")),
+        (completion(None, refusal=""), Answer("", "stop", 0, "server")),
         (refusal(500), Answer("", "stop", 0, "server")),
         (Reply(200, completion("late").body, after_s=2.5), Answer("", "stop", 0, "timeout")),
     ],
@@ -100,6 +102,23 @@ def test_what_was_received_is_not_paid_again(server: Server, section: Make, tmp_
     other = served_sampling(SamplingSection(max_tokens=17), 5)
     answers(section(), tmp_path, 10, other)
     assert sum(body["messages"][0]["content"] != "Hi" for body in server.requests) == 22
+
+
+def test_a_completion_without_a_text_is_asked_again_by_the_next_run(
+    server: Server, section: Make, tmp_path: Path
+) -> None:
+    server.rule = lambda _: completion(None, "length", system_fingerprint="v1")
+    assert answers(section(), tmp_path) == [Answer("", "stop", 0, "server")]
+    assert len(server.requests) == 2  # the greeting and the question, once
+    server.rule = echo
+    assert answers(section(), tmp_path) == answers(section(), tmp_path) == [Answer("question 0 100", "stop", 5)]
+    assert sum(body["messages"][0]["content"] != "Hi" for body in server.requests) == 2
+
+
+def test_a_name_that_no_file_can_hold_is_no_obstacle(server: Server, section: Make, tmp_path: Path) -> None:
+    server.rule = lambda _: completion("x", model="m\ud800", system_fingerprint="v\ud800")
+    assert answers(section(), tmp_path) == answers(section(), tmp_path) == [Answer("x", "stop", 5)]
+    assert record(tmp_path)["reported"] == "m\ufffd"
 
 
 def test_the_weights_of_a_server_are_out_of_reach(section: Make, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from eval.identity import storable, text_id
 from eval.migrate import back_up, migration_names
-from eval.rows import EstimateRow, ScoreRow, TextRow
+from eval.rows import AnswerRow, AnswerTurnRow, EstimateRow, JudgementRow, Row, ScoreRow, TextRow
 from eval.store import open_store, store_revision
 from eval.writer import StoreWriter, Touched, write_rows
 from mergescope.ground.errors import StoreError
@@ -148,6 +148,46 @@ def test_a_bad_row_takes_its_whole_commit_back(store: Path) -> None:
     assert count_rows(store)["text"] == 0
 
 
+def _answer(error: str | None, *turns: str) -> list[Row]:
+    told = [AnswerTurnRow("a", number, turn, "stop", 1) for number, turn in enumerate(turns)]
+    return [AnswerRow("a", "c", "q", "g", 0, error, None if error else "+".join(turns)), *told]
+
+
+def _judgement(error: str | None) -> list[Row]:
+    scores = [] if error else [ScoreRow("v", "safety", 4.0, None, None)]
+    return [JudgementRow("v", "j", "q", "harmful", "t", None, 0, "m", None, None, None, error), *scores]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "kept"),
+    [
+        (_answer(None, "x", "y"), _answer("timeout", "z"), [(None, "x+y", "x"), (None, "x+y", "y")]),
+        (_answer("timeout", "z"), _answer(None, "x", "y"), [(None, "x+y", "x"), (None, "x+y", "y")]),
+        (_answer("timeout", "z"), _answer("server"), [("server", None, None)]),
+        (_answer(None, "x", "y"), _answer(None, "z", "w"), [(None, "x+y", "x"), (None, "x+y", "y")]),
+    ],
+)
+def test_an_answer_gives_way_only_where_it_failed(
+    store: Path, first: list[Row], then: list[Row], kept: list[tuple[str | None, ...]]
+) -> None:
+    for rows in (first, then):
+        with open_store(store, read_only=False) as connection:
+            write_rows(connection, rows)
+    with open_store(store, read_only=True) as connection:
+        query = "SELECT error_kind, a.text_id, t.text_id FROM answer a LEFT JOIN answer_turn t USING (answer_id)"
+        assert connection.execute(f"{query} ORDER BY turn").fetchall() == kept
+
+
+@pytest.mark.parametrize("errors", [(None, "timeout"), ("timeout", None)])
+def test_a_judgement_gives_way_only_where_it_failed(store: Path, errors: tuple[str | None, ...]) -> None:
+    for error in errors:
+        with open_store(store, read_only=False) as connection:
+            write_rows(connection, _judgement(error))
+    with open_store(store, read_only=True) as connection:
+        found = connection.execute("SELECT error_kind, value FROM judgement JOIN score USING (judgement_id)").fetchall()
+    assert found == [(None, 4.0)]
+
+
 def test_nan_is_no_score(store: Path) -> None:
     with open_store(store, read_only=False) as connection, pytest.raises(duckdb.ConstraintException):
         write_rows(connection, [ScoreRow("v1_x", "safety", float("nan"), None, None)])
@@ -230,6 +270,24 @@ def test_merges_of_an_older_store_are_blends(tmp_path: Path) -> None:
         rows = connection.execute("SELECT way, int8_mask, gradient FROM checkpoint ORDER BY checkpoint_id").fetchall()
     assert rows == [("blend", False, []), (None, None, None)]
     assert path.with_name("results.duckdb.before-002_merges_by_mergekit").exists()
+
+
+def test_samples_of_an_older_store_are_those_of_the_study_s_own_sampling(tmp_path: Path) -> None:
+    path = tmp_path / "results.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE schema_version (name VARCHAR PRIMARY KEY, applied_at TIMESTAMPTZ)")
+        for name in migration_names()[:2]:
+            connection.execute((ROOT / "eval" / "migrations" / f"{name}.sql").read_text(encoding="utf-8"))
+            connection.execute("INSERT INTO schema_version VALUES (?, current_timestamp)", [name])
+        for study, sampling, samples in (("greedy", "g0", 1), ("warm", "g1", 3), ("unasked", "g2", 0)):
+            connection.execute("INSERT INTO study_checkpoint VALUES (?, 'c', 'base')", [study])
+            connection.execute("INSERT INTO study_sampling VALUES (?, ?)", [study, sampling])
+            for ix in range(samples):
+                values = [f"{sampling}-{ix}", sampling, ix]
+                connection.execute("INSERT INTO answer VALUES ($1, 'c', 'q', $2, $3, NULL)", values)
+    with open_store(path, read_only=False) as connection:
+        rows = connection.execute("SELECT study_id, sampling_id, samples FROM study_checkpoint ORDER BY 2").fetchall()
+    assert rows == [("greedy", "g0", 1), ("warm", "g1", 3), ("unasked", "g2", 1)]
 
 
 def test_the_invented_store_is_the_same_each_time(tmp_path: Path) -> None:

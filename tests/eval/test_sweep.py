@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pytest
 import torch
@@ -361,7 +361,7 @@ def test_a_likelihood_that_is_no_number_is_none(tmp_path: Path, write_set: Calla
     store = tmp_path / "results.duckdb"
     run(store, [texts], jobs("0"), Broken())
     with open_store(store, read_only=True) as connection:
-        assert connection.execute("SELECT error_kind FROM answer").fetchall() == [("engine",)] * 2
+        assert connection.execute("SELECT error_kind FROM answer").fetchall() == [("not_finite",)] * 2
         found = connection.execute(
             "SELECT value, n_unscored, worst FROM estimate "
             "WHERE metric = 'bits_per_byte' AND scope = 'all' AND split = 'all'"
@@ -411,6 +411,15 @@ def test_an_answer_that_a_server_did_not_give_is_asked_again(tmp_path: Path, sma
         assert connection.execute("SELECT count(*) FROM answer WHERE error_kind = 'server'").fetchall() == [(0,)]
 
 
+def test_what_was_too_long_for_a_server_is_asked_again(tmp_path: Path, small_set: PromptSet) -> None:
+    store = tmp_path / "results.duckdb"
+    served = [replace(jobs("0")[0], kind="served", weights=None)]
+    first, _ = run(store, [small_set], served)
+    again, engine = run(store, [small_set], served)
+    assert first.errors == again.errors == {"too_long": 1}
+    assert (again.answers, len(engine.asked)) == (1, 1)
+
+
 def test_other_weights_under_the_same_id_are_refused(tmp_path: Path, small_set: PromptSet) -> None:
     store = tmp_path / "results.duckdb"
     with pytest.raises(MergescopeError, match="the engine stopped"):
@@ -428,11 +437,60 @@ def test_an_engine_that_has_its_weights_is_not_loaded(tmp_path: Path, small_set:
 def test_some_checkpoints_leave_the_others_linked(tmp_path: Path, small_set: PromptSet) -> None:
     store = tmp_path / "results.duckdb"
     run(store, [small_set], jobs("0", "1"))
-    run(store, [small_set], jobs("0.5"), some=True)
+    run(store, [small_set], [replace(jobs("0.5")[0], kind="base")], some=True)
     with open_store(store, read_only=True) as connection:
         linked = connection.execute("SELECT checkpoint_id FROM study_checkpoint ORDER BY 1").fetchall()
         measured = connection.execute("SELECT DISTINCT checkpoint_id FROM estimate ORDER BY 1").fetchall()
     assert linked == measured == [("c1_0",), ("c1_0.5",), ("c1_1",)]
+
+
+def test_some_checkpoints_take_the_place_of_those_that_they_were(tmp_path: Path, small_set: PromptSet) -> None:
+    def reference(kind: Literal["model-safe", "served", "other"], label: str, name: str) -> CheckpointJob:
+        return replace(jobs("0")[0], checkpoint_id=name, kind=kind, label=label, point=None)
+
+    store = tmp_path / "results.duckdb"
+    safe, rival, other = (
+        reference("model-safe", "model-safe", "c1_safe"),
+        reference("served", "rival", "c1_rival"),
+        reference("other", "other", "c1_other"),
+    )
+    base = replace(safe, checkpoint_id="c1_base", kind="base", label="base")
+    run(store, [small_set], [*jobs("0", "1"), base, safe, rival, other])
+    new = replace(safe, checkpoint_id="c1_new")
+    run(store, [small_set], [*jobs("1"), replace(new, kind="base", label="base"), new], some=True)
+    run(store, [small_set], [replace(rival, checkpoint_id="c1_newer")], some=True)
+    with open_store(store, read_only=True) as connection:
+        linked = connection.execute("SELECT role, checkpoint_id FROM study_checkpoint ORDER BY ALL").fetchall()
+    assert linked == [
+        ("base", "c1_new"),
+        ("merge", "c1_1"),
+        ("model-safe", "c1_new"),
+        ("other", "c1_other"),
+        ("served", "c1_newer"),
+    ]
+
+
+def test_some_checkpoints_leave_the_recipe_that_all_were_evaluated_by(
+    tmp_path: Path, small_set: PromptSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stored() -> list[Any]:
+        with open_store(store, read_only=True) as connection:
+            return connection.execute("SELECT recipe_hash FROM study").fetchall()
+
+    store = tmp_path / "results.duckdb"
+    for recipe, some, kept in (("0", True, "0"), ("1", True, "0"), ("2", False, "2"), ("3", True, "2")):
+        monkeypatch.setattr(f"{__name__}.STUDY", replace(STUDY, recipe_hash=recipe * 64))
+        run(store, [small_set], jobs("0"), some=some)
+        assert stored() == [(kept * 64,)]
+
+
+def test_a_checkpoint_in_two_roles_answers_once(
+    tmp_path: Path, small_set: PromptSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eval.sweep, "StoreWriter", functools.partial(StoreWriter, commit_seconds=1.0))
+    (base,) = jobs("0")
+    count, engine = run(tmp_path / "results.duckdb", [small_set], [base, replace(base, kind="model-safe")])
+    assert (count.loads, count.answers, len(engine.asked)) == (1, 9, 9)
 
 
 def test_only_the_samples_and_repeats_of_the_study_count(tmp_path: Path, small_set: PromptSet) -> None:

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ import torch
 from safetensors.torch import load_file
 
 from eval.config import EngineSection
-from eval.engine import Answer, Engine, Request, Sampling, open_engine
+from eval.engine import PASSING, Answer, Engine, Request, Sampling, open_engine
 from eval.engines.readback import ReadBack
+from eval.engines.vllm import _answer
 from mergescope.ground.errors import CheckpointError, MergescopeError
 from tests.eval.given import Given, answered, picky
 
@@ -32,6 +34,13 @@ Tensors = dict[str, torch.Tensor]
 def test_a_missing_extra_is_named(tiny_llama: Path) -> None:
     with pytest.raises(MergescopeError, match=r"not installed.*make \.venv/vllm"):
         open_engine(EngineSection(kind="vllm"), tiny_llama)
+
+
+@pytest.mark.parametrize("reason", ["abort", "error", "repetition", None])
+def test_an_answer_that_the_engine_broke_off_is_none(reason: str | None) -> None:
+    output = SimpleNamespace(text="half an ans", finish_reason=reason, token_ids=[1, 2, 3])
+    assert _answer(output) == Answer("", "stop", 3, "engine")
+    assert "engine" in PASSING
 
 
 def opened(kind: str, folder: Path) -> Engine:

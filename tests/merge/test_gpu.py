@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from merge.blend import Blender
-from merge.gpu import Gpu, Keep, gpu_blend
+from merge.gpu import Gpu, Keep, _workers, gpu_blend
 from merge.masks import masks_for
 from mergescope.ground.errors import MergescopeError
 from tests.merge.conftest import DEMO_POINT, World
@@ -40,3 +40,14 @@ def test_a_gpu_s_merge_has_the_cpu_s_bits(shared_masks: Path, demo_world: World,
         for (name, one), (_, other) in zip(here.blend(DEMO_POINT), there.blend(DEMO_POINT), strict=True):
             assert other.is_cuda
             assert torch.equal(one.view(torch.int32), other.cpu().view(torch.int32)), name
+
+
+def test_workers_that_blend_at_once_share_the_memory_for_pinned_copies() -> None:
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    assert _workers() == 1
+    torch.distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=4)
+    try:
+        assert _workers() == 4
+    finally:
+        torch.distributed.destroy_process_group()

@@ -21,6 +21,7 @@ from merge.points import MergePoint
 from merge.sources import Models
 from merge.tensor_bytes import entries_hash, tensor_entry
 from merge.weights import MergeWeights, StoredWeights, shared_merger
+from mergescope.ground.errors import CheckpointError
 from tests.merge.conftest import DEMO_POINT, World
 
 ELSEWHERE = """
@@ -85,5 +86,22 @@ def test_one_merger_serves_all_ratios_until_a_weight_changes(
     assert opened == [DEMO_POINT, seeded]
     file = copies.safe / "model.safetensors"
     save_file({name: tensor + 1 for name, tensor in load_file(file).items()}, file, metadata={"format": "pt"})
-    assert hash_of(weights) != before
+    with pytest.raises(CheckpointError, match=r"safe: the weights changed since the sweep began; wait .* run again"):
+        hash_of(weights)
+    assert len(opened) == 2
+    assert hash_of(MergeWeights(shared_masks, DEMO_POINT, copies, 1, "cpu")) != before
     assert len(opened) == 3
+
+
+@pytest.mark.parametrize("when", ["before", "between"])
+def test_a_folder_that_is_written_meanwhile_is_refused(demo_world: World, tmp_path: Path, when: str) -> None:
+    folder = Path(shutil.copytree(demo_world.models.safe, tmp_path / "safe"))
+    weights = StoredWeights(folder)
+    tensors = weights({})
+    if when == "between":
+        next(tensors)
+    file = folder / "model.safetensors"
+    stored = load_file(demo_world.models.safe / "model.safetensors")
+    save_file({name: tensor + 1 for name, tensor in stored.items()}, file, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"the weights changed since the sweep began; .*run again"):
+        list(tensors)

@@ -295,6 +295,23 @@ def test_hours_that_are_none(big: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert capsys.readouterr().err.startswith("--hours: not allowed")
 
 
+def test_the_gpus_answer_for_other_models_and_each_turn_but_not_for_texts(big: Path) -> None:
+    raw = yaml.safe_load(big.read_text(encoding="utf-8"))
+    served = {"kind": "served", "name": "s", "model": "m", "base_url": "http://127.0.0.1:9/v1"}
+    raw["eval"]["checkpoints"] = [{"kind": "model", "name": "o", "model": "./other"}, served]
+    raw["eval"]["sampling"]["samples"], raw["eval"]["sampling"]["temperature"] = 2, 1
+    raw["eval"]["sets"][0]["wrappers"] = ["base64", "persistence"]
+    text = {"key": "t", "kind": "text", "text": "a long text " * 1000, "category": ["x"]}
+    write_lines(big.parent / "prompts.jsonl", [*prompt_lines(), text])
+    found = plan(written(big.parent, raw))
+    assert found.asked is not None
+    assert (found.asked.prompts, found.asked.turns, found.asked.checkpoints) == (6 + 2 * 2, 6 + 2 + 2 * 2, 46)
+    assert found.asked.questions(1.0).answers == 12 * 2
+    assert found.asked.prompt_tokens < 200
+    assert "46 = 42 merge points + 3 references + 1 model of eval.checkpoints" in text_of(found)
+    assert "10 x 2 samples: 20 answers a checkpoint, 920 in all" in text_of(found)
+
+
 ROOM = RoomPlan(
     disk_models=0,
     disk_masks=0,

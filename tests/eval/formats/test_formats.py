@@ -148,6 +148,8 @@ def test_references_of_mt_bench(tmp_path: Path) -> None:
         ({"format": "xstest", "references": "r.jsonl"}, "references must be left out"),
         ({"format": "xstest", "kind": "harmful"}, "kind must be left out"),
         ({"format": "llm-jp-judge"}, "set `kind`"),
+        ({"format": "answercarefully", "redistributable": True}, "AnswerCarefully may not be passed on"),
+        ({"format": "answercarefully-borderline", "redistributable": True}, "redistributable must be left out"),
         ({"limit": 0}, "greater than or equal to 1"),
         ({"format": "toxicchat"}, "Input should be 'mergescope'"),
     ],

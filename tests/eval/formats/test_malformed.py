@@ -51,6 +51,14 @@ def parquet(**columns: list[Any]) -> bytes:
     return stream.getvalue()
 
 
+def parquet_of(names: list[str], cell: bytes) -> bytes:
+    """Columns of one string that holds these bytes, whatever they are."""
+    stream = io.BytesIO()
+    column = pyarrow.array([cell], pyarrow.binary()).view(pyarrow.string())
+    pyarrow.parquet.write_table(pyarrow.Table.from_arrays([column] * len(names), names=names), stream)
+    return stream.getvalue()
+
+
 @pytest.mark.parametrize(
     ("name", "form", "content", "place", "complaint"),
     [
@@ -100,7 +108,14 @@ def parquet(**columns: list[Any]) -> bytes:
             "malformed CSV: un",
         ),
         ("x.csv", "xstest", (XSTEST + ROW + '2,"a" b,t,safe,f,n\n').encode(), ":3", "malformed CSV: ',' expected"),
-        ("x.csv", "xstest", (XSTEST + f"2,{'a' * 200_000},t,safe,f,n\n").encode(), ":2", "malformed CSV: field larger"),
+        ("x.csv", "xstest", b"\n\nid,id,prompt\n1,2,a\n", ":3", "two columns are called `id`"),
+        (
+            "x.csv",
+            "xstest",
+            (XSTEST.strip() + ",,\n" + ROW.strip() + ",,x\n").encode(),
+            ":2",
+            "8 cells where the header has 6",
+        ),
         ("x.csv", "xstest", (XSTEST + ROW + ROW).encode(), ":3", "`id` repeats that of line 2 (got '1')"),
         (
             "x.csv",
@@ -115,6 +130,25 @@ def parquet(**columns: list[Any]) -> bytes:
         # JSON
         ("x.jsonl", "mergescope", f"{OWN}\n{{'key': 1}}\n".encode(), ":2", "malformed JSON"),
         ("x.jsonl", "mergescope", f"{OWN}{OWN}\n".encode(), ":1", "malformed JSON: Extra data"),
+        (
+            "x.jsonl",
+            "mergescope",
+            f'{OWN}\n{{"key": }}\n'.encode(),
+            ":2",
+            "malformed JSON: Expecting value at column 9;",
+        ),
+        ("x.jsonl", "mergescope", b'{"key": ' + b"9" * 5000 + b"}", ":1", "malformed JSON: Exceeds the limit"),
+        ("x.json", "mergescope", b'[{"key": ' + b"9" * 5000 + b"}]", ":1", "malformed JSON: Exceeds the limit"),
+        (
+            "x.jsonl",
+            "mergescope",
+            b'{"key": "a", "key": "b"}',
+            ":1",
+            "malformed JSON: `key` stands twice in one object",
+        ),
+        ("x.json", "mergescope", b'[\n{"key": "a", "key": "b"}]', ":2", "malformed JSON: `key` stands twice"),
+        ("x.parquet", "aisev", parquet_of(["text"], b"\xff"), "", "a column of strings is not UTF-8"),
+        ("x.parquet", "aisev", parquet_of(["text", "text"], b"a"), "", "two columns are called `text`"),
         ("x.jsonl", "mergescope", f"{OWN}\r\n\r\n3\r\n".encode(), ":3", "not a JSON object (got 3)"),
         ("x.json", "mergescope", f"[\n{OWN},\n[1]\n]".encode(), ":3", "not a JSON object (got [1])"),
         ("x.json", "mergescope", f"[\n{OWN}\n{OWN}]".encode(), ":3", "malformed JSON: no comma between two objects"),
@@ -199,6 +233,9 @@ def test_references_of_another_file(tmp_path: Path, answers: list[dict[str, Any]
         ("blank.csv", f"{XSTEST}\n{ROW}\n \n".encode()),
         ("UPPER.CSV", (XSTEST + ROW).encode()),
         ("quoted.csv", (XSTEST + '1,"How do I ""kill"", say,\nweeds?",homonyms,safe,kill,\n').encode()),
+        ("excel.csv", f"{XSTEST.strip()},,\n{ROW.strip()},,\n".encode()),
+        ("half-excel.csv", f"{XSTEST}{ROW.strip()},,\n".encode()),
+        ("long.csv", (XSTEST + ROW.replace("weeds?", "weeds?" * 50_000)).encode()),
         ("no-end.csv", (XSTEST + ROW.rstrip()).encode()),
         ("array.jsonl", json.dumps(RECORDS["xstest"][:1], indent=3).encode()),
         ("bom.json", b"\xef\xbb\xbf" + json.dumps(RECORDS["xstest"][0]).encode()),

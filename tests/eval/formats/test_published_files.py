@@ -111,6 +111,12 @@ def test_a_contrast_pair_of_xstest_is_on_one_side() -> None:
         assert by_key[safe].split == by_key[unsafe].split
 
 
+def test_a_nonsense_group_of_xstest_stands_alone() -> None:
+    groups = Counter(item.group for item in load("xstest/xstest_prompts.csv", "xstest").items)
+    alone = [item for item in load("xstest/xstest_prompts.csv", "xstest").items if groups[item.group] == 1]
+    assert Counter(item.category[0] for item in alone)["nons_group_real_discr"] == 25
+
+
 def test_mt_bench_asks_twice_and_its_reference_has_both_turns() -> None:
     item = load(MT_EN, "mt-bench", MT_EN_REFERENCES).items[20]
     assert item.key == "101"

@@ -8,7 +8,7 @@ import pytest
 
 from mergescope.ground import progress
 from mergescope.ground.files import read_json
-from mergescope.ground.progress import Reporter
+from mergescope.ground.progress import Beside, Reporter
 
 
 def test_a_task_ends_with_one_plain_line() -> None:
@@ -46,3 +46,54 @@ def test_news_is_inert() -> None:
     stream = io.StringIO()
     Reporter(stream).say("[bold]x\x1b[31m")
     assert stream.getvalue() == "[bold]x[31m\n"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that tasks see, in seconds, to be set."""
+    now = [100.0]
+    monkeypatch.setattr("mergescope.ground.progress.time.monotonic", lambda: now[0])
+    return now
+
+
+def test_what_an_earlier_run_did_counts_for_no_rate(clock: list[float]) -> None:
+    with Reporter().task("sweep", 100, "answers") as task:
+        task.found(60)
+        assert task.remaining_s is None
+        clock[0] += 10
+        task.advance(10)
+        assert (task.done, task.rate, task.remaining_s) == (70, 1.0, 30.0)
+
+
+def test_the_slower_work_beside_says_how_long_it_takes(clock: list[float]) -> None:
+    with Reporter().task("sweep", 100, "answers") as task:
+        beside = task.beside["judged"] = Beside()
+        clock[0] += 10
+        task.advance(50)
+        beside.grown, beside.done = 50, 10
+        assert task.remaining_s == 10.0  # ten judgements tell nothing yet
+        beside.done = 20
+        assert task.remaining_s == 40.0  # 100 are to be expected, at two a second
+        assert "judged 20/50" in task.text
+
+
+def test_work_that_is_only_beside_has_a_remaining_time(clock: list[float]) -> None:
+    with Reporter().task("sweep", 1000, "answers") as task:
+        task.found(1000)
+        beside = task.beside["judged"] = Beside(found=400)
+        clock[0] += 10
+        assert task.remaining_s is None
+        beside.done = 100
+        assert task.remaining_s == 30.0
+        beside.done = 400
+        assert task.remaining_s == 0.0
+
+
+def test_found_work_is_not_scaled_by_new(clock: list[float]) -> None:
+    with Reporter().task("sweep", 1003, "answers") as task:
+        task.found(1000)
+        beside = task.beside["judged"] = Beside(found=1000)
+        clock[0] += 10
+        task.advance(1)
+        beside.grown, beside.done = 1, 100
+        assert task.remaining_s == pytest.approx(90.3)
