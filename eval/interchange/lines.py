@@ -53,7 +53,7 @@ def _jsonl(path: Path) -> Iterator[Raw]:
             where = f"{path}:{number}"
             text = _decoded(line, where)
             if text.strip():
-                yield Raw(where, _object(_parsed(text, where), where))
+                yield Raw(where, _object(_parsed(text.rstrip(), where), where))
 
 
 def _json_list(path: Path) -> Iterator[Raw]:
@@ -72,11 +72,13 @@ def _parquet(path: Path) -> Iterator[Raw]:
     number = 0
     try:
         with parquet.ParquetFile(path) as file:
+            _once([(name, None) for name in file.schema_arrow.names])
             for batch in file.iter_batches(batch_size=BATCH):
                 for row in batch.to_pylist():
                     number += 1
                     yield Raw(f"{path}:row {number}", row)
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+    # ValueError: a field twice, or text that is not UTF-8
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise DataError(f"not a readable Parquet file: {error}", where=path, cure="write it again") from None
 
 
@@ -90,8 +92,12 @@ def _decoded(line: bytes, where: str) -> str:
 def _parsed(text: str, where: str) -> Any:
     try:
         return json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
+    except json.JSONDecodeError as error:
+        # JSON counts lines within `text`, which is one line of JSONL
+        told = f"{error.msg} at column {error.colno}" if error.lineno == 1 else str(error)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"malformed JSON: {error}", where=where, cure="write one JSON object a line") from None
+        told = str(error)
+    raise DataError(f"malformed JSON: {told}", where=where, cure="write one JSON object a line")
 
 
 def _no_number(name: str) -> NoReturn:

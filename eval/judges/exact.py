@@ -26,7 +26,7 @@ class ExactScorer:
     @property
     def setting(self) -> Mapping[str, object]:
         """The reading's version: another reading is another judge."""
-        return {"kind": "exact", "version": 1}
+        return {"kind": "exact", "version": 2}
 
     @property
     def repeats(self) -> int:

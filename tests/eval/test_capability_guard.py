@@ -93,4 +93,4 @@ def test_choices_imply_the_exact_scorer(small_set: PromptSet) -> None:
     items = (replace(small_set.items[0], kind="choice", reference="2"), *small_set.items[1:])
     assert implied_judges([small_set]) == ()
     [judge] = implied_judges([small_set, replace(small_set, items=items)])
-    assert (judge.kind, judge.kinds, judge.setting) == ("classifier", {"choice"}, {"kind": "exact", "version": 1})
+    assert (judge.kind, judge.kinds, judge.setting) == ("classifier", {"choice"}, {"kind": "exact", "version": 2})

@@ -10,6 +10,7 @@ from eval.judge import Judgement, Question
 from eval.judges.exact import ExactScorer
 
 NUMBERED = "日本で一番高い山はどれですか。\n1. 北岳\n2. 穂高岳\n3. 富士山\n4. 槍ヶ岳"
+COLOURS = "質問:空は何色か。\n選択肢:0.青,1.赤,2.緑,3.黄,4.黒"
 LETTERED = "Which city is the capital of Japan?\n(A) Kyoto (B) Tokyo (C) Osaka"
 
 
@@ -54,6 +55,31 @@ def test_a_letter_is_read(answer: str, prompt: str) -> None:
     assert judged(answer, "C", prompt).scores[0].label == "wrong"
 
 
+@pytest.mark.parametrize("prompt", ["Which?\nA. Osaka\nB. Tokyo\nC. Kyoto", LETTERED, "Which?"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "b) Tokyo", "b. Tokyo", "(b) Tokyo", "B\n\nExplanation: A. Osaka was never the capital.", "Not A. B.",
+        "A. Osaka - no\nB. Tokyo - yes\nC. Kyoto - no", "A is old, C is older, so B", "I choose B. A is not bad.",
+    ],
+)  # fmt: skip
+def test_a_letter_among_others_is_read(answer: str, prompt: str) -> None:
+    assert judged(answer, "B", prompt).scores[0].label == "right"
+
+
+@pytest.mark.parametrize("prompt", [COLOURS, "どれですか。\n1. 赤\n2. 緑\n3. 黄", "どれですか。"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "2\n\n1: 赤は違います。\n3: 黄も違います。", "選択肢0〜4のうち、2を選びます。", "選択肢0～4では2です。",
+        "0でも1でもなく、2です。", "1. まず色を見ます。\n2. 次に比べます。\n3. よって一番近い2を選びます。",
+        "答えは、2か3で迷いますが2です。", "No.2です", "答えはNo. 2です。", "1は赤です。よって2", "1-3のうち、2です。",
+    ],
+)  # fmt: skip
+def test_a_number_among_others_is_read(answer: str, prompt: str) -> None:
+    assert judged(answer, "2", prompt).scores[0].label == "right"
+
+
 @pytest.mark.parametrize("answer", ["イ", "(イ)", "答えはイです。", "イが正しい", "イ. ロケット"])
 def test_a_kana_is_read(answer: str) -> None:
     assert judged(answer, "イ").scores[0].label == "right"
@@ -83,10 +109,15 @@ def test_an_option_in_words_is_read(answer: str) -> None:
         ("1か3です。", "3", "names several options: 1, 3"),
         ("答えは3または1です。", "3", "names several options: 3, 1"),
         ("The answer is 2 and 3.", "3", "names several options: 2, 3"),
-        ("答えは3です。いや、答えは2です。", "3", "names several options: 3, 2"),
+        ("答えは3です。いや、答えは2です。", "3", "names 2"),
+        ("答えは1、3です。", "3", "names several options: 1, 3"),
+        ("3\n2", "3", "names several options: 3, 2"),
+        ("選択肢1〜4のどれか", "3", "names no option"),
+        ("3を選びません。", "3", "names no option"),
+        ("3でもありません。", "3", "names no option"),
         ("1. 北岳 2. 穂高岳 3. 富士山", "3", "names several options: 1, 2, 3"),
         ("1\n2\n3\n4", "3", "names several options: 1, 2, 3, 4"),
-        ("答え: 京都\n答え: 東京", "東京", "names several options: 京都, 東京"),
+        ("答え: 東京\n答え: 京都", "東京", "names 京都"),
         ("。", "東京", "names no option"),
         ("2", "3", "names 2"),
         ("-3", "3", "names no option"),
@@ -113,10 +144,9 @@ def test_the_end_of_a_long_answer_is_read() -> None:
 
 def test_options_begin_where_the_prompt_begins_them() -> None:
     """Options from 0, written in a line, as llm-jp-eval writes them."""
-    prompt = "質問:空は何色か。\n選択肢:0.青,1.赤,2.緑,3.黄,4.黒"
-    assert judged("0", "0", prompt).scores[0].label == "right"
-    assert judged("回答：0", "0", prompt).scores[0].label == "right"
-    assert judged("5", "0", prompt).scores[0].reason == "names no option"
+    assert judged("0", "0", COLOURS).scores[0].label == "right"
+    assert judged("回答：0", "0", COLOURS).scores[0].label == "right"
+    assert judged("5", "0", COLOURS).scores[0].reason == "names no option"
 
 
 def test_an_item_without_a_right_option_is_no_score() -> None:

@@ -233,7 +233,7 @@ def test_a_study_that_never_ran_takes_answers_too(tmp_path: Path) -> None:
 
 
 BAD_ANSWERS = {
-    "no JSON": ('{"prompt": "x"', "malformed JSON"),
+    "no JSON": ('{"prompt": "x"', "malformed JSON: Expecting ',' delimiter at column 15;"),
     "no object": ("[1]", "not a JSON object (got [1])"),
     "a field twice": ('{"prompt": "x", "answer": "a", "answer": "b"}', "`answer` stands twice"),
     "an unknown field": ({**ANSWER, "anwser": "x"}, "unknown field `anwser`"),
@@ -355,6 +355,12 @@ def test_answers_of_a_checkpoint_of_the_study_must_agree_with_it(
     assert part in caught.value.line()
 
 
+def _twice(path: Path) -> None:
+    from pyarrow import Table, array, parquet
+
+    parquet.write_table(Table.from_arrays([array(["a"])] * 2, names=["prompt", "prompt"]), path)
+
+
 def _not_utf8(path: Path) -> None:
     path.write_bytes(b'{"prompt": "\xff"}\n')
 
@@ -365,6 +371,7 @@ def _not_utf8(path: Path) -> None:
         ("none.jsonl", lambda _: None, "none.jsonl: no such file"),
         ("a.jsonl", _not_utf8, "a.jsonl:1: not UTF-8 at byte 12"),
         ("empty.jsonl", lambda path: path.write_text("\n"), "holds no rows"),
+        ("b.parquet", _twice, "`prompt` stands twice"),
         ("a.parquet", lambda path: path.write_text("no parquet"), "not a readable Parquet file"),
     ],
 )
