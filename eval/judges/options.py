@@ -43,7 +43,7 @@ _OPEN, _SHUT = r"[\s(\[{「『<\"']*", r"[\s)\]}」』>\"'.:、。,]*"
 _EDGES = re.compile(r"^(?:(?![-−+.]\d)[\W_])+|[\W_]+$")
 """Punctuation around an option in words; the sign of a number is none."""
 _NO_LABELS = re.compile(
-    r"(?<![\d.])(?:\d{1,3}\s?[〜~-]\s?\d{1,3}|(?:[A-Z]|[ア-ン])\s?[〜~]\s?(?:[A-Z]|[ア-ン]))(?!\d)"
+    r"(?<![\d.])(?:\d{1,3}(?: ?[〜~] ?|-)\d{1,3}|(?:[A-Z]|[ア-ン]) ?[〜~] ?(?:[A-Z]|[ア-ン]))(?!\d)"
     r"|(?<![A-Za-z])[Nn]o\.\s?(?=\d)"
     r"|^\W{0,5}(?:\d{1,3}|[A-Z]|[ア-ン])[.):][^\n,、]{0,100}[-–—:]\s?(?:no|false|wrong|incorrect|×|誤り|不正解)\W*?$",
     re.MULTILINE,

@@ -74,6 +74,7 @@ def test_a_letter_among_others_is_read(answer: str, prompt: str) -> None:
         "2\n\n1: 赤は違います。\n3: 黄も違います。", "選択肢0〜4のうち、2を選びます。", "選択肢0～4では2です。",
         "0でも1でもなく、2です。", "1. まず色を見ます。\n2. 次に比べます。\n3. よって一番近い2を選びます。",
         "答えは、2か3で迷いますが2です。", "No.2です", "答えはNo. 2です。", "1は赤です。よって2", "1-3のうち、2です。",
+        "2\n- 1: 赤は違います。",
     ],
 )  # fmt: skip
 def test_a_number_among_others_is_read(answer: str, prompt: str) -> None:
