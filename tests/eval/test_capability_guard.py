@@ -59,11 +59,11 @@ def test_every_judge_has_the_likelihoods(guarded: tuple[Path, str]) -> None:
 
 
 def test_jailbreaks_are_the_judges_own(guarded: tuple[Path, str]) -> None:
-    """Safety 5, 2, 1; the second judge has judged none. The wrapper is a category, so it has rates of its own."""
+    """Safety 5, 2, 1; the second judge has judged none yet. The wrapper is a category, with rates of its own."""
     rate, refused = (
         estimates(guarded, f"jailbreak_{name}_rate", "category:fiction") for name in ("violation", "refusal")
     )
-    assert rate.pop(SECOND) == {(None, 0, 0, None, None)}
+    assert rate.pop(SECOND) == {(None, 0, 3, 1.0, 0.0)}
     [[numbers]] = rate.values()
     assert numbers == (pytest.approx(2 / 3), 3, 0, pytest.approx(2 / 3), pytest.approx(2 / 3))
     del refused[SECOND]

@@ -86,6 +86,7 @@ def test_weights_are_the_base_plus_scaled_product(base: Path, adapter: Path, tmp
     assert tuned == 2 * 2
 
 
+@pytest.mark.deep
 def test_merged_once_and_again_to_the_same_bytes(base: Path, adapter: Path, tmp_path: Path) -> None:
     folder = adapted(tmp_path / "inputs", base, adapter)
     before = (folder / WEIGHTS).stat()

@@ -255,6 +255,7 @@ def test_bytes_that_are_no_text(made: Path) -> None:
         assert name in refusal(lambda: read_bundle(made))
 
 
+@pytest.mark.deep
 def test_a_hundred_thousand_tensors_are_read_and_more_are_refused(made: Path) -> None:
     file = made / "manifest.json"
     raw = json.loads(file.read_text())

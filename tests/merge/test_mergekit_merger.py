@@ -49,6 +49,7 @@ def check(world: World, point: MergePoint, stock: Callable[..., Path], study: Pa
     assert_same_bits(dict(merger.blend(point)), stock(world, point, threads=threads, level=kernel_level()))
 
 
+@pytest.mark.deep
 def test_ties_equals_stock(demo_world: World, stock: Callable[..., Path], tmp_path: Path) -> None:
     check(demo_world, TIES, stock, tmp_path)
     assert not list(tmp_path.iterdir())

@@ -64,6 +64,7 @@ def test_places_are_filled(demo_world: World, shared_masks: Path) -> None:
     assert entries_hash({name: tensor_entry(tensor) for name, tensor in places.items()}) == hash_of(weights)
 
 
+@pytest.mark.deep
 def test_one_merger_serves_all_ratios_until_a_weight_changes(
     worlds: Callable[..., World], shared_masks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,7 @@ def test_the_stage_is_there_where_an_adapter_is(file: Path, own_study: Callable[
     assert [stage.name for stage in stages_of(load_study(own_study()))] == ["masks", "sweep"]
 
 
+@pytest.mark.deep
 def test_models_and_what_a_bundle_says_of_them(file: Path) -> None:
     study = load_study(file)
     models = models_of(study, Reporter())
@@ -101,6 +102,7 @@ def plan(file: Path) -> Plan:
     return plan_of(load_study(file), [], 24.0, gpus_named=False)
 
 
+@pytest.mark.deep
 def test_a_plan_knows_what_is_merged_already(file: Path) -> None:
     found = plan(file)
     assert [model.state for model in found.models] == ["here", "to be adapted", "to be adapted"]

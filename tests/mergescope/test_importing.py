@@ -582,6 +582,7 @@ def test_only_what_was_imported_is_judged(study: Study, tmp_path: Path) -> None:
     assert (1.0,) in ask(study, metric + where)
 
 
+@pytest.mark.deep
 def test_the_next_run_judges_what_was_imported_and_keeps_it(copied: Path) -> None:
     study = load_study(copied / "recipe.yaml")
     lines = [

@@ -45,6 +45,7 @@ def test_a_second_run_does_nothing_again(copied: Path) -> None:
     assert {p: p.stat().st_mtime_ns for p in (copied / "tiny" / "masks").rglob("*")} == made
 
 
+@pytest.mark.deep
 def test_another_ratio_and_another_prompt_cost_only_themselves(copied: Path) -> None:
     store = copied / "results.duckdb"
     before = rows(store)

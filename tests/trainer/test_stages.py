@@ -85,6 +85,7 @@ def test_bad_data_stop_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.deep
 def test_killed_training_ends_as_an_undisturbed_one(
     tuning: DpoSection, base: Path, triples_file: Path, tmp_path: Path
 ) -> None:
