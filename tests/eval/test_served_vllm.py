@@ -20,6 +20,7 @@ from eval.engine import Answer, Request, open_engine
 from eval.engines.served import ServedEngine
 from eval.engines.served_identity import served_checkpoint, served_sampling
 from mergescope.ground.errors import MergescopeError
+from tests.eval.given import answered
 
 KEY = "canary-key-17"
 START_S = 240.0
@@ -89,7 +90,7 @@ def test_answers_are_those_of_the_engine_in_this_process(
     theirs = dict(ServedEngine(served, identity, tmp_path).generate([*REQUESTS, TOO_LONG], SAMPLING))
     assert theirs.pop(len(REQUESTS)) == Answer("", "stop", 0, "too_long")
     section = EngineSection.model_validate({"kind": "transformers", "dtype": "float32", "device": "cpu"})
-    ours = open_engine(section, tiny_llama).generate(REQUESTS, SAMPLING)
+    ours = answered(open_engine(section, tiny_llama), REQUESTS, SAMPLING)
     assert len({answer.text for answer in ours}) > 3
     assert [theirs[place] for place in range(len(REQUESTS))] == ours
 
