@@ -36,6 +36,8 @@ from mergescope.ground.seeds import derive_seed
 
 ESTIMATE_SECONDS = 20.0
 """Least time between two computations of the estimates while a sweep runs."""
+ESTIMATE_SHARE = 0.02
+"""Largest share of the time that those computations take, for the engine waits for them."""
 MEASURED = 64
 """Texts whose likelihood is asked for at once: what a kill loses at most."""
 JUDGED = "judged"
@@ -142,6 +144,7 @@ class _Sweep:
         self._task = task
         self._asked: set[str] = set()
         self._estimated = time.monotonic()
+        self._estimate_s = 0.0
 
     def ask(self, group: Group, wanted: Sequence[Wanted], bench: Bench) -> None:
         """Have each checkpoint of a group answer what it has not answered."""
@@ -159,8 +162,8 @@ class _Sweep:
                 if missing and engine is not None:
                     self._swap(engine, job)
                     self._answer(engine, job, group.sampling, missing, bench)
-                if time.monotonic() - self._estimated >= ESTIMATE_SECONDS:
-                    self.estimate()
+                if time.monotonic() - self._estimated >= max(ESTIMATE_SECONDS, self._estimate_s / ESTIMATE_SHARE):
+                    self._estimate_meanwhile()
 
     def judge_imported(self, bench: Bench) -> None:
         """Have the judges score what came in from files."""
@@ -173,11 +176,15 @@ class _Sweep:
                 self._judge_found(bench, job, given)
 
     def estimate(self) -> None:
-        """Commit what is queued and bring the estimates up to date."""
-        self._notes.writer.flush(wait=True)
+        """Bring the estimates up to date with what is committed."""
         with self._notes.writer.quiet():
             write_estimates(self._store, self._study_id, self._seed)
+
+    def _estimate_meanwhile(self) -> None:
+        started = time.monotonic()
+        self.estimate()
         self._estimated = time.monotonic()
+        self._estimate_s = self._estimated - started
 
     def _given(self, job: CheckpointJob, sampling: Sampling) -> dict[tuple[str, int], Given | None]:
         if job.checkpoint_id in self._asked:  # in another role, or by another engine: its answers may still be queued

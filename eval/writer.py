@@ -76,7 +76,7 @@ class StoreWriter:
         Returns whether nothing is queued any more. Raises StoreError where the store cannot be opened or its disk
         is full; the rows stay queued then.
         """
-        if wait:
+        if wait and (self._rows or self._touched):
             time.sleep(max(self._pause(), 0.0))
         with self._lock:
             if not self._rows and not self._touched:
