@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mergescope.ground.errors import CheckpointError
+from mergescope.ground.json_objects import RepeatedNameError, each_once
 
 HEADER_LIMIT = 100_000_000
 """Bytes of the longest header that safetensors itself reads."""
@@ -73,25 +74,14 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
 
 def _entries(raw: bytes, file: Path) -> list[tuple[str, Any]]:
     try:
-        pairs = json.loads(raw, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        what = str(error) if isinstance(error, _RepeatError) else "the header is not readable: no safetensors file"
-        raise CheckpointError(what, where=file) from None
+        pairs = json.loads(raw, object_pairs_hook=each_once)
+    except RepeatedNameError as error:
+        raise CheckpointError(f"the header names {error.name} twice", where=file) from None
+    except (ValueError, RecursionError):
+        raise CheckpointError("the header is not readable: no safetensors file", where=file) from None
     if not isinstance(pairs, dict):
         raise CheckpointError("the header is no JSON object: no safetensors file", where=file)
     return [(name, entry) for name, entry in pairs.items() if name != "__metadata__"]
-
-
-class _RepeatError(ValueError):
-    """A name that stands twice in a header."""
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _RepeatError(f"the header names {next(n for n in names if names.count(n) > 1)} twice")
-    return found
 
 
 def _tensor(name: str, entry: Any, file: Path) -> tuple[StoredTensor, tuple[int, int]]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from eval.formats.record import Record
 from mergescope.ground.errors import DataError
 from mergescope.ground.files import disk_refusals
+from mergescope.ground.json_objects import each_once, repeated
 
 LONGEST_CELL = 2**31 - 1
 """Characters of a CSV cell that are read; Python's own limit is 131,072."""
@@ -31,19 +31,7 @@ _NO_TEXT = {
 """First bytes of what is often taken for a text file."""
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; raises ValueError for two fields of one name, of which JSON would drop the first."""
-    if repeated := _repeated([name for name, _ in pairs]):
-        raise ValueError(f"`{repeated}` stands twice in one object")
-    return dict(pairs)
-
-
-def _repeated(names: Sequence[str]) -> str | None:
-    counts = Counter(names)
-    return next((name for name in names if counts[name] > 1), None)
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_once)
+_DECODER = json.JSONDecoder(object_pairs_hook=each_once)
 
 
 def read_records(path: Path) -> Iterator[Record]:
@@ -167,8 +155,8 @@ def _csv(text: str, path: Path) -> Iterator[Record]:
     first, header = next(rows, (1, []))
     while header and not header[-1].strip():
         header = header[:-1]  # Excel writes its empty columns too
-    if repeated := _repeated(header):
-        raise DataError(f"two columns are called `{repeated}`", where=f"{path}:{first}", cure="rename one")
+    if twice := repeated(header):
+        raise DataError(f"two columns are called `{twice}`", where=f"{path}:{first}", cure="rename one")
     for line, cells in rows:
         while len(cells) > len(header) and not cells[-1].strip():
             cells.pop()
@@ -202,8 +190,8 @@ def _parquet(raw: bytes, path: Path) -> Iterator[Record]:
 
     try:
         table = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(raw)).read()
-        if repeated := _repeated(table.column_names):
-            raise DataError(f"two columns are called `{repeated}`", where=path, cure="rename one")
+        if twice := repeated(table.column_names):
+            raise DataError(f"two columns are called `{twice}`", where=path, cure="rename one")
         rows = table.to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         what = f"malformed Parquet: {str(error).partition(chr(10))[0]}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
 from mergescope.ground.errors import DataError
+from mergescope.ground.json_objects import each_once
 
 RowFormat = Literal["jsonl", "parquet"]
 Form = Literal[RowFormat, "llm-jp-judge"]
@@ -72,7 +73,7 @@ def _parquet(path: Path) -> Iterator[Raw]:
     number = 0
     try:
         with parquet.ParquetFile(path) as file:
-            _once([(name, None) for name in file.schema_arrow.names])
+            each_once([(name, None) for name in file.schema_arrow.names])
             for batch in file.iter_batches(batch_size=BATCH):
                 for row in batch.to_pylist():
                     number += 1
@@ -91,7 +92,7 @@ def _decoded(line: bytes, where: str) -> str:
 
 def _parsed(text: str, where: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
+        return json.loads(text, parse_constant=_no_number, object_pairs_hook=each_once)
     except json.JSONDecodeError as error:
         # JSON counts lines within `text`, which is one line of JSONL
         told = f"{error.msg} at column {error.colno}" if error.lineno == 1 else str(error)
@@ -102,14 +103,6 @@ def _parsed(text: str, where: str) -> Any:
 
 def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"`{next(name for name in names if names.count(name) > 1)}` stands twice in one object")
-    return fields
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:
