@@ -67,7 +67,8 @@ class MergeWeights:
     """The weight files as they were when this was made."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stamps", _stamps(self.point, self.models))
+        roles = (self.point.base_role, *self.point.term_roles)
+        object.__setattr__(self, "stamps", {role: weights_stamp(self.models.folder(role)) for role in roles})
 
     def __call__(self, places: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
         """Every tensor by name. places: tensors that may be filled instead of new ones.
@@ -75,20 +76,27 @@ class MergeWeights:
         Raises CheckpointError where a weight file was written since.
         """
         self._check()
-        held = _OPEN.get(_key(self.study_folder, self.point, self.models, self.threads, self.device))
-        merger = held or shared_merger(
-            self.study_folder, self.point, self.models, threads=self.threads, device=self.device
-        )
+        merger = _OPEN.get(self._key) or self.opened()
         yield from merger.blend(self.point, places)
         self._check()
+
+    def opened(self, reporter: Reporter | None = None) -> Merger:
+        """As `open_merger`; until a weight file changes, it serves all weights of this process that it can."""
+        merger = open_merger(
+            self.study_folder, self.point, self.models, threads=self.threads, device=self.device, reporter=reporter
+        )
+        _OPEN[self._key] = merger
+        return merger
+
+    @property
+    def _key(self) -> object:
+        """What all points have in common that one merger serves, and the state of the weight files."""
+        setting = replace(self.point, ratio=Decimal(0), lambda_=Decimal(1))
+        return self.study_folder, setting, self.models, self.threads, self.device, tuple(self.stamps.values())
 
     def _check(self) -> None:
         for role, stamp in self.stamps.items():
             _refuse_changed(self.models.folder(role), stamp)
-
-
-def _stamps(point: MergePoint, models: Models) -> dict[Role, Stamp]:
-    return {role: weights_stamp(models.folder(role)) for role in (point.base_role, *point.term_roles)}
 
 
 def _refuse_changed(folder: Path, stamp: Stamp) -> None:
@@ -98,24 +106,4 @@ def _refuse_changed(folder: Path, stamp: Stamp) -> None:
 
 
 _OPEN: dict[object, Merger] = {}
-
-
-def shared_merger(
-    study_folder: Path,
-    point: MergePoint,
-    models: Models,
-    *,
-    threads: int,
-    device: Literal["cpu", "cuda"] = "cpu",
-    reporter: Reporter | None = None,
-) -> Merger:
-    """As `open_merger`; until a weight file changes, it serves all `MergeWeights` of this process that it can."""
-    key = _key(study_folder, point, models, threads, device)  # before it opens: a change meanwhile shall not be missed
-    _OPEN[key] = merger = open_merger(study_folder, point, models, threads=threads, device=device, reporter=reporter)
-    return merger
-
-
-def _key(study_folder: Path, point: MergePoint, models: Models, threads: int, device: str) -> object:
-    """What all points have in common that one merger serves, and the state of the weight files."""
-    setting = replace(point, ratio=Decimal(0), lambda_=Decimal(1))
-    return study_folder, setting, models, threads, device, tuple(_stamps(point, models).values())
+"""Mergers of this process, by the key of the weights that they serve."""

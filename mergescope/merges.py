@@ -14,7 +14,7 @@ from merge.identity import weights_hash
 from merge.merger import Merger
 from merge.points import MergePoint, Role, grid
 from merge.sources import Models, local_folder
-from merge.weights import MergeWeights, shared_merger
+from merge.weights import MergeWeights
 from mergescope.ground.errors import CheckpointError, MergescopeError
 from mergescope.ground.files import read_manifest
 from mergescope.ground.ids import decimal6
@@ -102,8 +102,7 @@ def mergers_of(study: Study, models: Models, reporter: Reporter) -> Iterator[tup
 
 def merger_of(study: Study, models: Models, point: MergePoint, reporter: Reporter) -> Merger:
     """What merges one point as the recipe asks; masks are drawn now where they are missing."""
-    section = study.recipe.merge
-    return shared_merger(study.folder, point, models, threads=section.threads, device=section.device, reporter=reporter)
+    return merge_weights(study, point, models).opened(reporter)
 
 
 def merge_weights(study: Study, point: MergePoint, models: Models) -> MergeWeights:

@@ -20,7 +20,7 @@ from merge.merger import Merger, open_merger
 from merge.points import MergePoint
 from merge.sources import Models
 from merge.tensor_bytes import entries_hash, tensor_entry
-from merge.weights import MergeWeights, StoredWeights, shared_merger
+from merge.weights import MergeWeights, StoredWeights
 from mergescope.ground.errors import CheckpointError
 from tests.merge.conftest import DEMO_POINT, World
 
@@ -78,7 +78,7 @@ def test_one_merger_serves_all_ratios_until_a_weight_changes(
     models = worlds("llama").models
     copies = Models(*(Path(shutil.copytree(models.folder(r), tmp_path / r)) for r in ("base", "safe", "useful")))
     weights = MergeWeights(shared_masks, DEMO_POINT, copies, 1, "cpu")
-    shared_merger(shared_masks, DEMO_POINT, copies, threads=1)
+    weights.opened()
     before = hash_of(weights)
     hash_of(replace(weights, point=replace(DEMO_POINT, ratio=Decimal("0.9"), lambda_=Decimal("0.5"))))
     assert len(opened) == 1
