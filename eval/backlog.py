@@ -114,13 +114,18 @@ class Questions:
 
 
 def _asked(item: Item, given: Given, judge_id: str, repeat: int) -> Asked:
-    name = judgement_id(judge_id, item.kind, item.prompt_id, given.text_id, item.reference_id, repeat)
-    row = JudgementRow(
-        judgement_id=name,
+    row = unanswered(item, given.text_id, judge_id, repeat)
+    return Asked(Question(row.judgement_id, item.kind, item.messages, given.body, item.reference, repeat), row)
+
+
+def unanswered(item: Item, answer: str, judge_id: str, repeat: int) -> JudgementRow:
+    """The row of one judge's judgement of an item's answer, before anything came of it. answer: the text's id."""
+    return JudgementRow(
+        judgement_id=judgement_id(judge_id, item.kind, item.prompt_id, answer, item.reference_id, repeat),
         judge_id=judge_id,
         prompt_id=item.prompt_id,
         kind=item.kind,
-        text_id=given.text_id,
+        text_id=answer,
         reference_text_id=item.reference_id,
         repeat=repeat,
         reported_model=None,
@@ -129,4 +134,3 @@ def _asked(item: Item, given: Given, judge_id: str, repeat: int) -> Asked:
         cost=None,
         error_kind=None,
     )
-    return Asked(Question(name, item.kind, item.messages, given.body, item.reference, repeat), row)

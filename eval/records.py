@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from eval.backlog import Asked, Given, Wanted
+from eval.backlog import Given, Wanted
 from eval.engine import Answer, Engine, Likelihood, Sampling, Swap, Weights
 from eval.identity import storable, text_id
 from eval.judge import Judge, Judgement, judge_id_of
@@ -17,6 +17,7 @@ from eval.rows import (
     AnswerRow,
     AnswerTurnRow,
     CheckpointRow,
+    JudgementRow,
     JudgeRow,
     LikelihoodRow,
     Row,
@@ -68,9 +69,7 @@ def study_rows(
 ) -> Iterator[Row]:
     """A study, what it consists of, and its links to that."""
     yield study
-    for one_set in sets:
-        yield from one_set.rows()
-        yield StudySetRow(study.study_id, one_set.set_id)
+    yield from set_rows(study.study_id, sets)
     for position, judge in enumerate(judges):
         trust = "not calibrated"
         yield JudgeRow(judge_id_of(judge), judge.name, judge.kind, _json(judge.setting), trust)
@@ -82,6 +81,13 @@ def study_rows(
             yield checkpoint_row(job)
             link = study.study_id, job.checkpoint_id, job.kind, sampling.sampling_id, sampling.samples
             yield StudyCheckpointRow(*link)
+
+
+def set_rows(study_id: str, sets: Iterable[PromptSet]) -> Iterator[Row]:
+    """A study's prompt sets and its links to them."""
+    for one_set in sets:
+        yield from one_set.rows()
+        yield StudySetRow(study_id, one_set.set_id)
 
 
 def checkpoint_row(job: CheckpointJob) -> CheckpointRow:
@@ -148,22 +154,22 @@ def _answer_row(
     return AnswerRow(name, checkpoint_id, wanted.prompt_id, sampling_id, wanted.sample_ix, error, judged)
 
 
-def judgement_rows(asked: Asked, judgement: Judgement) -> Iterator[Row]:
-    """A judgement's rows: scores, or the kind of error."""
+def judgement_rows(unanswered: JudgementRow, judgement: Judgement) -> Iterator[Row]:
+    """A judgement's own row, then what the judge said, and its scores where it has no error."""
     raw = None if judgement.raw is None else storable(judgement.raw)
-    if raw is not None:
-        yield TextRow(text_id(raw), raw)
     yield replace(
-        asked.row,
+        unanswered,
         reported_model=judgement.reported_model,
         raw_text_id=None if raw is None else text_id(raw),
         tokens=judgement.tokens,
         cost=judgement.cost,
         error_kind=judgement.error_kind,
     )
+    if raw is not None:
+        yield TextRow(text_id(raw), raw)
     for score in judgement.scores:
         reason = None if score.reason is None else storable(score.reason)
-        yield ScoreRow(asked.row.judgement_id, score.axis, score.value, score.label, reason)
+        yield ScoreRow(unanswered.judgement_id, score.axis, score.value, score.label, reason)
 
 
 def _json(value: Mapping[str, Any]) -> str:

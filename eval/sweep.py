@@ -120,7 +120,7 @@ class _Notes:
             self.count.judgements += 1
             self.judged.done += 1
             self._tally(judgement.error_kind)
-        self._write(job, list(judgement_rows(asked, judgement)))
+        self._write(job, list(judgement_rows(asked.row, judgement)))
         self._task.advance(0)
 
     def _write(self, job: CheckpointJob, rows: Sequence[Row]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,8 @@ from eval.interchange.matching import (
 )
 from eval.interchange.standing import answered, standing
 from eval.interchange.telling import what_is_in
-from eval.prompts import PromptSet
-from eval.records import CheckpointJob, checkpoint_row
-from eval.rows import Row, SamplingRow, StudyCheckpointRow, StudyJudgeRow, StudySetRow
+from eval.records import CheckpointJob, checkpoint_row, set_rows
+from eval.rows import Row, SamplingRow, StudyCheckpointRow, StudyJudgeRow
 from eval.writer import StoreWriter
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.ids import file_hash, full_hash
@@ -170,7 +169,7 @@ class _Intake:
         study = study_id(self._study)
         if (given.rows or judged.rows) and not self._has.is_linked:
             yield study_row(self._study)
-            yield from _set_rows(study, self._sets)
+            yield from set_rows(study, self._sets)
         if self._job is not None and given.rows and self._job.checkpoint_id not in self._has.samplings:
             yield SamplingRow(sampling_id(SAMPLING), json.dumps(SAMPLING))
             yield checkpoint_row(self._job)
@@ -223,9 +222,3 @@ def _sorted(offer: Offer) -> tuple[list[Path], list[Path]]:
 def _batches(groups: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
     for start in range(0, len(groups), COMMITTED):
         yield [row for group in groups[start : start + COMMITTED] for row in group]
-
-
-def _set_rows(study: str, sets: Iterable[PromptSet]) -> Iterator[Row]:
-    for one_set in sets:
-        yield from one_set.rows()
-        yield StudySetRow(study, one_set.set_id)

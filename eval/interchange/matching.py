@@ -6,11 +6,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from eval.backlog import unanswered
 from eval.conversations import rounds
-from eval.identity import Message, answer_id, judge_id, judgement_id, sampling_id, text_id
+from eval.identity import Message, answer_id, judge_id, sampling_id, text_id
 from eval.interchange.forms import AnswerLine, JudgementLine
 from eval.interchange.lines import Raw
+from eval.judge import AxisScore, Judgement
 from eval.prompts import Item
+from eval.records import judgement_rows
 from eval.rows import AnswerRow, AnswerTurnRow, JudgementRow, JudgeRow, LikelihoodRow, Row, ScoreRow, TextRow
 
 IMPORTED = "imported"
@@ -129,8 +132,8 @@ def judgements(
             taken.judges[who.judge_id] = who
         taken.repeats[who.judge_id] = max(taken.repeats.get(who.judge_id, 0), line.repeat + 1)
         for item in items:
-            name = judgement_id(who.judge_id, item.kind, line.asked, line.judged, item.reference_id, line.repeat)
-            new = list(_judgement_rows(name, who, item, line))
+            row = unanswered(item, line.judged, who.judge_id, line.repeat)
+            name, new = row.judgement_id, list(judgement_rows(row, _judgement(line)))
             where, before = told.setdefault((name, line.axis), (raw.where, new))
             if before != new:
                 raw.refuse(f"{where} judges the same answer otherwise", cure="give each its own `repeat`")
@@ -203,31 +206,17 @@ def _fits(item: Item, line: JudgementLine, who: JudgeRow) -> bool:
         return False
     if line.judgement_id is None or line.judge_id != who.judge_id:
         return True
-    return line.judgement_id == judgement_id(
-        who.judge_id, item.kind, line.asked, line.judged, item.reference_id, line.repeat
-    )
+    return line.judgement_id == unanswered(item, line.judged, who.judge_id, line.repeat).judgement_id
 
 
-def _judgement_rows(name: str, who: JudgeRow, item: Item, line: JudgementLine) -> Iterator[Row]:
-    raw = line.raw
-    yield JudgementRow(
-        judgement_id=name,
-        judge_id=who.judge_id,
-        prompt_id=item.prompt_id,
-        kind=item.kind,
-        text_id=line.judged,
-        reference_text_id=item.reference_id,
-        repeat=line.repeat,
-        reported_model=line.reported_model,
-        raw_text_id=None if raw is None else text_id(raw),
-        tokens=line.tokens,
-        cost=line.cost,
-        error_kind=line.error_kind,
-    )
-    if raw is not None:
-        yield TextRow(text_id(raw), raw)
-    if line.axis is not None and line.error_kind is None:
-        yield ScoreRow(name, line.axis, line.value, line.label, line.reason)
+def _judgement(line: JudgementLine) -> Judgement:
+    """What a row says, as judges say it."""
+    scores = () if line.axis is None or line.error_kind is not None else (_score(line, line.axis),)
+    return Judgement(scores, line.error_kind, line.raw, line.reported_model, line.tokens, line.cost)
+
+
+def _score(line: JudgementLine, axis: str) -> AxisScore:
+    return AxisScore(axis, line.value, line.label, line.reason)
 
 
 def _joined(before: Sequence[Row], new: Sequence[Row]) -> list[Row]:
