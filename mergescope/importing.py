@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.config import IMPORTS, NAME, RESERVED
+from eval.config import NAME
 from eval.estimates import write_estimates
 from eval.identity import sampling_id, storable
 from eval.imported import imported_job
@@ -95,7 +95,7 @@ def _check(offer: Offer) -> None:
 
 def _check_name(study: Study, name: str) -> None:
     """Raises MergescopeError for what `eval.checkpoints` could not be called, and for names that the recipe gives."""
-    taken = [*RESERVED, IMPORTS, *(checkpoint.name for checkpoint in study.recipe.eval.checkpoints)]
+    taken = study.checkpoint_names
     if name in taken or not re.fullmatch(NAME, name):
         cure = f"use letters, digits, dots, dashes; not {', '.join(taken[:-1])} or {taken[-1]}"
         raise MergescopeError("not a name for an import", where="--checkpoint", value=name, cure=cure)

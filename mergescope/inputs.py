@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-from eval.config import IMPORTS, RESERVED
+from eval.config import RESERVED
 from eval.engine import template_of
 from eval.judge import Judge, judge_id_of, open_judge
 from eval.prompt_files import load_prompt_sets
@@ -68,7 +68,8 @@ def check_engine_and_judges(study: Study, only: Sequence[str] = ()) -> None:
 
     only: names of what is evaluated; none: everything. Raises MergescopeError where something that it needs is missing.
     """
-    if not only or set(only) & set(RESERVED):
+    own = asks_own(only)
+    if own:
         _check_template(study)
     open_judges(study)
     asked = [one for one in study.recipe.eval.checkpoints if not only or one.name in only]
@@ -78,15 +79,20 @@ def check_engine_and_judges(study: Study, only: Sequence[str] = ()) -> None:
 
             place_of(checkpoint).key()
     # our own engine answers for all but served models
-    engine = not only or bool(set(only) & set(RESERVED)) or any(one.kind == "model" for one in asked)
+    engine = own or any(one.kind == "model" for one in asked)
     if engine and study.recipe.eval.engine.kind == "vllm" and importlib.util.find_spec("vllm") is None:
         cure = "run `make .venv/vllm` in the project's folder"
         raise MergescopeError("vllm is not installed", where=f"{study.file}: eval.engine.kind", cure=cure)
 
 
+def asks_own(only: Sequence[str]) -> bool:
+    """Whether the merges or the three models themselves are evaluated. only: as in `check_engine_and_judges`."""
+    return not only or not set(RESERVED).isdisjoint(only)
+
+
 def check_names(study: Study, only: Sequence[str]) -> None:
     """Raises MergescopeError for a name in `only` that is no checkpoint of the study."""
-    names = [*RESERVED, IMPORTS, *(checkpoint.name for checkpoint in study.recipe.eval.checkpoints)]
+    names = study.checkpoint_names
     if unknown := next((name for name in only if name not in names), None):
         cure = f"use {', '.join(names)}"
         raise MergescopeError("no such checkpoint in the recipe", where="--only", value=unknown, cure=cure)

@@ -10,13 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from eval.config import RESERVED
 from merge.points import grid
 from mergescope.environment import offline
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import MANIFEST
 from mergescope.ground.progress import Reporter
-from mergescope.inputs import check_engine_and_judges, check_inputs, check_names, check_store, held_out_prompts
+from mergescope.inputs import (
+    asks_own,
+    check_engine_and_judges,
+    check_inputs,
+    check_names,
+    check_store,
+    held_out_prompts,
+)
 from mergescope.lock import locked
 from mergescope.model_headers import require_room
 from mergescope.study import Study
@@ -85,7 +91,7 @@ def do(study: Study, store: Path, commands: Sequence[str], only: Sequence[str] =
     stages = stages_of(study)
     todo = [stage for stage in stages if stage.command in commands]
     check_names(study, only)
-    own = not only or bool(set(only) & set(RESERVED))
+    own = asks_own(only)
     if own:
         _require_earlier(study, [stage for stage in stages if stage.command not in commands], todo)
     check_store(store)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, overload
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from eval.config import EvalSection
+from eval.config import IMPORTS, RESERVED, EvalSection
 from merge.adapters import Pair
 from merge.config import MergeSection
 from mergescope.complaints import complaint
@@ -143,6 +143,11 @@ class Study:
     def adapted_roles(self) -> tuple[Literal["safe", "useful"], ...]:
         """The models that the recipe gives as base + adapter."""
         return tuple(role for role in ("safe", "useful") if isinstance(self.model(role), Pair))
+
+    @property
+    def checkpoint_names(self) -> tuple[str, ...]:
+        """What `--only` may name: the study's own checkpoints, imports, and those of `eval.checkpoints`."""
+        return (*RESERVED, IMPORTS, *(checkpoint.name for checkpoint in self.recipe.eval.checkpoints))
 
     @property
     def is_local(self) -> bool:
