@@ -82,8 +82,8 @@ class Chat:
         """Requests in flight at which the server was comfortable last."""
         self.heard = False
         """Whether it ever answered: before that a refused connection, or silence, stops the run."""
-        self.answered = self.journal.holds_texts
-        """Whether it ever gave a response, in an earlier run too: then a bad request is one request's fault."""
+        self.answered = False
+        """Whether it gave a response in this process."""
         self.lost = 0
         """Requests in a row that could not be sent in all their tries."""
         self.silent = 0
@@ -217,7 +217,8 @@ class Session:
         fatal = MergescopeError(f"{place.who} {what}: HTTP {status}", where=place.host, cure=cure)
         if status not in (400, 413, 422):
             raise fatal from None
-        if not self._chat.answered:
+        # once it gave a response, in an earlier run too, a bad request is one request's fault
+        if not (self._chat.answered or self._chat.journal.holds_texts):
             return _Trouble("server", fatal)  # others may be answered meanwhile
         self._chat.rejected += 1
         if self._chat.rejected > place.concurrency * SPARE:  # gateways call an expired key a bad request, too

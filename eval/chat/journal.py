@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from io import FileIO
 from pathlib import Path
 from typing import Literal
@@ -45,13 +47,19 @@ class Journal:
     """A JSONL file, one response a line; one process writes it."""
 
     def __init__(self, path: Path) -> None:
-        """Read what an earlier run received; a line cut off by a kill is dropped."""
+        """path: of the file, which is read when it is first asked or written: it may be large, and nobody may ask."""
         self._path = path
-        self._responses: dict[str, list[Response]] = {}
         self._stream: FileIO | None = None
-        if path.exists():
-            for line in path.read_bytes().split(b"\n"):
-                self._take(line)
+
+    @cached_property
+    def _responses(self) -> dict[str, list[Response]]:
+        """What was received, by request; a line cut off by a kill is dropped, and its question asked again."""
+        found: dict[str, list[Response]] = {}
+        for line in self._path.read_bytes().split(b"\n") if self._path.exists() else ():
+            with suppress(ValueError, TypeError):
+                response = Response(**json.loads(line))
+                found.setdefault(response.key, []).append(response)
+        return found
 
     def responses(self, key: str) -> list[Response]:
         """What was received for a request, oldest first."""
@@ -91,17 +99,11 @@ class Journal:
 
     def _opened(self) -> FileIO:
         if self._stream is None:
+            _ = self._responses  # of earlier runs: what is written now is kept apart, once it is synced
             self._path.parent.mkdir(parents=True, exist_ok=True)
             # without a buffer: one that a full disk refused would be written again at the closing, and fail there
             self._stream = self._path.open("ab", buffering=0)
         return self._stream
-
-    def _take(self, line: bytes) -> None:
-        try:
-            response = Response(**json.loads(line))
-        except (ValueError, TypeError):
-            return  # blank, or cut off by a kill: its question is asked again
-        self.keep(response)
 
 
 class SharedSync:
