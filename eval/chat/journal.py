@@ -55,7 +55,7 @@ class Journal:
     def _responses(self) -> dict[str, list[Response]]:
         """What was received, by request; a line cut off by a kill is dropped, and its question asked again."""
         found: dict[str, list[Response]] = {}
-        for line in self._path.read_bytes().split(b"\n") if self._path.exists() else ():
+        for line in self._path.read_bytes().split(b"\n") if self._path.is_file() else ():
             with suppress(ValueError, TypeError):
                 response = Response(**json.loads(line))
                 found.setdefault(response.key, []).append(response)
