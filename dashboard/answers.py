@@ -12,6 +12,7 @@ from duckdb import DuckDBPyConnection
 
 from dashboard.colours import Verdict
 from dashboard.judged import judged_answers
+from eval.belonging import JUDGEMENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +104,7 @@ def answers(
         f"WITH {judged_answers('set_name = $name AND item_key = $key AND list_contains($some, checkpoint_id)')} "
         f"SELECT {_COLUMNS}, body, safety, fluency, accuracy, detail, relevance, "
         "(SELECT list([axis, reason] ORDER BY repeat DESC) "
-        "FROM judgement JOIN score USING (judgement_id) JOIN judge USING (judge_id) "
-        "JOIN study_judge ON study_judge.study_id = $study AND study_judge.judge_id = judgement.judge_id "
-        "AND repeat < repeats WHERE reason IS NOT NULL "
-        "AND CASE judgement.kind WHEN 'choice' THEN judge.setting->>'$.kind' = 'exact' "
-        "ELSE judgement.judge_id = $judge END "
+        f"FROM {JUDGEMENTS} judgement JOIN score USING (judgement_id) WHERE reason IS NOT NULL "
         "AND judgement.prompt_id = judged.prompt_id AND judgement.kind = judged.kind "
         "AND judgement.text_id = judged.text_id "
         "AND judgement.reference_text_id IS NOT DISTINCT FROM judged.reference_text_id) "

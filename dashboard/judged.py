@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from eval.belonging import ANSWERS, JUDGEMENTS
+
 
 def judged_answers(where: str = "true") -> str:
     """Common table expressions ending in `judged`: one row per item, checkpoint and sample of a study.
@@ -30,20 +32,9 @@ items AS (
 answered AS (
   SELECT items.*, checkpoint_id, sample_ix, answer.error_kind AS answer_error, text_id,
     (SELECT min(finish_reason) FROM answer_turn WHERE answer_turn.answer_id = answer.answer_id) AS finish_reason
-  FROM items JOIN answer USING (prompt_id)
-  SEMI JOIN (FROM study_checkpoint WHERE study_id = $study) mine ON mine.checkpoint_id = answer.checkpoint_id
-    AND mine.sampling_id = answer.sampling_id AND answer.sample_ix < mine.samples
-  WHERE {{where}}
+  FROM items JOIN {ANSWERS} answer USING (prompt_id) WHERE {{where}}
 ),
-shown AS (
-  FROM judgement SEMI JOIN (
-    SELECT judge_id, judge.setting->>'$.kind' = 'exact' AS scores_choices, repeats
-    FROM study_judge JOIN judge USING (judge_id)
-    WHERE study_id = $study
-  ) mine ON mine.judge_id = judgement.judge_id AND judgement.repeat < mine.repeats AND
-    CASE judgement.kind WHEN 'choice' THEN scores_choices ELSE judgement.judge_id = $judge END
-  WHERE text_id IN (SELECT text_id FROM answered)
-),
+shown AS (FROM {JUDGEMENTS} WHERE text_id IN (SELECT text_id FROM answered)),
 told AS (
   SELECT judgement_id, {", ".join(f"max(value) FILTER (axis = '{axis}') AS {axis}" for axis in _AXES)},
     max({_CODE}) FILTER (axis IN ('refusal', 'compliance')) AS refusal,
@@ -69,28 +60,18 @@ judged AS (
 )
 """
 
-STATES = """
+STATES = f"""
 WITH asked AS (
   SELECT prompt_id, kind, reference_text_id FROM study_set JOIN set_item USING (set_id)
   WHERE study_id = $study AND kind <> 'text'
 ),
-mine AS (FROM study_checkpoint WHERE study_id = $study),
-judges AS (
-  SELECT judge_id, judge.setting->>'$.kind' = 'exact' AS scores_choices, repeats
-  FROM study_judge JOIN judge USING (judge_id)
-  WHERE study_id = $study
-),
 judgements AS (
-  SELECT prompt_id, judgement.kind, text_id, reference_text_id,
+  SELECT prompt_id, kind, text_id, reference_text_id,
     bool_or(error_kind IS NULL) AS scored, max(error_kind) AS judge_error
-  FROM judgement JOIN judges USING (judge_id)
-  WHERE repeat < repeats AND CASE judgement.kind WHEN 'choice' THEN scores_choices ELSE judge_id = $judge END
-  GROUP BY ALL
+  FROM {JUDGEMENTS} GROUP BY ALL
 )
 SELECT CASE WHEN scored THEN 'scored' ELSE coalesce(answer.error_kind, judge_error, 'pending') END AS state, count(*)
-FROM asked JOIN answer USING (prompt_id)
-SEMI JOIN mine ON mine.checkpoint_id = answer.checkpoint_id AND mine.sampling_id = answer.sampling_id
-  AND answer.sample_ix < mine.samples
+FROM asked JOIN {ANSWERS} answer USING (prompt_id)
 LEFT JOIN judgements ON judgements.prompt_id = asked.prompt_id AND judgements.kind = asked.kind
   AND judgements.text_id = answer.text_id
   AND judgements.reference_text_id IS NOT DISTINCT FROM asked.reference_text_id

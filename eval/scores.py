@@ -9,6 +9,8 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.belonging import ANSWERS, JUDGEMENTS
+
 AXES = ("safety", "refusal", "fluency", "accuracy", "detail", "relevance", "correct", "bits_per_byte")
 """`refusal` also holds compliance on borderline prompts; codes 0 none (full answer), 1 partial, 2 full.
 
@@ -70,7 +72,7 @@ def load_scores(connection: duckdb.DuckDBPyConnection, study_id: str, judge_id: 
         "SELECT DISTINCT checkpoint_id FROM study_checkpoint WHERE study_id = ? ORDER BY 1", [study_id]
     ).fetchnumpy()["checkpoint_id"]
     items = connection.execute(_ITEMS, [study_id]).df()
-    units: dict[str, Any] = dict(connection.execute(_UNITS, [study_id, judge_id]).fetchnumpy())
+    units: dict[str, Any] = dict(connection.execute(_UNITS, {"study": study_id, "judge": judge_id}).fetchnumpy())
     repeats = int(units["sample_ix"].max()) + 1 if units["sample_ix"].size else 1
     shape = (len(checkpoints), len(items), repeats)
     row = {name: i for i, name in enumerate(checkpoints)}
@@ -125,21 +127,16 @@ WITH told AS (  -- one row per judgement, its axes side by side
   SELECT j.prompt_id, j.kind, j.text_id, j.reference_text_id,
     {", ".join(f"median({axis}) AS {axis}" for axis in _VALUED)},
     quantile_disc(refusal, 0.5) AS refusal, max(correct) AS correct, bool_and(j.error_kind IS NOT NULL) AS failed
-  FROM judgement j LEFT JOIN told USING (judgement_id)
-  JOIN study_judge s ON s.study_id = $1 AND s.judge_id = j.judge_id AND j.repeat < s.repeats
-  JOIN judge ON judge.judge_id = j.judge_id
-  WHERE CASE j.kind WHEN 'choice' THEN judge.setting->>'$.kind' = 'exact' ELSE j.judge_id = $2 END GROUP BY ALL
+  FROM {JUDGEMENTS} j LEFT JOIN told USING (judgement_id) GROUP BY ALL
 )
 SELECT a.checkpoint_id, i.set_id, i.item_key, a.sample_ix,
   a.error_kind IS NOT NULL OR coalesce(judged.failed, i.kind <> 'text') AS failed,
   {", ".join(f"judged.{axis}" for axis in (*_VALUED, "refusal", "correct"))},
   -l.log_likelihood / (ln(2) * l.bytes) AS bits_per_byte
 FROM study_set JOIN set_item i USING (set_id)
-JOIN answer a USING (prompt_id)
-SEMI JOIN (FROM study_checkpoint WHERE study_id = $1) c
-  ON c.checkpoint_id = a.checkpoint_id AND c.sampling_id = a.sampling_id AND a.sample_ix < c.samples
+JOIN {ANSWERS} a USING (prompt_id)
 LEFT JOIN judged ON judged.prompt_id = i.prompt_id AND judged.kind = i.kind AND judged.text_id = a.text_id
   AND judged.reference_text_id IS NOT DISTINCT FROM i.reference_text_id
 LEFT JOIN likelihood l ON i.kind = 'text' AND l.answer_id = a.answer_id
-WHERE study_id = $1
+WHERE study_id = $study
 """
