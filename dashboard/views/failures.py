@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 import streamlit as st
 
 from dashboard import charts, faults, markup, pickers, state
@@ -13,6 +15,9 @@ from dashboard.inert import csv_bytes, escaped, one_line
 from dashboard.pickers import Column, PickCell, PickRow
 from dashboard.picks import first_pick
 from dashboard.source import ask
+
+COLUMN = 6
+"""Letters to a line of a checkpoint's name above its column; a name breaks at its hyphens."""
 
 
 def page() -> None:
@@ -79,7 +84,8 @@ def _cells(frame: Frame, counts: list[FaultCount]) -> list[Cell]:
 def _column(frame: Frame, handle: str) -> str:
     checkpoint = frame.by_handle(handle)
     if checkpoint.ratio is None or "@" in handle:
-        return escaped(handle.removeprefix("model-")).replace("@", "<br>@")  # columns are narrow
+        lines = handle.removeprefix("model-").replace("@", "\n@").splitlines()  # columns are narrow
+        return "<br>".join(escaped(part) for line in lines for part in wrap(line, COLUMN, break_long_words=False))
     return f"{checkpoint.ratio:.2f}"
 
 
