@@ -131,6 +131,19 @@ class ProxyJudge(BaseModel):
     """Language of the answers."""
 
 
+class Price(BaseModel):
+    """What a judge's server charges; does not count as part of a judgement's identity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prompt: Decimal6 = Field(ge=0)
+    """For a million prompt tokens."""
+    completion: Decimal6 = Field(ge=0)
+    """For a million completion tokens."""
+    currency: str = "USD"
+    """Of both."""
+
+
 class OpenAIJudge(BaseModel):
     """An LLM behind an OpenAI-compatible server."""
 
@@ -153,6 +166,11 @@ class OpenAIJudge(BaseModel):
     """Requests in flight at once; does not count as part of a judgement's identity."""
     timeout_s: int = Field(default=60, ge=1)
     """Seconds for one request; does not count as part of a judgement's identity."""
+    price: Price | None = None
+    """What the server charges; None: not known. Does not count as part of a judgement's identity."""
+    batch: bool = False
+    """Whether questions go as files that the server works off within a day (OpenAI's batch mode, at half the price);
+    does not count as part of a judgement's identity."""
 
 
 Judge = Annotated[ProxyJudge | OpenAIJudge, Field(discriminator="kind")]

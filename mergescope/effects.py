@@ -40,6 +40,10 @@ NO_EFFECT = frozenset(
         "eval.judges.api_key_env",
         "eval.judges.concurrency",
         "eval.judges.timeout_s",
+        "eval.judges.price.prompt",  # what it costs
+        "eval.judges.price.completion",
+        "eval.judges.price.currency",
+        "eval.judges.batch",  # how soon and at what price
     }
 )
 """Keys that change no answer, score or weight: editing them repeats no work."""
@@ -113,6 +117,10 @@ EFFECT = frozenset(
 """Keys that are part of what is made: editing them makes new work, and only that."""
 
 
+_IDLE = NO_EFFECT | {"eval.judges.price"}
+"""With sections of which no key counts and which a recipe may leave out: an absent one is as a given one."""
+
+
 def recipe_hash(recipe: Recipe) -> str:
     """sha256 over what of a recipe changes its output."""
     return full_hash(_without(recipe.model_dump(mode="json", by_alias=True), ""))
@@ -135,7 +143,7 @@ def _without(value: Any, path: str) -> Any:
     if not isinstance(value, dict):
         return value
     inner = {key: f"{path}.{key}" if path else key for key in value}
-    return {key: _without(entry, inner[key]) for key, entry in value.items() if inner[key] not in NO_EFFECT}
+    return {key: _without(entry, inner[key]) for key, entry in value.items() if inner[key] not in _IDLE}
 
 
 def _sections(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,16 +16,13 @@ from mergescope.ground.errors import MergescopeError
 from mergescope.ground.units import size_text, time_text
 from mergescope.plan import plan_of
 from mergescope.plan_answers import TYPICAL_SHARE, GpuPlan
+from mergescope.plan_layout import count, fact, section, wrapped
 from mergescope.plan_notes import title
 from mergescope.plan_records import GridPlan, MergePlan, ModelPlan, Plan, RoomPlan
 from mergescope.study import load_study
 
 GPUS_OF_THE_CONTEST = "A100-40GB x4"
 HOURS_OF_THE_CONTEST = 24.0
-
-WIDTH = 92
-NAME = 16
-"""Columns of the names at the left."""
 
 
 def show_plan(file: Path, gpus: Sequence[str], hours: float | None, *, as_json: bool) -> int:
@@ -50,47 +46,31 @@ def show_plan(file: Path, gpus: Sequence[str], hours: float | None, *, as_json: 
 def plan_lines(plan: Plan) -> Iterator[str]:
     """The plan, line by line; what stands against a run is not among them (`Plan.refusals`)."""
     yield f"Plan of the study {plan.study}: nothing is made, fetched or written. 1 GB = 1,000,000,000 bytes."
-    yield from _section("Models", _models(plan))
-    yield from _section("Merges", _merges(plan.grid, plan.merge))
+    yield from section("Models", _models(plan))
+    yield from section("Merges", _merges(plan.grid, plan.merge))
     if plan.merge is not None:
-        yield from _section("Work", _work(plan.merge))
+        yield from section("Work", _work(plan.merge))
     if plan.room is not None:
-        yield from _section("This machine", _room(plan.room))
-    yield from _section("Answers", _answers(plan))
+        yield from section("This machine", _room(plan.room))
+    yield from section("Answers", _answers(plan))
     if plan.gpus:
-        yield from _section(f"GPU hours, limit {plan.hours_limit:g} h", _gpus(plan))
+        yield from section(f"GPU hours, limit {plan.hours_limit:g} h", _gpus(plan))
     basis = list(_basis(plan))
     if basis:
-        yield from _section("What the estimates stand on", basis)
+        yield from section("What the estimates stand on", basis)
     if plan.notes:
-        yield from _section("Notes", [line for note in plan.notes for line in _wrapped(note)])
+        yield from section("Notes", [line for note in plan.notes for line in wrapped(note)])
     yield ""
-    against = _count(len(plan.refusals), "thing")
+    against = count(len(plan.refusals), "thing")
     yield f"{against} against a run:" if plan.refusals else "Nothing stands against a run."
-
-
-def _section(name: str, lines: Sequence[str] | Iterator[str]) -> Iterator[str]:
-    yield ""
-    yield name
-    yield from (f"  {line}".rstrip() for line in lines)
-
-
-def _fact(name: str, text: str) -> str:
-    return f"{name:{NAME}}{text}"
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(
-        text, WIDTH - 4, initial_indent="- ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-    )
 
 
 def _models(plan: Plan) -> Iterator[str]:
     if plan.merge is not None:
-        yield _fact("architecture", f"{plan.merge.architecture}, {plan.models[0].tensors:,} tensors")
-        yield _fact("parameters", f"{plan.merge.parameters:,}")
+        yield fact("architecture", f"{plan.merge.architecture}, {plan.models[0].tensors:,} tensors")
+        yield fact("parameters", f"{plan.merge.parameters:,}")
     for model in plan.models:
-        yield _fact(title(model.role), _model(model))
+        yield fact(title(model.role), _model(model))
 
 
 def _model(model: ModelPlan) -> str:
@@ -103,18 +83,18 @@ def _model(model: ModelPlan) -> str:
 
 def _merges(grid: GridPlan, merge: MergePlan | None) -> Iterator[str]:
     seeds = "mask seed" if grid.mask_seeds == 1 else "mask seeds"
-    yield _fact("merge points", f"{grid.points:,} = {grid.ratios:,} ratios x {grid.mask_seeds:,} {seeds}")
+    yield fact("merge points", f"{grid.points:,} = {grid.ratios:,} ratios x {grid.mask_seeds:,} {seeds}")
     if grid.way == "mergekit":
-        yield _fact("made by", "mergekit itself, one run per point; nothing is drawn or written")
+        yield fact("made by", "mergekit itself, one run per point; nothing is drawn or written")
         return
-    yield _fact("made by", "our blend in memory, with mergekit's bits; a sweep writes no checkpoint (0 bytes)")
+    yield fact("made by", "our blend in memory, with mergekit's bits; a sweep writes no checkpoint (0 bytes)")
     drawn = f"{grid.seeds_drawn:,} of {grid.mask_seeds:,} {seeds} drawn"
-    yield _fact("masks", drawn if merge is None else f"{drawn}; {size_text(merge.mask_bytes)} each")
+    yield fact("masks", drawn if merge is None else f"{drawn}; {size_text(merge.mask_bytes)} each")
     if merge is not None:
         read, masks, out = (
             count / merge.parameters for count in (merge.source_bytes, merge.mask_bytes, merge.output_bytes)
         )
-        yield _fact(
+        yield fact(
             "bytes moved",
             f"{read + masks + out:.3g} a parameter and ratio: {read:.3g} of weights, {masks:.2g} of masks, "
             f"{out:.3g} out ({merge.out_dtype})",
@@ -139,45 +119,41 @@ def _need(need: Need) -> str:
 def _room(room: RoomPlan) -> Iterator[str]:
     parts = [(room.disk_masks, "masks"), (room.disk_models, "models to be made")]
     told = " and ".join(f"{size_text(size)} of {what}" for size, what in parts if size) or "nothing more"
-    yield _fact("disk", f"{size_text(room.disk_free)} free; the study will write {told}")
+    yield fact("disk", f"{size_text(room.disk_free)} free; the study will write {told}")
     memory = room.memory
-    yield _fact(
+    yield fact(
         "memory",
         f"{size_text(memory.available)} of {size_text(memory.total)} available; at most "
         f"{size_text(room.memory_needed)} needed, to {room.memory_for}",
     )
     left = max(0, memory.available - room.memory_needed)
-    yield _fact("page cache", f"{size_text(room.mapped)} of mapped files, {size_text(left)} left beside that")
+    yield fact("page cache", f"{size_text(room.mapped)} of mapped files, {size_text(left)} left beside that")
 
 
 def _answers(plan: Plan) -> Iterator[str]:
     asked = plan.asked
     checkpoints = plan.grid.points + 3 + plan.beside
-    others = f" + {_count(plan.beside, 'model')} of eval.checkpoints" if plan.beside else ""
-    yield _fact("checkpoints", f"{checkpoints:,} = {plan.grid.points:,} merge points + 3 references{others}")
-    yield _fact("engine", plan.engine)
+    others = f" + {count(plan.beside, 'model')} of eval.checkpoints" if plan.beside else ""
+    yield fact("checkpoints", f"{checkpoints:,} = {plan.grid.points:,} merge points + 3 references{others}")
+    yield fact("engine", plan.engine)
     if asked is None:
-        yield _fact("prompts", "unknown")
+        yield fact("prompts", "unknown")
         return
     each = asked.prompts * asked.samples
-    yield _fact(
+    yield fact(
         "prompts",
-        f"{asked.prompts:,} x {_count(asked.samples, 'sample')}: {each:,} answers a checkpoint, "
+        f"{asked.prompts:,} x {count(asked.samples, 'sample')}: {each:,} answers a checkpoint, "
         f"{each * checkpoints:,} in all",
     )
-    yield _fact("tokens", f"{asked.prompt_tokens:,.0f} a prompt ({asked.prompt_basis})")
-    yield _fact("", f"{asked.answer_tokens:,.0f} an answer as a rule (assumed), {asked.max_tokens:,} at most")
+    yield fact("tokens", f"{asked.prompt_tokens:,.0f} a prompt ({asked.prompt_basis})")
+    yield fact("", f"{asked.answer_tokens:,.0f} an answer as a rule (assumed), {asked.max_tokens:,} at most")
     if plan.served is not None:
         served = plan.served
-        yield _fact(
+        yield fact(
             "GPU memory",
             f"{size_text(served.weights)} of weights + {size_text(served.cache * served.longest)} of cache for "
             f"{served.longest:,} tokens",
         )
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def _gpus(plan: Plan) -> Iterator[str]:
@@ -203,16 +179,16 @@ def _basis(plan: Plan) -> Iterator[str]:
     if plan.merge is not None:
         rates = plan.merge.rates
         read = "not measured (small files)" if rates.read is None else f"{rates.read / 1e9:,.1f} GB/s"
-        yield from _wrapped(
+        yield from wrapped(
             f"measured here just now: memory copy {rates.copy / 1e9:,.1f} GB/s, sha256 {rates.digest / 1e9:,.1f} GB/s, "
             f"disk {read}"
         )
-        yield from _wrapped(
+        yield from wrapped(
             f"{_merging_basis(plan.grid.way)}, memory is measured on models of 117M and 187M (merge/forecast.py); a "
             "busy machine takes longer"
         )
     if plan.gpus:
-        yield from _wrapped(
+        yield from wrapped(
             "GPU hours are a roofline on data-sheet rates at assumed shares (eval/roofline.py); a swap is one merge "
             f"on this machine and the host's link; as a rule an answer has {TYPICAL_SHARE:g} of max_tokens; judging is "
             "apart"

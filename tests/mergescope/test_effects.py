@@ -29,6 +29,12 @@ def test_names_places_and_speed_do_not_count(tmp_path: Path, path: str, value: o
     assert _hash(tmp_path, path, value) == _hash(tmp_path, "seed", 3)
 
 
+def test_what_a_judge_costs_and_how_soon_it_answers_do_not_count(tmp_path: Path) -> None:
+    judge = {"kind": "openai", "model": "m"}
+    priced = {**judge, "price": {"prompt": 2.5, "completion": 10}, "batch": True}
+    assert _hash(tmp_path, "eval.judges.0", priced) == _hash(tmp_path, "eval.judges.0", judge)
+
+
 @pytest.mark.parametrize(
     ("path", "value"), [("seed", 4), ("merge.ratios", [0, 1]), ("eval.sets.0.name", "x"), ("merge.threads", 2)]
 )
