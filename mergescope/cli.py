@@ -23,6 +23,9 @@ app = typer.Typer(
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="Recipe of the study, such as studies/demo.yaml.")]
 Store = Annotated[Path, typer.Option("--store", envvar="MERGESCOPE_STORE", help="Results file.")]
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Send prompts and answers to the recipe's hosts without being asked first.")
+]
 RESULTS = Path("results.duckdb")
 
 
@@ -112,9 +115,9 @@ def doctor() -> None:
 
 
 @app.command()
-def run(study: StudyFile, store: Store = RESULTS) -> None:
+def run(study: StudyFile, store: Store = RESULTS, yes: Yes = False) -> None:
     """Do every stage of a study that is not done: train, merge, answer, judge."""
-    _do(study, store, "train", "merge", "eval")
+    _do(study, store, "train", "merge", "eval", yes=yes)
 
 
 @app.command()
@@ -176,9 +179,21 @@ def evaluate(
             "may be given again. All of them if left out.",
         ),
     ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what judging will take, and ask nobody.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --plan: as JSON.")] = False,
+    yes: Yes = False,
 ) -> None:
-    """Have every merge and reference answer the prompts, and the judges score the answers."""
-    _do(study, store, "eval", only=only or ())
+    """Have every merge and reference answer the prompts, and the judges score the answers.
+
+    With --plan, forecast questions, tokens, money and hours of each judge instead.
+    """
+    if plan:
+        from mergescope.judging_plan_text import show_judging_plan
+
+        raise typer.Exit(show_judging_plan(study, store, only or (), as_json=as_json))
+    if as_json:
+        raise MergescopeError("belongs to --plan", where="--json", cure="add --plan, or leave it out")
+    _do(study, store, "eval", only=only or (), yes=yes)
 
 
 @app.command()
@@ -302,11 +317,11 @@ def verify(
     raise typer.Exit(verify_bundle(bundle, inputs))
 
 
-def _do(file: Path, store: Path, *commands: str, only: Sequence[str] = ()) -> None:
+def _do(file: Path, store: Path, *commands: str, only: Sequence[str] = (), yes: bool = False) -> None:
     from mergescope.stages import do
     from mergescope.study import load_study
 
-    do(load_study(file), store, commands, only)
+    do(load_study(file), store, commands, only, yes=yes)
 
 
 def _ask(question: str, option: str) -> str:

@@ -113,6 +113,15 @@ def prompt_sets(study: Study) -> tuple[PromptSet, ...]:
     return load_prompt_sets(recipe.eval.sets, study.file, recipe.seed, recipe.eval.confirm_share)
 
 
+def known_prompts(study: Study) -> tuple[Sequence[PromptSet] | None, DataError | None]:
+    """The prompt sets, or why they cannot be read; neither where the study's own first stage is to write them."""
+    try:
+        return prompt_sets(study), None
+    except DataError as error:
+        to_be_made = study.recipe.world is not None and not (study.folder / "world").exists()
+        return None, None if to_be_made else error
+
+
 def held_out_prompts(study: Study) -> list[str]:
     """Every user turn of the evaluation: none of them may be trained on."""
     return [

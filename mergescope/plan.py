@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from eval.config import EvalSection
-from eval.prompts import PromptSet
 from eval.roofline import Gpu, Served
 from merge.forecast import (
     Need,
@@ -24,11 +23,11 @@ from merge.forecast import (
 from merge.identity import known_weights_hash
 from merge.points import MergePoint, grid
 from merge.sources import check_models, weight_files
-from mergescope.ground.errors import CheckpointError, DataError, MergescopeError
+from mergescope.ground.errors import CheckpointError, MergescopeError
 from mergescope.ground.files import read_json
 from mergescope.ground.memory import memory
 from mergescope.ground.units import size_text
-from mergescope.inputs import prompt_sets
+from mergescope.inputs import known_prompts
 from mergescope.machine import free_bytes, measured_rates
 from mergescope.model_headers import (
     KnownModel,
@@ -55,7 +54,7 @@ def plan_of(study: Study, gpus: Sequence[tuple[Gpu, int]], hours: float, *, gpus
     section, todo = study.recipe.eval, undrawn(study, known)
     misfit = _misfit(known, points[0])
     merge = None if misfit else _merge_plan(study, known, points, len(todo))
-    sets, complaint = _prompts(study)
+    sets, complaint = known_prompts(study)
     asked = None if sets is None else asked_of(section, sets, _tokenizer_folder(known), len(points))
     served = None if merge is None or asked is None else served_of(section, _config(known), merge.parameters, asked)
     plans: list[GpuPlan] = []
@@ -175,15 +174,6 @@ def _tokenizer_folder(known: Sequence[KnownModel]) -> Path | None:
     """model-safe's folder, whose tokenizer the engine takes, or the base's before it is trained."""
     base, safe, _ = known
     return safe.folder or base.folder
-
-
-def _prompts(study: Study) -> tuple[Sequence[PromptSet] | None, DataError | None]:
-    """The prompt sets, or why they cannot be read; neither where the study's own first stage is to write them."""
-    try:
-        return prompt_sets(study), None
-    except DataError as error:
-        to_be_made = study.recipe.world is not None and not (study.folder / "world").exists()
-        return None, None if to_be_made else error
 
 
 def _engine_memory(section: EvalSection, served: Served | None, asked: Asked | None) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from merge.points import grid
+from mergescope.consent import ask_about_hosts
 from mergescope.environment import offline
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import MANIFEST
@@ -79,10 +80,11 @@ def stages_of(study: Study) -> list[Stage]:
     return [stage for stage in STAGES if wanted.get(stage.name, True)]
 
 
-def do(study: Study, store: Path, commands: Sequence[str], only: Sequence[str] = ()) -> None:
+def do(study: Study, store: Path, commands: Sequence[str], only: Sequence[str] = (), *, yes: bool = False) -> None:
     """Do the stages of `commands` that are not done, one process at a time.
 
-    only: checkpoints to evaluate, by name; none: all of the study's.
+    only: checkpoints to evaluate, by name; none: all of the study's. yes: texts may go to every host of the recipe
+    without a question.
 
     Raises the MergescopeError family for whatever the user can mend, before any work where that can be seen then.
     """
@@ -99,6 +101,7 @@ def do(study: Study, store: Path, commands: Sequence[str], only: Sequence[str] =
         check_inputs(study)
     if "eval" in commands:
         check_engine_and_judges(study, only)
+        ask_about_hosts(study, store, only, yes=yes)
     if own and {"merge", "eval"} & set(commands):
         require_room(study)
     with locked(study.folder):

@@ -1,0 +1,123 @@
+"""What judging takes: tokens, money and hours, from the questions that are left. Pure functions of values.
+
+tokens = bytes / (bytes a token); money = tokens x price; hours = questions x latency / concurrency.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eval.config import OpenAIJudge
+from eval.judge import Question
+from eval.judges.rubric import Rubric
+from eval.outstanding import JudgeState
+from eval.prompt_length import BYTES_PER_TOKEN
+from eval.prompts import Item
+
+REASON_BYTES = 160
+"""Bytes of the reason for one grade: about a sentence of English, or 50 characters of Japanese; an assumption."""
+LATENCY_S = 2.0
+"""Seconds from a question to its verdict: an assumption, for a short verdict of a hosted model."""
+BATCH_HOURS = 24.0
+"""Hours within which a batch is worked off, or given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """What some questions take."""
+
+    questions: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None
+    """In the price's currency; None: the price is not known."""
+    hours: float
+    """At the recipe's concurrency; in batch mode the longest that it may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """How long questions and verdicts are."""
+
+    bytes_per_token: float
+    verdict_bytes: float | None
+    """Mean of what the judge said so far; None: nothing yet."""
+    judgements: int
+    """Judgements that this was measured on; 0: assumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """Answers that are not given yet."""
+
+    answers: Sequence[int]
+    """Of each item, in order."""
+    bytes: Sequence[float]
+    """Expected bytes of UTF-8 of one answer to each item."""
+    distinct: float | None
+    """Share of different texts among the answers given so far; None: nothing is given yet."""
+
+
+def shown_bytes(rubric: Rubric, item: Item) -> int:
+    """Bytes of UTF-8 that the judge is sent about an item, the answer itself apart; the verdict's schema is counted."""
+    question = Question("v1_" + "0" * 32, item.kind, item.messages, "", item.reference, 0)
+    messages = sum(len(message["content"].encode()) for message in rubric.messages(question))
+    return messages + len(json.dumps(rubric.schema(item.kind)))
+
+
+def verdict_bytes(rubric: Rubric, item: Item) -> int:
+    """Bytes of a usual verdict on an item's answer."""
+    axes = rubric.schema(item.kind)["required"]
+    return len(json.dumps({axis: {"reason": "x" * REASON_BYTES, "grade": "partial"} for axis in axes}))
+
+
+def lengths(seen: JudgeState, shown: Sequence[int]) -> Lengths:
+    """Measured on what the judge has done, or assumed. shown: bytes of each item's question, its answer apart."""
+    if not seen.seen:
+        return Lengths(BYTES_PER_TOKEN, None, 0)
+    said = sum(one.verdict_bytes for one in seen.seen)
+    sent = sum(shown[one.place] + one.answer_bytes for one in seen.seen)
+    tokens = sum(one.tokens for one in seen.seen)
+    return Lengths((sent + said) / tokens, said / len(seen.seen), len(seen.seen))
+
+
+def forecast(
+    section: OpenAIJudge, rubric: Rubric, items: Sequence[Item], state: JudgeState, coming: Coming
+) -> tuple[Amount, Amount | None, Lengths]:
+    """What is left for a judge if all coming answers differ, if as many differ as so far, and the lengths used.
+
+    The second is None where nothing tells how many differ.
+    """
+    shown = [shown_bytes(rubric, item) for item in items]
+    length = lengths(state, shown)
+    verdicts = [length.verdict_bytes or verdict_bytes(rubric, item) for item in items]
+
+    def amount(share: float) -> Amount:
+        questions = sent = said = 0.0
+        for place in range(len(items)):
+            left = state.left.get(place)
+            there, size = (left.questions, left.bytes) if left else (0, 0)
+            new = coming.answers[place] * section.repeats * share
+            questions += there + new
+            sent += shown[place] * (there + new) + size + coming.bytes[place] * new
+            said += verdicts[place] * (there + new)
+        return _amount(section, round(questions), sent / length.bytes_per_token, said / length.bytes_per_token)
+
+    return amount(1.0), None if coming.distinct is None else amount(coming.distinct), length
+
+
+def _amount(section: OpenAIJudge, questions: int, prompt: float, completion: float) -> Amount:
+    price, cost = section.price, None
+    if price is not None:
+        cost = (prompt * float(price.prompt) + completion * float(price.completion)) / 1e6
+    hours = hours_of(questions, section.concurrency)
+    if section.batch:
+        hours = BATCH_HOURS if questions else 0.0
+    return Amount(questions, round(prompt), round(completion), cost, hours)
+
+
+def hours_of(requests: int, concurrency: int) -> float:
+    """Hours that so many requests take, `concurrency` of them in flight."""
+    return requests * LATENCY_S / concurrency / 3600

@@ -1,0 +1,176 @@
+"""What is left to ask of a study's judges and served models, as far as its store tells: counted before any call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from duckdb import DuckDBPyConnection
+
+from eval import judge
+from eval.chat.place import host_of
+from eval.config import OpenAIJudge
+from eval.engine import PASSING, PASSING_SERVED
+from eval.prompts import Item
+
+SEEN = 200
+"""Judgements that tell how long a judge's questions and verdicts are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A checkpoint in the store, and how a study asks it."""
+
+    checkpoint_id: str
+    sampling_id: str
+    samples: int
+    """Answers to each prompt; further ones do not count."""
+    served: bool = False
+    """Whether a server answers for it: then more kinds of failure are asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptAnswers:
+    """What the store has of the answers to one prompt."""
+
+    settled: int
+    """Answers given, or failed in a way that is not asked again."""
+    texts: int
+    """Those that are texts."""
+    distinct: int
+    """Different texts among them: each is judged once."""
+    bytes: int
+    """Bytes of UTF-8 of all texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Questions about the answers to one item that a judge has not answered."""
+
+    questions: int
+    bytes: int
+    """Bytes of UTF-8 of these questions' answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One judgement of an item's answer."""
+
+    place: int
+    """The item's place."""
+    answer_bytes: int
+    verdict_bytes: int
+    """What the judge said; 0 where it said nothing."""
+    tokens: int
+    """Prompt and completion tokens together, as the server counted them."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeState:
+    """What the store has of one judge."""
+
+    made: int
+    """Judgements made of the answers that are there."""
+    left: dict[int, Left]
+    """By the item's place, where there are any."""
+    seen: list[Seen]
+    """Some of its judgements of these items, of other studies too."""
+
+
+def answers_by_prompt(connection: DuckDBPyConnection, standing: Sequence[Standing]) -> dict[str, PromptAnswers]:
+    """By prompt id, for the prompts that have any answer of these checkpoints."""
+    query = f"""{_MINE}
+    SELECT prompt_id, count(*), count(text_id), count(DISTINCT text_id), coalesce(sum(strlen(body)), 0)::BIGINT
+    FROM mine LEFT JOIN text USING (text_id) GROUP BY prompt_id"""
+    rows = connection.execute(query, _standing(standing)).fetchall()
+    return {prompt: PromptAnswers(*numbers) for prompt, *numbers in rows}
+
+
+def judge_state(
+    connection: DuckDBPyConnection,
+    section: OpenAIJudge,
+    rubric_sha256: str,
+    standing: Sequence[Standing],
+    items: Sequence[Item],
+) -> JudgeState:
+    """What one judge of a recipe has made of these checkpoints' answers to the items, and what is left."""
+    values = {
+        **_standing(standing),
+        "judges": _judge_ids(connection, section, rubric_sha256),
+        "prompts": [item.prompt_id for item in items],
+        "kinds": [item.kind for item in items],
+        "references": [item.reference_id for item in items],
+        "repeats": section.repeats,
+        "passing_judge": sorted(judge.PASSING),
+    }
+    rows = connection.execute(_LEFT, values).fetchall()
+    for name in ("checkpoints", "samplings", "samples", "served", "passing", "passing_served", "repeats"):
+        del values[name]
+    seen = connection.execute(_SEEN, values).fetchall()
+    left = {place: Left(questions, size) for place, _, questions, size in rows if questions}
+    return JudgeState(sum(row[1] for row in rows), left, [Seen(*row) for row in seen])
+
+
+def _judge_ids(connection: DuckDBPyConnection, section: OpenAIJudge, rubric_sha256: str) -> list[str]:
+    """The judges in the store that the recipe's section describes, whatever output mode they had."""
+    rows = connection.execute(
+        """SELECT judge_id FROM judge WHERE setting->>'$.kind' = 'llm' AND setting->>'$.model' = ?
+        AND setting->>'$.host' = ? AND setting->>'$.rubric' = ? AND setting->>'$.temperature' = ?""",
+        [section.model, host_of(str(section.base_url)), rubric_sha256, str(section.temperature)],
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def _standing(standing: Sequence[Standing]) -> dict[str, Any]:
+    return {
+        "checkpoints": [one.checkpoint_id for one in standing],
+        "samplings": [one.sampling_id for one in standing],
+        "samples": [one.samples for one in standing],
+        "served": [one.served for one in standing],
+        "passing": sorted(PASSING),
+        "passing_served": sorted(PASSING_SERVED),
+    }
+
+
+_MINE = """
+WITH asked AS (
+  SELECT unnest($checkpoints::VARCHAR[]) AS checkpoint_id, unnest($samplings::VARCHAR[]) AS sampling_id,
+    unnest($samples::INTEGER[]) AS samples, unnest($served::BOOLEAN[]) AS served
+),
+mine AS (
+  SELECT prompt_id, text_id FROM answer JOIN asked USING (checkpoint_id, sampling_id)
+  WHERE sample_ix < samples AND NOT coalesce(list_contains(
+    CASE WHEN served THEN $passing_served::VARCHAR[] ELSE $passing::VARCHAR[] END, error_kind), false)
+)"""
+_ITEMS = """
+items AS (
+  SELECT unnest($prompts::VARCHAR[]) AS prompt_id, unnest($kinds::VARCHAR[]) AS kind,
+    unnest($references::VARCHAR[]) AS reference_text_id, unnest(range(len($prompts))) AS place
+),
+judged AS (
+  SELECT * FROM judgement WHERE list_contains($judges::VARCHAR[], judge_id)
+    AND NOT coalesce(list_contains($passing_judge::VARCHAR[], error_kind), false)
+)"""
+_SAME = """judged.prompt_id = items.prompt_id AND judged.kind = items.kind
+    AND judged.reference_text_id IS NOT DISTINCT FROM items.reference_text_id"""
+_LEFT = f"""{_MINE},
+{_ITEMS},
+texts AS (SELECT DISTINCT prompt_id, text_id FROM mine WHERE text_id IS NOT NULL),
+questions AS (
+  SELECT items.*, text_id, repeat FROM items JOIN texts USING (prompt_id), range($repeats) AS repeats(repeat)
+),
+answered AS (
+  SELECT items.*, judged.judgement_id IS NOT NULL AS made FROM questions AS items LEFT JOIN judged
+    ON judged.text_id = items.text_id AND judged.repeat = items.repeat AND {_SAME}
+)
+SELECT place, count(*) FILTER (made), count(*) FILTER (NOT made),
+  coalesce(sum(strlen(body)) FILTER (NOT made), 0)::BIGINT
+FROM answered JOIN text USING (text_id) GROUP BY place
+"""
+_SEEN = f"""WITH {_ITEMS}
+SELECT place, strlen(shown.body), coalesce(strlen(said.body), 0), tokens
+FROM items JOIN judged ON {_SAME} JOIN text AS shown ON shown.text_id = judged.text_id
+LEFT JOIN text AS said ON said.text_id = judged.raw_text_id
+WHERE tokens > 0 ORDER BY judgement_id LIMIT {SEEN}
+"""

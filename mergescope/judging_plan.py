@@ -1,0 +1,270 @@
+"""What judging a study will take, said before the first call: nothing is sent, fetched or written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from duckdb import DuckDBPyConnection
+
+from eval.backlog import Wanted, wanted_answers
+from eval.chat.place import host_of
+from eval.config import RESERVED, ModelCheckpoint, OpenAIJudge, ServedCheckpoint
+from eval.conversations import rounds
+from eval.interchange.matching import IMPORTED
+from eval.judge import ASKED
+from eval.judges.rubric import load_rubric
+from eval.judging_forecast import Coming, forecast, hours_of
+from eval.outstanding import JudgeState, PromptAnswers, Standing, answers_by_prompt, judge_state
+from eval.prompt_length import BYTES_PER_TOKEN
+from eval.prompts import Item, PromptSet
+from eval.store import open_store
+from merge.points import MergePoint, grid
+from mergescope.hosts import agreed_on, host_of_address, hosts_of, leaves_machine
+from mergescope.inputs import check_names, known_prompts
+from mergescope.judging_plan_records import AnswersPlan, HostPlan, JudgePlan, JudgingPlan, ServedPlan
+from mergescope.plan_answers import TYPICAL_SHARE
+from mergescope.study import Study
+from mergescope.sweep import MERGES, study_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Linked:
+    """A checkpoint that the store links to the study and that its recipe still asks in the same way."""
+
+    standing: Standing
+    role: str
+    label: str
+
+
+def judging_plan(study: Study, store: Path, only: Sequence[str] = ()) -> JudgingPlan:
+    """The forecast. only: names of what is evaluated, as `mergescope eval --only` takes them; none: everything.
+
+    Raises MergescopeError for a name that is no checkpoint's, StoreError for a results file that is not ours.
+    """
+    check_names(study, only)
+    sets, complaint = known_prompts(study)
+    refusals = () if complaint is None else (complaint.line(),)
+    asked = _Asked.of(study, only)
+    if sets is None:
+        notes = () if complaint else ("the prompts are not written yet: the world stage of `mergescope train` does it",)
+        hosts = tuple(_hosts(study, only, (), (), known=False))
+        return JudgingPlan(study.recipe.study, None, (), _here(study), (), hosts, notes, refusals)
+    opened = open_store(store, read_only=True) if store.exists() else nullcontext()
+    with opened as connection:
+        linked = [] if connection is None else list(_linked(connection, study, asked))
+        counted = _Counted(study, sets, asked, linked, connection)
+        judges, served = tuple(counted.judges()), tuple(counted.served())
+    return JudgingPlan(
+        study=study.recipe.study,
+        answers=counted.answers(),
+        judges=judges,
+        here=_here(study),
+        served=served,
+        hosts=tuple(_hosts(study, only, judges, served, known=True)),
+        notes=(),
+        refusals=refusals,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The checkpoints that a run asks."""
+
+    points: Sequence[MergePoint]
+    references: Sequence[str]
+    models: Sequence[ModelCheckpoint]
+    served: Sequence[ServedCheckpoint]
+
+    @classmethod
+    def of(cls, study: Study, only: Sequence[str]) -> _Asked:
+        own = [name for name in RESERVED if not only or name in only]
+        beside = [one for one in study.recipe.eval.checkpoints if not only or one.name in only]
+        return cls(
+            points=grid(study.recipe.merge) if MERGES in own else [],
+            references=[name for name in own if name != MERGES],
+            models=[one for one in beside if isinstance(one, ModelCheckpoint)],
+            served=[one for one in beside if isinstance(one, ServedCheckpoint)],
+        )
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        return len(self.points) + len(self.references) + len(self.models) + len(self.served)
+
+
+class _Counted:
+    """What is there and what is left of one study."""
+
+    def __init__(
+        self,
+        study: Study,
+        sets: Sequence[PromptSet],
+        asked: _Asked,
+        linked: Sequence[_Linked],
+        connection: DuckDBPyConnection | None,
+    ) -> None:
+        self._study = study
+        self._asked = asked
+        self._linked = linked
+        self._connection = connection
+        self._wanted = wanted_answers(sets, 1, measured=False)
+        items = {(i.prompt_id, i.kind, i.reference_id): i for one_set in sets for i in one_set.items if i.kind in ASKED}
+        self._items: list[Item] = list(items.values())
+        self._there = self._answers([one for one in linked if one.role != IMPORTED])
+        texts = self._answers(linked).values()
+        self._texts, self._distinct = sum(one.texts for one in texts), sum(one.distinct for one in texts)
+        self._bytes = sum(one.bytes for one in texts)
+
+    def answers(self) -> AnswersPlan:
+        """The answers that are to be judged."""
+        each = self._asked.count * self._study.recipe.eval.sampling.samples
+        return AnswersPlan(
+            checkpoints=self._asked.count,
+            prompts=len(self._wanted),
+            wanted=each * len(self._wanted),
+            there=sum(min(each, _settled(self._there, one)) for one in self._wanted),
+            distinct=self._share,
+            bytes=self._mean_bytes,
+        )
+
+    def judges(self) -> Iterator[JudgePlan]:
+        """Those of the recipe that ask a server."""
+        coming = self._coming()
+        for section in self._study.recipe.eval.judges:
+            if isinstance(section, OpenAIJudge):
+                rubric = load_rubric(section.language)
+                state = self._state(section, rubric.sha256)
+                at_most, expected, lengths = forecast(section, rubric, self._items, state, coming)
+                yield JudgePlan(
+                    name=section.model,
+                    host=host_of_address(str(section.base_url)),
+                    made=state.made,
+                    at_most=at_most,
+                    expected=expected,
+                    lengths=lengths,
+                    repeats=section.repeats,
+                    concurrency=section.concurrency,
+                    batch=section.batch,
+                    currency=None if section.price is None else section.price.currency,
+                )
+
+    def served(self) -> Iterator[ServedPlan]:
+        """The served models that are asked."""
+        samples = self._study.recipe.eval.sampling.samples
+        for section in self._asked.served:
+            there = self._answers([one for one in self._linked if (one.role, one.label) == ("served", section.name)])
+            turns = sum(len(rounds(one.messages)) * max(0, samples - _settled(there, one)) for one in self._wanted)
+            hours = hours_of(turns + 1, section.concurrency)
+            yield ServedPlan(section.name, host_of_address(str(section.base_url)), turns + 1, hours)
+
+    @property
+    def _share(self) -> float | None:
+        return self._distinct / self._texts if self._texts else None
+
+    @property
+    def _mean_bytes(self) -> float:
+        if self._texts:
+            return self._bytes / self._texts
+        return self._study.recipe.eval.sampling.max_tokens * TYPICAL_SHARE * BYTES_PER_TOKEN
+
+    def _coming(self) -> Coming:
+        each = self._asked.count * self._study.recipe.eval.sampling.samples
+        settled = [one.settled if (one := self._there.get(item.prompt_id)) else 0 for item in self._items]
+        turns = [1 if self._texts else len(rounds(item.messages)) for item in self._items]
+        return Coming(
+            answers=[max(0, each - done) for done in settled],
+            bytes=[self._mean_bytes * number for number in turns],
+            distinct=self._share,
+        )
+
+    def _answers(self, linked: Sequence[_Linked]) -> dict[str, PromptAnswers]:
+        if self._connection is None or not linked:
+            return {}
+        found = answers_by_prompt(self._connection, [one.standing for one in linked])
+        prompts = {one.prompt_id for one in self._wanted}
+        return {prompt: answers for prompt, answers in found.items() if prompt in prompts}
+
+    def _state(self, section: OpenAIJudge, rubric: str) -> JudgeState:
+        if self._connection is None:
+            return JudgeState(0, {}, [])
+        standing = [one.standing for one in self._linked]
+        return judge_state(self._connection, section, rubric, standing, self._items)
+
+
+def _settled(there: Mapping[str, PromptAnswers], wanted: Wanted) -> int:
+    return there[wanted.prompt_id].settled if wanted.prompt_id in there else 0
+
+
+def _linked(connection: DuckDBPyConnection, study: Study, asked: _Asked) -> Iterator[_Linked]:
+    """What of the store's links still is what the recipe asks; weights are not looked at, for that takes a run."""
+    rows = connection.execute(
+        """SELECT checkpoint_id, link.sampling_id, link.samples, link.role, label, recipe, setting, method, mode, ratio,
+          density_safe, density_useful, lambda_, mask_seed, normalize, rescale, int8_mask, gradient
+        FROM study_checkpoint AS link JOIN checkpoint USING (checkpoint_id)
+        JOIN sampling ON sampling.sampling_id = link.sampling_id WHERE study_id = ?""",
+        [study_id(study)],
+    ).fetchall()
+    samples = study.recipe.eval.sampling.samples
+    points = {_point_key(point) for point in asked.points}
+    for checkpoint, sampling, linked, role, label, recipe, setting, *point in rows:
+        imported, served = role == IMPORTED, role == "served"
+        standing = Standing(checkpoint, sampling, linked if imported else samples, served)
+        wanted = {
+            "merge": (*point[:-1], tuple(point[-1] or ())) in points,
+            "other": label in [one.name for one in asked.models],
+            "served": any(_is_same(one, label, json.loads(recipe)) for one in asked.served),
+        }.get(role, role in asked.references)
+        if imported or (wanted and _samples_alike(study, json.loads(setting), served=served)):
+            yield _Linked(standing, role, label)
+
+
+def _point_key(point: MergePoint) -> tuple[object, ...]:
+    return (
+        *(point.method, point.mode, point.ratio, point.density_safe, point.density_useful, point.lambda_),
+        *(point.mask_seed, point.normalize, point.rescale, point.int8_mask, point.gradient),
+    )
+
+
+def _is_same(section: ServedCheckpoint, label: str, contact: Mapping[str, Any]) -> bool:
+    asked = section.name, host_of(str(section.base_url)), section.model
+    return asked == (label, contact.get("host"), contact.get("asked"))
+
+
+def _samples_alike(study: Study, setting: Mapping[str, Any], *, served: bool) -> bool:
+    """Whether texts were drawn as the recipe says now; the chat template is not looked at."""
+    section = study.recipe.eval
+    wanted: dict[str, object] = {
+        "temperature": str(section.sampling.temperature),
+        "max_tokens": section.sampling.max_tokens,
+        "engine": "openai" if served else section.engine.kind,
+        "seed": None if section.sampling.temperature == 0 else study.recipe.seed,
+    }
+    if not served:
+        wanted["dtype"] = section.engine.dtype
+    return all(setting.get(key) == value for key, value in wanted.items())
+
+
+def _here(study: Study) -> tuple[str, ...]:
+    return tuple(one.kind for one in study.recipe.eval.judges if not isinstance(one, OpenAIJudge))
+
+
+def _hosts(
+    study: Study, only: Sequence[str], judges: Sequence[JudgePlan], served: Sequence[ServedPlan], *, known: bool
+) -> Iterator[HostPlan]:
+    """Every host once. known: whether there are counts."""
+    for host in hosts_of(study, only):
+        mine = [one for one in judges if one.host == host]
+        others = [one for one in served if one.host == host]
+        cost: dict[str, float] = {}
+        for one in mine:
+            if one.currency is not None:
+                cost[one.currency] = cost.get(one.currency, 0.0) + (one.at_most.cost or 0.0)
+        requests = sum(one.at_most.questions for one in mine) + sum(one.requests for one in others)
+        unpriced = [one.name for one in mine if one.currency is None] + [one.name for one in others]
+        agreed = agreed_on(study, host)
+        yield HostPlan(host, leaves_machine(host), agreed, requests if known else None, cost, tuple(unpriced))
