@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import httpx2
 import openai
@@ -68,6 +68,13 @@ class _Trouble:
         if self.fatal is not None:
             raise self.fatal
         return self.kind
+
+
+class Asker(Protocol):
+    """What gives responses to requests: a Session, or one that gathers them into batches."""
+
+    async def ask(self, key: str, body: Callable[[], Body], nth: int = 0) -> Response | Failure:
+        """The `nth` response to a request, from the journal where it is there, else from the server."""
 
 
 class Chat:

@@ -51,6 +51,11 @@ class Journal:
         self._path = path
         self._stream: FileIO | None = None
 
+    @property
+    def path(self) -> Path:
+        """Of the file."""
+        return self._path
+
     @cached_property
     def _responses(self) -> dict[str, list[Response]]:
         """What was received, by request; a line cut off by a kill is dropped, and its question asked again."""

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from eval.chat.client import Chat, Session
+from eval.chat.batch import batched
+from eval.chat.client import Asker, Chat
 from eval.chat.journal import Response
 from eval.chat.place import Place
 from eval.config import OpenAIJudge
@@ -83,9 +84,11 @@ class OpenAIScorer:
 
         Raises MergescopeError for what no retry mends: a wrong key, an unknown model, a server that never answers.
         """
+        if self._section.batch:
+            return batched(self._chat, questions, self._judged)
         return self._chat.stream(questions, self._judged)
 
-    async def _judged(self, session: Session, question: Question) -> Judgement:
+    async def _judged(self, session: Asker, question: Question) -> Judgement:
         for reading in range(READINGS):
             response = await session.ask(question.judgement_id, partial(self._request, question), reading)
             if not isinstance(response, Response):

@@ -1,0 +1,323 @@
+"""Requests in files that a server works off within a day (OpenAI's batch mode); each response is journalled before use.
+
+A batch outlives the process that sent it: its requests lie beside the journal, with the server's name of it, until its
+responses are journalled. A run that finds them waits for that batch and sends none of its requests again. Between the
+server's taking a batch and our noting its name a kill leaves no note: then the batch is found at the server by the
+content id in its metadata. Only an upload that was cut off is uploaded twice, and a file alone costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any, Generic, TypeVar
+
+import openai
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+from openai.types import Batch
+
+from eval.chat import refusals
+from eval.chat.batch_file import ENDPOINT, BatchFile, Gathering, SentFile, files_in, request_line
+from eval.chat.batch_rows import key_and_nth, read_rows, request_name
+from eval.chat.client import FIRST_PAUSE_S, TRIES, Asker, Body, Chat, UnreachableError
+from eval.chat.journal import Response
+from eval.chat.refusals import Failure
+from eval.chat.stream import completed
+from mergescope.ground.errors import MergescopeError
+
+T = TypeVar("T")
+R = TypeVar("R")
+Outcomes = dict[str, Response | Failure]
+
+POLL_S = 20.0
+"""Seconds between two looks at a batch."""
+LOST = 30
+"""Looks in a row that may fail: about ten minutes, and the tries of each look."""
+CHECK_S = 0.2
+"""Seconds between two looks whether all questions wait."""
+TRANSFER_S = 900.0
+"""Seconds for one upload or download."""
+ALL = 10**9
+"""Items under work at once: all of them wait for a batch."""
+LABEL = "mergescope"
+"""Key of a batch's metadata that holds its content id."""
+SKEW_S = 86_400
+"""Seconds by which a server's clock may differ from ours."""
+_ENDED = ("completed", "failed", "expired", "cancelled")
+_PASSING = (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError)
+
+
+def batched(chat: Chat, items: Iterable[T], work: Callable[[Asker, T], Awaitable[R]]) -> Iterator[tuple[T, R]]:
+    """Each item with what `work` made of it; what it asks is gathered into batches.
+
+    A batch is sent when it is full, or when the items have ended and all of them wait. Raises MergescopeError for
+    what no retry mends, and where the server refuses a batch as a whole.
+    """
+    flow = _Flow(items)
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Callable[[T], Awaitable[R]]]:
+        async with BatchSession.open(chat, flow) as session:
+
+            async def one(item: T) -> R:
+                try:
+                    return await work(session, item)
+                finally:
+                    flow.finished += 1
+
+            yield one
+
+    return completed(flow, opened, ALL)
+
+
+class _Flow(Generic[T]):
+    """Items on their way, counted."""
+
+    def __init__(self, items: Iterable[T]) -> None:
+        self._items = items
+        self.taken = self.finished = 0
+        self.ended = False
+        """Whether no more will come."""
+
+    def __iter__(self) -> Iterator[T]:
+        for item in self._items:
+            self.taken += 1
+            yield item
+        self.ended = True
+
+
+class _Wait:
+    """A batch, and those who wait for what comes of it."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self.names = list(names)
+        self.outcomes: asyncio.Future[Outcomes] = asyncio.get_running_loop().create_future()
+
+
+class BatchSession:
+    """A Chat within one event loop that gathers its requests."""
+
+    def __init__(self, chat: Chat, client: AsyncOpenAI, flow: _Flow[Any]) -> None:
+        self._chat = chat
+        self._client = client
+        self._flow = flow
+        self._folder = chat.journal.path.with_suffix(".batches")
+        self._gathering: tuple[Gathering, _Wait] | None = None
+        self._waits: dict[str, _Wait] = {}
+        """By request."""
+        self._waiting = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, chat: Chat, flow: _Flow[Any]) -> AsyncIterator[BatchSession]:
+        """A session that goes on with what an earlier one left; no redirects, for texts go only where told."""
+        async with AsyncOpenAI(
+            api_key=chat.key,
+            base_url=chat.place.base_url,
+            timeout=chat.place.timeout_s,
+            max_retries=TRIES - 1,
+            http_client=DefaultAsyncHttpxClient(follow_redirects=False),
+        ) as client:
+            client.organization = client.project = None  # of OpenAI's own accounts, read from the environment
+            session = cls(chat, client, flow)
+            try:
+                session._resume()
+                yield session
+            finally:
+                await session._close()
+
+    async def ask(self, key: str, body: Callable[[], Body], nth: int = 0) -> Response | Failure:
+        """The `nth` response to a request, from the journal where it is there, else from a batch."""
+        received = self._chat.journal.responses(key)
+        if nth < len(received):
+            return received[nth]
+        name = request_name(key, nth)
+        wait = self._waits.get(name) or self._gather(name, body())
+        self._waiting += 1
+        try:
+            outcomes = await asyncio.shield(wait.outcomes)
+        finally:
+            self._waiting -= 1
+        return outcomes[name]
+
+    def _resume(self) -> None:
+        for file in files_in(self._folder):
+            wait = _Wait(file.requests())
+            self._waits.update(dict.fromkeys(wait.names, wait))
+            self._tasks.append(asyncio.create_task(self._attend(file, wait, resumed=True)))
+        self._tasks.append(asyncio.create_task(self._watch()))
+
+    async def _close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for wait in set(self._waits.values()):
+            if not wait.outcomes.cancel() and not wait.outcomes.cancelled():
+                wait.outcomes.exception()  # of a batch that nobody waited for
+        if self._gathering is not None:
+            self._gathering[0].drop()
+        self._chat.journal.close()
+
+    def _gather(self, name: str, body: Body) -> _Wait:
+        line = request_line(name, body)
+        if self._gathering is not None and not self._gathering[0].has_room(line):
+            self._send()
+        if self._gathering is None:
+            self._gathering = Gathering(self._folder), _Wait()
+        gathering, wait = self._gathering
+        gathering.add(line)
+        wait.names.append(name)
+        self._waits[name] = wait
+        return wait
+
+    async def _watch(self) -> None:
+        """Send what is gathered once nothing more can come before an answer does."""
+        while True:
+            await asyncio.sleep(CHECK_S)
+            if self._flow.ended and self._waiting == self._flow.taken - self._flow.finished:
+                self._send()
+
+    def _send(self) -> None:
+        if self._gathering is None:
+            return
+        (gathering, wait), self._gathering = self._gathering, None
+        try:
+            file = gathering.close()
+        except MergescopeError as error:
+            wait.outcomes.set_exception(error)
+        else:
+            self._tasks.append(asyncio.create_task(self._attend(file, wait, resumed=False)))
+
+    async def _attend(self, file: BatchFile, wait: _Wait, *, resumed: bool) -> None:
+        """See one batch through."""
+        try:
+            wait.outcomes.set_result(await self._through(file, wait.names, resumed=resumed))
+        except openai.APIStatusError as error:
+            wait.outcomes.set_exception(_refusal(self._chat, error))
+        except openai.APIConnectionError as error:
+            wait.outcomes.set_exception(_unreachable(self._chat, error))
+        except Exception as error:  # noqa: BLE001 -- raised by those who wait
+            wait.outcomes.set_exception(error)
+
+    async def _through(self, file: BatchFile, names: list[str], *, resumed: bool) -> Outcomes:
+        sent = file.sent()
+        if sent.batch_id is None:
+            sent = await self._made(file, sent, perhaps=resumed)
+            file.note(sent)
+        batch = await self._ended(sent.batch_id or "")
+        if batch.status == "failed":
+            file.remove()  # the next run gathers its requests anew
+            raise _failed(self._chat, batch)
+        outcomes = await self._received(batch, names)
+        file.remove()
+        return outcomes
+
+    async def _made(self, file: BatchFile, sent: SentFile, *, perhaps: bool) -> SentFile:
+        """Upload and start a batch. perhaps: it may have been started already, if it was uploaded."""
+        for attempt in range(TRIES):
+            if sent.file_id is None:
+                sent = SentFile(await self._upload(file))
+                file.note(sent)
+            elif perhaps and (there := await self._find(file)):
+                return SentFile(sent.file_id, there)
+            try:
+                return SentFile(sent.file_id, await self._start(file, sent.file_id or ""))
+            except _PASSING:
+                if attempt == TRIES - 1:
+                    raise
+            perhaps = True
+            await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
+        raise ValueError("no tries")
+
+    async def _find(self, file: BatchFile) -> str | None:
+        async for batch in self._client.batches.list(limit=100):  # newest first
+            if (batch.metadata or {}).get(LABEL) == file.name:
+                return batch.id
+            if batch.created_at < file.gathered - SKEW_S:
+                break
+        return None
+
+    async def _upload(self, file: BatchFile) -> str:
+        uploaded = await self._client.files.create(file=file.path, purpose="batch", timeout=TRANSFER_S)
+        return uploaded.id
+
+    async def _start(self, file: BatchFile, file_id: str) -> str:
+        # without the package's own retries: the first try may have started it
+        once = self._client.with_options(max_retries=0)
+        batch = await once.batches.create(
+            input_file_id=file_id, endpoint=ENDPOINT, completion_window="24h", metadata={LABEL: file.name}
+        )
+        return batch.id
+
+    async def _ended(self, batch_id: str) -> Batch:
+        lost = 0
+        while True:
+            try:
+                batch = await self._client.batches.retrieve(batch_id)
+            except _PASSING:
+                lost += 1
+                if lost > LOST:
+                    raise
+            else:
+                lost = 0
+                if batch.status in _ENDED:
+                    return batch
+            await asyncio.sleep(POLL_S)
+
+    async def _received(self, batch: Batch, names: list[str]) -> Outcomes:
+        """What came of each request, the responses journalled."""
+        rows: Outcomes = {}
+        for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
+            content = await self._client.files.content(file_id, timeout=TRANSFER_S)
+            rows |= read_rows(content.content)
+        absent: Failure = "timeout" if batch.status == "expired" else "server"
+        outcomes = {name: rows.get(name, absent) for name in names}
+        await self._keep(outcomes)
+        return outcomes
+
+    async def _keep(self, outcomes: Outcomes) -> None:
+        journal = self._chat.journal
+        fresh = []
+        for name, outcome in outcomes.items():
+            key, nth = key_and_nth(name)
+            # a kill may have come between the journal and the end of the batch's file
+            if isinstance(outcome, Response) and len(journal.responses(key)) <= nth:
+                fresh.append(outcome)
+        for response in fresh:
+            journal.write(response)
+        if fresh:
+            await asyncio.to_thread(journal.sync)
+        for response in fresh:
+            journal.keep(response)
+
+
+def _refusal(chat: Chat, error: openai.APIStatusError) -> MergescopeError:
+    place = chat.place
+    if error.status_code in (404, 405, 501):
+        what, cure = (
+            "has no batches, or does not know this one",
+            "leave `batch` out, or put back the key it was sent with",
+        )
+    else:
+        what, cure = refusals.mistake(error.status_code, error.body, place.model, place.api_key_env)
+    return MergescopeError(f"{place.who} {what}: HTTP {error.status_code}", where=place.host, cure=cure)
+
+
+def _unreachable(chat: Chat, error: openai.APIConnectionError) -> UnreachableError:
+    what = f"{chat.place.who} cannot be reached: {type(error).__name__}"
+    return UnreachableError(
+        what, where=chat.place.host, cure="run again later: a batch that was sent goes on meanwhile"
+    )
+
+
+def _failed(chat: Chat, batch: Batch) -> MergescopeError:
+    """A batch that was refused as a whole; of the server's words only a code is told."""
+    errors = (batch.errors and batch.errors.data) or []
+    code = next((error.code for error in errors if error.code and re.fullmatch(r"[a-z0-9_]{1,40}", error.code)), None)
+    cure = "correct what it names, then run again"
+    if code == "token_limit_exceeded":
+        cure = "run again when the batches before it have ended"
+    return MergescopeError(f"{chat.place.who} refuses the batch", where=chat.place.host, value=code, cure=cure)
