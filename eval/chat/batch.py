@@ -9,19 +9,17 @@ content id in its metadata. Only an upload that was cut off is uploaded twice, a
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
 import openai
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from openai.types import Batch
 
-from eval.chat import refusals
-from eval.chat.batch_file import ENDPOINT, BatchFile, Gathering, SentFile, files_in, request_line
+from eval.chat.batch_file import BatchFile, Gathering, files_in, request_line
 from eval.chat.batch_rows import key_and_nth, read_rows, request_name
-from eval.chat.client import FIRST_PAUSE_S, TRIES, Asker, Body, Chat, UnreachableError
+from eval.chat.batch_server import BatchServer, refused_batch, trouble
+from eval.chat.client import Asker, Body, Chat
 from eval.chat.journal import Response
 from eval.chat.refusals import Failure
 from eval.chat.stream import completed
@@ -31,22 +29,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 Outcomes = dict[str, Response | Failure]
 
-POLL_S = 20.0
-"""Seconds between two looks at a batch."""
-LOST = 30
-"""Looks in a row that may fail: about ten minutes, and the tries of each look."""
 CHECK_S = 0.2
 """Seconds between two looks whether all questions wait."""
-TRANSFER_S = 900.0
-"""Seconds for one upload or download."""
 ALL = 10**9
 """Items under work at once: all of them wait for a batch."""
-LABEL = "mergescope"
-"""Key of a batch's metadata that holds its content id."""
-SKEW_S = 86_400
-"""Seconds by which a server's clock may differ from ours."""
-_ENDED = ("completed", "failed", "expired", "cancelled")
-_PASSING = (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError)
 
 
 def batched(chat: Chat, items: Iterable[T], work: Callable[[Asker, T], Awaitable[R]]) -> Iterator[tuple[T, R]]:
@@ -99,9 +85,9 @@ class _Wait:
 class BatchSession:
     """A Chat within one event loop that gathers its requests."""
 
-    def __init__(self, chat: Chat, client: AsyncOpenAI, flow: _Flow[Any]) -> None:
+    def __init__(self, chat: Chat, server: BatchServer, flow: _Flow[Any]) -> None:
         self._chat = chat
-        self._client = client
+        self._server = server
         self._flow = flow
         self._folder = chat.journal.path.with_suffix(".batches")
         self._gathering: tuple[Gathering, _Wait] | None = None
@@ -113,16 +99,9 @@ class BatchSession:
     @classmethod
     @asynccontextmanager
     async def open(cls, chat: Chat, flow: _Flow[Any]) -> AsyncIterator[BatchSession]:
-        """A session that goes on with what an earlier one left; no redirects, for texts go only where told."""
-        async with AsyncOpenAI(
-            api_key=chat.key,
-            base_url=chat.place.base_url,
-            timeout=chat.place.timeout_s,
-            max_retries=TRIES - 1,
-            http_client=DefaultAsyncHttpxClient(follow_redirects=False),
-        ) as client:
-            client.organization = client.project = None  # of OpenAI's own accounts, read from the environment
-            session = cls(chat, client, flow)
+        """A session that goes on with what an earlier one left."""
+        async with BatchServer.open(chat.place, chat.key) as server:
+            session = cls(chat, server, flow)
             try:
                 session._resume()
                 yield session
@@ -195,84 +174,25 @@ class BatchSession:
         """See one batch through."""
         try:
             wait.outcomes.set_result(await self._through(file, wait.names, resumed=resumed))
-        except openai.APIStatusError as error:
-            wait.outcomes.set_exception(_refusal(self._chat, error))
-        except openai.APIConnectionError as error:
-            wait.outcomes.set_exception(_unreachable(self._chat, error))
+        except openai.APIError as error:
+            wait.outcomes.set_exception(trouble(self._chat.place, error))
         except Exception as error:  # noqa: BLE001 -- raised by those who wait
             wait.outcomes.set_exception(error)
 
     async def _through(self, file: BatchFile, names: list[str], *, resumed: bool) -> Outcomes:
-        sent = file.sent()
-        if sent.batch_id is None:
-            sent = await self._made(file, sent, perhaps=resumed)
-            file.note(sent)
-        batch = await self._ended(sent.batch_id or "")
+        batch = await self._server.ended(await self._server.started(file, perhaps=resumed))
         if batch.status == "failed":
             file.remove()  # the next run gathers its requests anew
-            raise _failed(self._chat, batch)
+            raise refused_batch(self._chat.place, batch)
         outcomes = await self._received(batch, names)
         file.remove()
         return outcomes
 
-    async def _made(self, file: BatchFile, sent: SentFile, *, perhaps: bool) -> SentFile:
-        """Upload and start a batch. perhaps: it may have been started already, if it was uploaded."""
-        for attempt in range(TRIES):
-            if sent.file_id is None:
-                sent = SentFile(await self._upload(file))
-                file.note(sent)
-            elif perhaps and (there := await self._find(file)):
-                return SentFile(sent.file_id, there)
-            try:
-                return SentFile(sent.file_id, await self._start(file, sent.file_id or ""))
-            except _PASSING:
-                if attempt == TRIES - 1:
-                    raise
-            perhaps = True
-            await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
-        raise ValueError("no tries")
-
-    async def _find(self, file: BatchFile) -> str | None:
-        async for batch in self._client.batches.list(limit=100):  # newest first
-            if (batch.metadata or {}).get(LABEL) == file.name:
-                return batch.id
-            if batch.created_at < file.gathered - SKEW_S:
-                break
-        return None
-
-    async def _upload(self, file: BatchFile) -> str:
-        uploaded = await self._client.files.create(file=file.path, purpose="batch", timeout=TRANSFER_S)
-        return uploaded.id
-
-    async def _start(self, file: BatchFile, file_id: str) -> str:
-        # without the package's own retries: the first try may have started it
-        once = self._client.with_options(max_retries=0)
-        batch = await once.batches.create(
-            input_file_id=file_id, endpoint=ENDPOINT, completion_window="24h", metadata={LABEL: file.name}
-        )
-        return batch.id
-
-    async def _ended(self, batch_id: str) -> Batch:
-        lost = 0
-        while True:
-            try:
-                batch = await self._client.batches.retrieve(batch_id)
-            except _PASSING:
-                lost += 1
-                if lost > LOST:
-                    raise
-            else:
-                lost = 0
-                if batch.status in _ENDED:
-                    return batch
-            await asyncio.sleep(POLL_S)
-
     async def _received(self, batch: Batch, names: list[str]) -> Outcomes:
         """What came of each request, the responses journalled."""
         rows: Outcomes = {}
-        for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
-            content = await self._client.files.content(file_id, timeout=TRANSFER_S)
-            rows |= read_rows(content.content)
+        for content in await self._server.files_of(batch):
+            rows |= read_rows(content)
         absent: Failure = "timeout" if batch.status == "expired" else "server"
         outcomes = {name: rows.get(name, absent) for name in names}
         await self._keep(outcomes)
@@ -292,32 +212,3 @@ class BatchSession:
             await asyncio.to_thread(journal.sync)
         for response in fresh:
             journal.keep(response)
-
-
-def _refusal(chat: Chat, error: openai.APIStatusError) -> MergescopeError:
-    place = chat.place
-    if error.status_code in (404, 405, 501):
-        what, cure = (
-            "has no batches, or does not know this one",
-            "leave `batch` out, or put back the key it was sent with",
-        )
-    else:
-        what, cure = refusals.mistake(error.status_code, error.body, place.model, place.api_key_env)
-    return MergescopeError(f"{place.who} {what}: HTTP {error.status_code}", where=place.host, cure=cure)
-
-
-def _unreachable(chat: Chat, error: openai.APIConnectionError) -> UnreachableError:
-    what = f"{chat.place.who} cannot be reached: {type(error).__name__}"
-    return UnreachableError(
-        what, where=chat.place.host, cure="run again later: a batch that was sent goes on meanwhile"
-    )
-
-
-def _failed(chat: Chat, batch: Batch) -> MergescopeError:
-    """A batch that was refused as a whole; of the server's words only a code is told."""
-    errors = (batch.errors and batch.errors.data) or []
-    code = next((error.code for error in errors if error.code and re.fullmatch(r"[a-z0-9_]{1,40}", error.code)), None)
-    cure = "correct what it names, then run again"
-    if code == "token_limit_exceeded":
-        cure = "run again when the batches before it have ended"
-    return MergescopeError(f"{chat.place.who} refuses the batch", where=chat.place.host, value=code, cure=cure)

@@ -10,7 +10,6 @@ from typing import Any
 from tests.eval.served import Body, Reply, Server, refusal
 
 Rule = Callable[[Body], Reply]
-GOING = {"in_progress", "finalizing"}
 
 
 class BatchServer(Server):
@@ -27,6 +26,8 @@ class BatchServer(Server):
         """The code by which a batch as a whole fails; None: it does not."""
         self.status = "completed"
         """What a batch ends as."""
+        self.looks: list[Reply] = []
+        """What the next looks at a batch get instead of it."""
         self.before: list[Reply] = []
         """What the next starts of a batch get instead of a batch; 200: it is started, but the reply is lost."""
 
@@ -44,7 +45,9 @@ class BatchServer(Server):
             case "GET", ["batches"]:
                 return Reply(200, {"object": "list", "data": self.batches[::-1], "has_more": False})
             case "GET", ["batches", name]:
-                return self._looked_at(name)
+                return self.looks.pop(0) if self.looks else self._looked_at(name)
+            case "POST", ["chat", "completions"]:
+                return super().reply(raw)
         return refusal(404)
 
     @property

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from eval.chat import batch, batch_file
+from eval.chat import batch, batch_file, batch_server
 from eval.chat.batch_file import BatchFile, SentFile, request_line
 from eval.config import OpenAIJudge
 from eval.judge import Judgement, Question, open_judge
@@ -40,8 +40,9 @@ def server() -> Iterator[BatchServer]:
 @pytest.fixture
 def judge(server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
     monkeypatch.setenv("JUDGE_KEY", KEY)
-    for name, value in (("POLL_S", 0.02), ("CHECK_S", 0.01), ("FIRST_PAUSE_S", 0.01)):
-        monkeypatch.setattr(batch, name, value)
+    monkeypatch.setattr(batch, "CHECK_S", 0.01)
+    monkeypatch.setattr(batch_server, "POLL_S", 0.02)
+    monkeypatch.setattr(batch_server, "FIRST_PAUSE_S", 0.01)
 
     def score(asked: int | Iterable[Question], **changes: Any) -> dict[str, Judgement]:
         settings = {"kind": "openai", "model": "m", "base_url": server.base_url, "api_key_env": "JUDGE_KEY"}
@@ -189,11 +190,18 @@ def test_a_start_whose_reply_is_lost_is_found_again(server: BatchServer, judge: 
     assert (server.uploads, len(server.batches)) == (1, 1)
 
 
+def test_looks_that_fail_for_a_while_are_no_end(server: BatchServer, judge: Judge) -> None:
+    server.looks = [refusal(503, retry_after_ms="1")] * 12  # more than the package tries by itself
+    assert len(judge(3)) == 3
+    assert server.looks == []
+
+
 @pytest.mark.parametrize(
-    ("status", "complaint"), [(401, "refuses the key: HTTP 401"), (404, "has no batches"), (402, "no quota left")]
+    ("status", "complaint"),
+    [(401, "refuses the key: HTTP 401"), (404, "has no batches"), (402, "no quota left"), (307, "sends elsewhere")],
 )
 def test_what_no_retry_mends(server: BatchServer, judge: Judge, status: int, complaint: str) -> None:
-    server.before = [refusal(status, f"no {KEY}")]
+    server.before = [refusal(status, f"no {KEY}", location="http://127.0.0.1:9/v1/batches")]
     with pytest.raises(MergescopeError, match=complaint) as caught:
         judge(3)
     assert KEY not in str(caught.value)
@@ -202,7 +210,7 @@ def test_what_no_retry_mends(server: BatchServer, judge: Judge, status: int, com
 
 
 def test_a_server_that_is_not_there(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "TRIES", 1)
+    monkeypatch.setattr(batch_server, "TRIES", 1)
     with pytest.raises(MergescopeError, match="cannot be reached"):
         judge(1, base_url="http://127.0.0.1:9/v1")
 
@@ -210,11 +218,11 @@ def test_a_server_that_is_not_there(judge: Judge, monkeypatch: pytest.MonkeyPatc
 RUN = """
 import sys
 from pathlib import Path
-from eval.chat import batch
+from eval.chat import batch, batch_server
 from eval.config import OpenAIJudge
 from eval.judge import open_judge
 from tests.eval.judging import questions
-batch.POLL_S = batch.CHECK_S = 0.01
+batch_server.POLL_S = batch.CHECK_S = 0.01
 settings = {"kind": "openai", "model": "m", "base_url": sys.argv[1], "api_key_env": "JUDGE_KEY", "batch": True}
 list(open_judge(OpenAIJudge.model_validate(settings), Path(sys.argv[2])).score(questions(30)))
 """

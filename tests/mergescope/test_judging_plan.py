@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from eval.chat import batch_server
 from eval.judging_forecast import LATENCY_S
 from eval.prompt_length import BYTES_PER_TOKEN
 from mergescope.ground.errors import MergescopeError
@@ -22,6 +23,7 @@ from mergescope.judging_plan_records import JudgingPlan
 from mergescope.judging_plan_text import judging_plan_lines
 from mergescope.study import load_study
 from mergescope.sweep import sweep
+from tests.eval.batch_server import BatchServer
 from tests.eval.served import Body, Reply, Server, completion, serving, verdict
 from tests.mergescope.conftest import cli, prompt_lines, write_lines
 from tests.mergescope.recipes import changed, demo, own_models, written
@@ -37,8 +39,10 @@ PROMPTS, CHECKPOINTS = 6, 6
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("JUDGE_KEY", "canary-key-31")
-    with serving(Server()) as one:
-        one.rule = _verdict
+    monkeypatch.setattr(batch_server, "POLL_S", 0.05)
+    one = BatchServer()
+    one.rule = _verdict
+    with serving(one):
         yield one
 
 
@@ -113,8 +117,9 @@ def test_the_real_rubric_is_counted(tmp_path: Path) -> None:
     assert english.prompt_tokens != longer.prompt_tokens
 
 
-def test_what_a_run_asks_is_what_was_forecast(copied: Path, server: Server) -> None:
-    file = with_judges(copied, {**JUDGE, "base_url": server.base_url, "repeats": 2})
+@pytest.mark.parametrize("batch", [False, True])
+def test_what_a_run_asks_is_what_was_forecast(copied: Path, server: Server, batch: bool) -> None:
+    file = with_judges(copied, {**JUDGE, "base_url": server.base_url, "repeats": 2, "batch": batch})
     before = plan_of(file)
     assert before.answers is not None
     assert (before.answers.wanted, before.answers.there) == (36, 36)
