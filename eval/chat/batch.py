@@ -79,7 +79,27 @@ class _Wait:
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         self.names = list(names)
-        self.outcomes: asyncio.Future[Outcomes] = asyncio.get_running_loop().create_future()
+        self._outcomes: Outcomes | None = None
+        self._error: Exception | None = None
+        self._waiting: list[asyncio.Future[None]] = []
+        """One for each who waits: calling off tens of thousands that share one takes the square of that."""
+
+    async def outcome(self, name: str) -> Response | Failure:
+        """What came of one request; raises what the batch failed with."""
+        if self._outcomes is None and self._error is None:
+            settled = asyncio.get_running_loop().create_future()
+            self._waiting.append(settled)
+            await settled
+        if self._outcomes is None:
+            raise (self._error or ValueError("settled without an outcome")).with_traceback(None)
+        return self._outcomes[name]
+
+    def settle(self, outcomes: Outcomes | None = None, error: Exception | None = None) -> None:
+        """All who wait go on."""
+        self._outcomes, self._error = outcomes, error
+        for settled in self._waiting:
+            if not settled.done():
+                settled.set_result(None)
 
 
 class BatchSession:
@@ -117,10 +137,9 @@ class BatchSession:
         wait = self._waits.get(name) or self._gather(name, body())
         self._waiting += 1
         try:
-            outcomes = await asyncio.shield(wait.outcomes)
+            return await wait.outcome(name)
         finally:
             self._waiting -= 1
-        return outcomes[name]
 
     def _resume(self) -> None:
         for file in files_in(self._folder):
@@ -133,9 +152,6 @@ class BatchSession:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for wait in set(self._waits.values()):
-            if not wait.outcomes.cancel() and not wait.outcomes.cancelled():
-                wait.outcomes.exception()  # of a batch that nobody waited for
         if self._gathering is not None:
             self._gathering[0].drop()
         self._chat.journal.close()
@@ -166,18 +182,18 @@ class BatchSession:
         try:
             file = gathering.close()
         except MergescopeError as error:
-            wait.outcomes.set_exception(error)
+            wait.settle(error=error)
         else:
             self._tasks.append(asyncio.create_task(self._attend(file, wait, resumed=False)))
 
     async def _attend(self, file: BatchFile, wait: _Wait, *, resumed: bool) -> None:
         """See one batch through."""
         try:
-            wait.outcomes.set_result(await self._through(file, wait.names, resumed=resumed))
+            wait.settle(await self._through(file, wait.names, resumed=resumed))
         except openai.APIError as error:
-            wait.outcomes.set_exception(trouble(self._chat.place, error))
+            wait.settle(error=trouble(self._chat.place, error))
         except Exception as error:  # noqa: BLE001 -- raised by those who wait
-            wait.outcomes.set_exception(error)
+            wait.settle(error=error)
 
     async def _through(self, file: BatchFile, names: list[str], *, resumed: bool) -> Outcomes:
         batch = await self._server.ended(await self._server.started(file, perhaps=resumed))
