@@ -35,7 +35,9 @@ _LLM = """\
       temperature: 0  # 0 for the most repeatable judgements
       repeats: 1  # judgements per answer; the median counts
       concurrency: 16  # requests in flight at once
-      timeout_s: 60  # seconds for one request"""
+      timeout_s: 60  # seconds for one request
+      # price: {{prompt: 2.5, completion: 10, currency: USD}}  # for a million tokens each, so that --plan tells the cost
+      # batch: true  # questions go as files that are worked off within a day, at half the price"""
 
 
 @dataclass(frozen=True, slots=True)
