@@ -95,19 +95,15 @@ def judge_state(
     items: Sequence[Item],
 ) -> JudgeState:
     """What one judge of a recipe has made of these checkpoints' answers to the items, and what is left."""
-    values = {
-        **_standing(standing),
+    asked = {
         "judges": _judge_ids(connection, section, rubric_sha256),
+        "passing_judge": sorted(judge.PASSING),
         "prompts": [item.prompt_id for item in items],
         "kinds": [item.kind for item in items],
         "references": [item.reference_id for item in items],
-        "repeats": section.repeats,
-        "passing_judge": sorted(judge.PASSING),
     }
-    rows = connection.execute(_LEFT, values).fetchall()
-    for name in ("checkpoints", "samplings", "samples", "served", "passing", "passing_served", "repeats"):
-        del values[name]
-    seen = connection.execute(_SEEN, values).fetchall()
+    rows = connection.execute(_LEFT, {**asked, **_standing(standing), "repeats": section.repeats}).fetchall()
+    seen = connection.execute(_SEEN, asked).fetchall()
     left = {place: Left(questions, size) for place, _, questions, size in rows if questions}
     return JudgeState(sum(row[1] for row in rows), left, [Seen(*row) for row in seen])
 

@@ -36,7 +36,7 @@ _LLM = """\
       repeats: 1  # judgements per answer; the median counts
       concurrency: 16  # requests in flight at once
       timeout_s: 60  # seconds for one request
-      # price: {{prompt: 2.5, completion: 10, currency: USD}}  # for a million tokens each, so that --plan tells the cost
+      # price: {{prompt: 2.5, completion: 10, currency: USD}}  # for a million tokens each; --plan tells the cost
       # batch: true  # questions go as files that are worked off within a day, at half the price"""
 
 
