@@ -106,9 +106,10 @@ def _basis(plan: JudgingPlan) -> Iterator[str]:
                 "bytes for the reason of each grade: assumed; its rubric, the prompts and references are measured"
             )
     if plan.judges:
+        expected = "; expected: as many are as so far" if any(judge.expected for judge in plan.judges) else ""
         yield (
-            "at most: no two answers to come are equal; expected: as many are as so far. Verdicts that are asked for "
-            "a second time, and thoughts of a reasoning model, come on top"
+            f"at most: no two answers to come are equal{expected}. Verdicts that are asked for a second time, and "
+            "thoughts of a reasoning model, come on top"
         )
     if any(not judge.batch for judge in plan.judges) or plan.served:
         yield f"time: {LATENCY_S:g} s a request (assumed) at the recipe's concurrency, if the server keeps up"
