@@ -53,7 +53,7 @@ class StringMatch:
     gain: Agreement
     """Kappa of the judge minus that of string match."""
     gain_at_worst: Agreement
-    """The same on all answers, one that the judge left unscored counting as a disagreement."""
+    """The same on all answers, one that the judge left unscored counting as taken for its opposite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def _axis(axis: str, rows: Sequence[Labelled], told: Sequence[Told], seed: int) 
     judge = np.array([np.nan if word.score is None else word.score for word in words])
     truth = np.array([row.label for row in some])
     weight = np.array([row.weight for row in some])
-    unscored = Counter(word.error for word in words if word.error is not None)
+    unscored = dict(Counter(word.error for word in words if word.error is not None))
     silent = sum(word.error is None and word.score is None for word in words)
     people, measure = _people(axis, some, clusters, weight)
     if axis != REFUSAL:
@@ -123,6 +123,7 @@ def _axis(axis: str, rows: Sequence[Labelled], told: Sequence[Told], seed: int) 
     precision, recall = class_rates(judge, truth, K, clusters, weight)
     table = confusion(truth, judge, K, weight).round(_CONFUSION_DIGITS).tolist()
     failed = np.array([word.error is not None for word in words])
+    opposite = np.where(truth == 0, float(K - 1), 0.0)
     return AxisReport(
         axis=axis,
         measure="kappa",
@@ -135,21 +136,21 @@ def _axis(axis: str, rows: Sequence[Labelled], told: Sequence[Told], seed: int) 
         precision=precision,
         recall=recall,
         any_refusal_f1=detection_f1(judge, truth, clusters, weight),
-        string_match=_string_match(some, judge, np.where(failed, float(K), judge), truth, clusters, weight),
+        string_match=_string_match(some, judge, np.where(failed, opposite, judge), truth, clusters, weight),
     )
 
 
 def _string_match(
     rows: Sequence[Labelled], judge: Floats, filled: Floats, truth: Floats, clusters: Clusters, weight: Floats
 ) -> StringMatch:
-    """filled: the judge's classes with K, a class that no label has, where it failed."""
+    """filled: the judge's classes, and the opposite of the label where it failed."""
     matched = np.array([float(CLASSES.index(opening_refusal(row.answer))) for row in rows])
     same = np.where(np.isnan(judge), np.nan, matched)
     return StringMatch(
         kappa=nominal_kappa(same, truth, K, clusters, weight),
         any_refusal_f1=detection_f1(same, truth, clusters, weight),
         gain=kappa_gain(judge, matched, truth, K, clusters, weight),
-        gain_at_worst=kappa_gain(filled, matched, truth, K + 1, clusters, weight),
+        gain_at_worst=kappa_gain(filled, matched, truth, K, clusters, weight),
     )
 
 

@@ -66,7 +66,7 @@ def _axis(axis: AxisReport) -> Iterator[str]:
     if match is not None and axis.any_refusal_f1 is not None and axis.confusion is not None:
         yield f"  string match: kappa {match.kappa.text}; the judge is above by {match.gain.text}"
         if axis.unscored:
-            yield f"  with unscored answers as disagreements above by {match.gain_at_worst.text}"
+            yield f"  with unscored answers taken for their opposite above by {match.gain_at_worst.text}"
         yield f"  any refusal: F1 {axis.any_refusal_f1.text}; string match {match.any_refusal_f1.text}"
         yield f"  {'label / judge':<14}{''.join(f'{name:>9}' for name in CLASSES)}  recall"
         for row, name, rate in zip(axis.confusion, CLASSES, axis.recall, strict=True):
