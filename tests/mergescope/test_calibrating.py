@@ -83,9 +83,8 @@ def right(shown: str) -> str:
 
 def calibration(store: Path) -> list[tuple[Any, ...]]:
     with open_store(store, read_only=True) as connection:
-        return connection.execute(
-            "SELECT c.name, j.name, n, c.trust, j.trust FROM calibration c JOIN judge j USING (judge_id) ORDER BY made_at"
-        ).fetchall()
+        query = "SELECT c.name, j.name, n, c.trust, j.trust FROM calibration c JOIN judge j USING (judge_id)"
+        return connection.execute(f"{query} ORDER BY made_at").fetchall()
 
 
 def test_the_proxy_judge_on_the_form_of_xstest(study: Study, tmp_path: Path) -> None:
