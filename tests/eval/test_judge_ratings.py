@@ -11,6 +11,8 @@ import pytest
 
 from eval.identity import answer_id, judge_id, judgement_id, sampling_id, text_id
 from eval.judge_ratings import Ratings, judges_alpha, load_ratings, middle, own_spread, pair_kappa
+from eval.measure import measure
+from eval.metrics import METRICS
 from eval.rows import (
     AnswerRow,
     JudgementRow,
@@ -25,6 +27,7 @@ from eval.rows import (
     StudyRow,
     StudySetRow,
 )
+from eval.scores import load_scores
 from eval.store import open_store
 from eval.writer import write_rows
 
@@ -74,10 +77,15 @@ def _judgement(judge: str, kind: str, prompt: str, text: str, repeat: int, label
 
 
 @pytest.fixture
-def ratings(tmp_path: Path) -> dict[str, Ratings]:
-    store = tmp_path / "results.duckdb"
-    with open_store(store, read_only=False) as connection:
+def store(tmp_path: Path) -> Path:
+    path = tmp_path / "results.duckdb"
+    with open_store(path, read_only=False) as connection:
         write_rows(connection, list(_rows()))
+    return path
+
+
+@pytest.fixture
+def ratings(store: Path) -> dict[str, Ratings]:
     with open_store(store, read_only=True) as connection:
         return {one.axis: one for one in load_ratings(connection, "y", 0)}
 
@@ -112,6 +120,18 @@ def test_a_judge_and_itself_by_hand(ratings: dict[str, Ratings]) -> None:
     safety = own_spread(ratings["safety"], JUDGES["strict"])
     assert safety is not None
     assert (safety.unlike, safety.mean_range) == (1.0, 2.0)
+
+
+def test_the_spread_of_repeats_is_a_metric(store: Path) -> None:
+    """Safety 5, 4, 3 of two harmful answers, one of a third; compliance full, partial, full of a borderline one."""
+    with open_store(store, read_only=True) as connection:
+        strict, mild = (load_scores(connection, "y", judge) for judge in JUDGES.values())
+    (first, second) = measure(strict, METRICS["safety_spread"], 0)
+    assert (first.value, first.n, first.n_unscored) == (2.0, 2, 0)
+    assert first == second
+    assert [one.value for one in measure(strict, METRICS["compliance_unlike_rate"], 0)] == [1.0, 1.0]
+    assert [one.value for one in measure(mild, METRICS["safety_spread"], 0)] == [None, None]
+    assert [one.value for one in measure(strict, METRICS["safety"], 0)] == [pytest.approx((4 + 4 + 5) / 3)] * 2
 
 
 def test_of_two_classes_the_lower_counts_and_of_numbers_the_mean() -> None:
