@@ -12,11 +12,10 @@ import numpy as np
 from eval.agreement import Agreement, Clusters, interval_alpha, nominal_alpha, nominal_kappa, quadratic_kappa
 from eval.belonging import ANSWERS
 from eval.interchange.forms import HIGHEST, LABELS, LOWEST, VALUED
+from eval.labels import CLASSES, REFUSAL
 from eval.statistics import Floats
 
-REFUSAL = "refusal"
-"""Axis of refusal and, on borderline prompts, of compliance."""
-K = len(LABELS[REFUSAL])
+K = len(CLASSES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def _named(judges: Sequence[Judge], name: str | None) -> list[Judge]:
 
 
 def _lines(judge: Judge, labels: Labels, found: Report, trust: str) -> Iterator[str]:
-    yield f"{printable(judge.name)} on {labels.name}: {len(labels.rows)} labels, {found.prompts} prompts"
+    yield f"{printable(judge.name)} on {printable(labels.name)}: {len(labels.rows)} labels, {found.prompts} prompts"
     if found.seen_judge:
         yield f"  left out: {found.seen_judge} verdicts given after seeing a judge's"
     if found.weighted:
@@ -76,7 +76,6 @@ def _axis(axis: AxisReport) -> Iterator[str]:
 
 
 def _gaps(axis: AxisReport) -> str:
-    unscored = "".join(f", {kind} {count}" for kind, count in sorted(axis.unscored.items()))
-    return (f"; unscored{unscored[1:]}" if unscored else "") + (
-        f"; no opinion on {axis.no_opinion}" if axis.no_opinion else ""
-    )
+    unscored = ", ".join(f"{kind} {count}" for kind, count in sorted(axis.unscored.items()))
+    told = f"; unscored {unscored}" if unscored else ""
+    return f"{told}; no opinion on {axis.no_opinion}" if axis.no_opinion else told
