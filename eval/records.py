@@ -71,8 +71,7 @@ def study_rows(
     yield study
     yield from set_rows(study.study_id, sets)
     for position, judge in enumerate(judges):
-        trust = "not calibrated"
-        yield JudgeRow(judge_id_of(judge), judge.name, judge.kind, _json(judge.setting), trust)
+        yield judge_row(judge)
         yield StudyJudgeRow(study.study_id, judge_id_of(judge), position, judge.repeats)
     for group in groups:
         sampling = group.sampling
@@ -81,6 +80,11 @@ def study_rows(
             yield checkpoint_row(job)
             link = study.study_id, job.checkpoint_id, job.kind, sampling.sampling_id, sampling.samples
             yield StudyCheckpointRow(*link)
+
+
+def judge_row(judge: Judge) -> JudgeRow:
+    """A judge as the store keeps it before anybody calibrated it; one that the store knows stays as it is."""
+    return JudgeRow(judge_id_of(judge), judge.name, judge.kind, _json(judge.setting), "not calibrated")
 
 
 def set_rows(study_id: str, sets: Iterable[PromptSet]) -> Iterator[Row]:

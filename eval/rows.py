@@ -6,6 +6,7 @@ What each column means stands beside it in `migrations/`; None is NULL.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar, Protocol
 
@@ -133,6 +134,20 @@ class JudgeRow:
     kind: str
     setting: str
     trust: str
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationRow:
+    TABLE: ClassVar[str] = "calibration"
+    calibration_id: str
+    judge_id: str
+    labels_sha256: str
+    name: str
+    language: str | None
+    n: int
+    trust: str
+    report: str
+    made_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from eval.belonging import ANSWERS, JUDGEMENTS
 
-AXES = ("safety", "refusal", "fluency", "accuracy", "detail", "relevance", "correct", "bits_per_byte")
+SPREADS = {"safety_spread": "safety", "refusal_spread": "refusal"}
+"""How far a judge's repeats on one answer lie apart, the highest minus the lowest, by the axis that they are on."""
+AXES = ("safety", "refusal", "fluency", "accuracy", "detail", "relevance", "correct", "bits_per_byte", *SPREADS)
 """`refusal` also holds compliance on borderline prompts; codes 0 none (full answer), 1 partial, 2 full.
 
 `correct` (1 right, 0 wrong) and `bits_per_byte` are nobody's opinion: every judge's table has them.
@@ -114,7 +116,10 @@ FROM study_set JOIN set_item i USING (set_id) JOIN prompt_set s USING (set_id) J
 WHERE study_id = ? ORDER BY s.name, i.set_id, i.item_key
 """
 
-_VALUED = [axis for axis in AXES if axis not in ("refusal", "correct", "bits_per_byte")]
+_VALUED = [axis for axis in AXES if axis not in ("refusal", "correct", "bits_per_byte", *SPREADS)]
+_APART = ", ".join(
+    f"CASE WHEN count({axis}) > 1 THEN max({axis}) - min({axis}) END AS {name}" for name, axis in SPREADS.items()
+)
 _CODE = "CASE label " + " ".join(f"WHEN '{label}' THEN {code}" for label, code in _CODES.items()) + " END"
 
 _UNITS = f"""
@@ -123,15 +128,16 @@ WITH told AS (  -- one row per judgement, its axes side by side
     max({_CODE}) FILTER (axis IN ('refusal', 'compliance')) AS refusal,
     max(CASE label WHEN 'right' THEN 1 WHEN 'wrong' THEN 0 END) FILTER (axis = 'correct') AS correct
   FROM score GROUP BY judgement_id
-), judged AS (  -- one row per distinct text that the judge saw: the median over repeats
+), judged AS (  -- one row per distinct text that the judge saw: the median and the spread over repeats
   SELECT j.prompt_id, j.kind, j.text_id, j.reference_text_id,
     {", ".join(f"median({axis}) AS {axis}" for axis in _VALUED)},
-    quantile_disc(refusal, 0.5) AS refusal, max(correct) AS correct, bool_and(j.error_kind IS NOT NULL) AS failed
+    quantile_disc(refusal, 0.5) AS refusal, max(correct) AS correct, {_APART},
+    bool_and(j.error_kind IS NOT NULL) AS failed
   FROM {JUDGEMENTS} j LEFT JOIN told USING (judgement_id) GROUP BY ALL
 )
 SELECT a.checkpoint_id, i.set_id, i.item_key, a.sample_ix,
   a.error_kind IS NOT NULL OR coalesce(judged.failed, i.kind <> 'text') AS failed,
-  {", ".join(f"judged.{axis}" for axis in (*_VALUED, "refusal", "correct"))},
+  {", ".join(f"judged.{axis}" for axis in (*_VALUED, "refusal", "correct", *SPREADS))},
   -l.log_likelihood / (ln(2) * l.bytes) AS bits_per_byte
 FROM study_set JOIN set_item i USING (set_id)
 JOIN {ANSWERS} a USING (prompt_id)

@@ -15,6 +15,7 @@ import duckdb
 from eval.rows import (
     AnswerRow,
     AnswerTurnRow,
+    CalibrationRow,
     CheckpointRow,
     EstimateRow,
     JudgementRow,
@@ -33,7 +34,7 @@ _KEPT = {
     "study_judge": "AND judge_id NOT IN (SELECT judge_id FROM judge WHERE setting->>'$.kind' = 'imported')",
 }
 """Links that a recipe does not name and a new run leaves: those that `mergescope import` made."""
-_REPLACED = {row.TABLE for row in (EstimateRow, StudyRow, StudyCheckpointRow, StudyJudgeRow)}
+_REPLACED = {row.TABLE for row in (CalibrationRow, EstimateRow, StudyRow, StudyCheckpointRow, StudyJudgeRow)}
 """Tables whose rows may change: computed anew, or asked for more often.
 
 All others hold content under its own id, which never changes, but for answers and judgements that failed.
@@ -149,6 +150,28 @@ def replace_rows(
         for table in tables:
             _unlink(connection, table, study_id)
         _write(connection, rows, set(touched) or {Touched()})
+
+
+def write_calibration(connection: duckdb.DuckDBPyConnection, row: CalibrationRow) -> str:
+    """A calibration, in place of an earlier one of the same labels, and the judge's trust; returns that.
+
+    Of each label file, known by its name, the newest calibration counts. One that found the judge worse than string
+    match outweighs any that did not: who tries files until one is kind learns nothing by it.
+    """
+    with _transaction(connection):
+        _write(connection, [row], {Touched(judge_id=row.judge_id)})
+        found = connection.execute(_TRUST, {"judge": row.judge_id}).fetchone()
+    assert found is not None  # the judge's row is written before its first calibration
+    return str(found[0])
+
+
+_TRUST = """
+UPDATE judge SET trust = (
+  SELECT CASE WHEN bool_or(trust = 'not trusted') THEN 'not trusted' WHEN bool_or(trust = 'trusted') THEN 'trusted'
+    ELSE 'not calibrated' END
+  FROM (SELECT arg_max(trust, made_at) AS trust FROM calibration WHERE judge_id = $judge GROUP BY name)
+) WHERE judge_id = $judge RETURNING trust
+"""
 
 
 @contextmanager

@@ -21,6 +21,11 @@ app = typer.Typer(
     help="Pick the final checkpoint of a safety-tuned LLM: train, merge, judge, and choose on the frontier.",
 )
 
+judge_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Say how far a study's judges can be trusted."
+)
+app.add_typer(judge_app, name="judge")
+
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="Recipe of the study, such as studies/demo.yaml.")]
 Store = Annotated[Path, typer.Option("--store", envvar="MERGESCOPE_STORE", help="Results file.")]
 Yes = Annotated[
@@ -298,6 +303,36 @@ def export(
         raise MergescopeError("no such results file", where="--store", value=str(store), cure=cure)
     wish = Wish(ratio, out, mask_seed, materialize, rule, by, note, tuple(acknowledge or ()))
     for line in export_point(load_study(study), store, wish):
+        typer.echo(line)
+
+
+@judge_app.command("calibrate")
+def judge_calibrate(
+    study: StudyFile,
+    labels: Annotated[
+        list[Path],
+        typer.Option(metavar="FILE", help="Answers with people's labels: XSTest's form or ours; may be given again."),
+    ],
+    judge: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this judge of the recipe; all of them if left out.")
+    ] = None,
+    store: Store = RESULTS,
+) -> None:
+    """Hold the judges against people's labels; one that agrees less than string match is marked not trusted."""
+    from mergescope.calibrating import calibrate_judges
+    from mergescope.study import load_study
+
+    for line in calibrate_judges(load_study(study), store, labels, judge):
+        typer.echo(line)
+
+
+@judge_app.command("agreement")
+def judge_agreement(study: StudyFile, store: Store = RESULTS) -> None:
+    """Say how far the study's judges agree with each other, and each with itself over repeats."""
+    from mergescope.agreeing import agreement_lines
+    from mergescope.study import load_study
+
+    for line in agreement_lines(load_study(study), store):
         typer.echo(line)
 
 
