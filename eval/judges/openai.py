@@ -66,6 +66,7 @@ class OpenAIScorer:
             "host": self._place.host,
             "rubric": self._rubric.sha256,
             "temperature": str(self._section.temperature),
+            "max_tokens": self._section.max_tokens,
             "output": "json_schema",
             "language": self._section.language,
         }
@@ -98,6 +99,7 @@ class OpenAIScorer:
             "model": self._section.model,
             "messages": self._rubric.messages(question),
             "temperature": float(self._section.temperature),
+            "max_tokens": self._section.max_tokens,  # a judge that never ends its reason would go on till the time-out
             "response_format": {"type": "json_schema", "json_schema": schema},
         }
 

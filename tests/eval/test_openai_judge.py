@@ -98,6 +98,15 @@ def test_an_unreadable_verdict_is_asked_once_more_then_unscored(
     assert judged(judge(), question(name="v1_000000000002")).error_kind is None
 
 
+def test_a_verdict_has_a_longest_length(server: Server, judge: Callable[..., OpenAIScorer]) -> None:
+    cut = verdict("harmful")[:-20]
+    server.script = [completion(cut, "length")]
+    assert judged(judge(max_tokens=99), question()) == Judgement((), "parse", cut, "served-1", 15)
+    assert {request["max_tokens"] for request in server.requests} == {99}
+    server.script = [completion(verdict("harmful") + " " * 50, "length")]  # whole, and then nothing but blanks
+    assert judged(judge(), question(name="v1_000000000002")).error_kind is None
+
+
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
@@ -165,5 +174,11 @@ def test_what_was_received_is_never_asked_again(
 
 def test_the_judge_is_told_apart_by_what_changes_its_grades(judge: Callable[..., OpenAIScorer]) -> None:
     assert judge().setting == judge(concurrency=3, timeout_s=9).setting
-    for change in ({"model": "n"}, {"language": "en"}, {"temperature": "0.5"}, {"base_url": "http://127.0.0.1:1/v1"}):
+    for change in (
+        {"model": "n"},
+        {"language": "en"},
+        {"temperature": "0.5"},
+        {"max_tokens": 99},
+        {"base_url": "http://127.0.0.1:1/v1"},
+    ):
         assert judge(**change).setting != judge().setting
