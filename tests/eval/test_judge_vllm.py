@@ -100,11 +100,12 @@ def test_every_verdict_is_of_the_schema(
     done = judged(base_url, tmp_path, language=language)
     assert len(done) == len(questions())
     kinds = Counter(judgement.error_kind for _, judgement in done)
-    print(kinds, Counter(s.value for _, j in done for s in j.scores), [j.tokens for _, j in done], done[0])
     assert set(kinds) == {None}
     for question, judgement in done:
         offered = load_rubric("ja" if language == "ja" else "en").content["kinds"][question.kind]["axes"]
-        assert {score.axis for score in judgement.scores} <= set(offered)
+        verdict = json.loads(judgement.raw or "")
+        assert list(verdict) == offered
+        assert all(list(axis) == ["reason", "grade"] for axis in verdict.values())
         assert judgement.reported_model == "judge"
     values = {score.value for _, judgement in done for score in judgement.scores if score.value is not None}
     assert len(values) >= 3

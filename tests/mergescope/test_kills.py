@@ -85,7 +85,6 @@ def test_kills_at_random_moments_change_nothing(
     assert done.returncode == 0, done.stderr
     asked = Counter(json.dumps(body, sort_keys=True) for body in server.requests)
     again = sum(times - 1 for times in asked.values())
-    print(inside, again, len(asked), len(server.requests), Counter())
     assert inside >= KILLS // 3
     assert 0 < again <= KILLS * CONCURRENCY
     assert len(asked) == count(store, "judgement") // 2
