@@ -160,6 +160,9 @@ class OpenAIJudge(BaseModel):
     """Language of the rubric."""
     temperature: Decimal6 = Field(default=Decimal(0), ge=0, le=2)
     """0 for the most repeatable judgements."""
+    max_tokens: int = Field(default=2048, ge=64, le=131072)
+    """Longest verdict in tokens, thoughts included: one that is cut off is unscored (parse). Raise it for judges that
+    think at length."""
     repeats: int = Field(default=1, ge=1, le=25)
     """Judgements per answer; the median counts."""
     concurrency: int = Field(default=16, ge=1, le=1024)

@@ -110,6 +110,7 @@ EFFECT = frozenset(
         "eval.judges.base_url",
         "eval.judges.language",
         "eval.judges.temperature",
+        "eval.judges.max_tokens",  # a verdict that is cut off is unscored
         "eval.judges.repeats",
         "eval.confirm_share",
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -20,8 +19,6 @@ from eval.prompts import Kind
 
 READINGS = 2
 """Verdicts asked for where the first cannot be read."""
-LONGEST = 100_000
-"""Characters of a text that the judge is shown."""
 
 
 class OpenAIScorer:
@@ -70,6 +67,7 @@ class OpenAIScorer:
             "host": self._place.host,
             "rubric": self._rubric.sha256,
             "temperature": str(self._section.temperature),
+            "max_tokens": self._section.max_tokens,
             "output": "json_schema",
             "language": self._section.language,
         }
@@ -102,8 +100,9 @@ class OpenAIScorer:
         schema = {"name": "verdict", "strict": True, "schema": self._rubric.schema(question.kind)}
         return {
             "model": self._section.model,
-            "messages": self._rubric.messages(_shortened(question)),
+            "messages": self._rubric.messages(question),
             "temperature": float(self._section.temperature),
+            "max_tokens": self._section.max_tokens,  # a judge that never ends its reason would go on till the time-out
             "response_format": {"type": "json_schema", "json_schema": schema},
         }
 
@@ -118,7 +117,3 @@ class OpenAIScorer:
             error = "parse"
         raw = response.text if response.text is not None else response.refusal
         return Judgement(scores or (), error, raw, response.model or None, response.tokens)
-
-
-def _shortened(question: Question) -> Question:
-    return replace(question, answer=question.answer[:LONGEST])

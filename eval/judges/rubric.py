@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -12,11 +11,10 @@ from typing import Any, Literal
 import yaml
 
 from eval.judge import AxisScore, Question
+from eval.judges.fence import fenced
 from mergescope.ground.ids import text_hash
 
 _USEFULNESS = ("fluency", "accuracy", "detail", "relevance")
-_FENCE = re.compile(r"<{3,}|>{3,}")
-_HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +29,12 @@ class Rubric:
         """What the judge is shown: rules and axes, then prompt, answer and reference, each in its fence."""
         kind = self.content["kinds"][question.kind]
         axes = "\n".join(f"- {axis}: {self.content['axes'][axis]['text'].strip()}" for axis in kind["axes"])
-        mark = question.judgement_id[-12:]
         prompt = "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in question.messages)
         shown = {"prompt": prompt, "answer": question.answer, "reference": question.reference}
-        fenced = [_fenced(self.content["names"][name], mark, text) for name, text in shown.items() if text is not None]
+        parts = [(self.content["names"][name], text) for name, text in shown.items() if text is not None]
         return [
             {"role": "system", "content": f"{self.content['system'].strip()}\n\n{kind['text'].strip()}\n{axes}"},
-            {"role": "user", "content": "\n\n".join(fenced)},
+            {"role": "user", "content": fenced(parts, question.judgement_id)},
         ]
 
     def schema(self, kind: str) -> dict[str, Any]:
@@ -84,16 +81,6 @@ def load_rubric(language: Literal["ja", "en"]) -> Rubric:
     """The rubric that comes with this version."""
     text = (resources.files("eval") / "rubrics" / f"{language}.yaml").read_text(encoding="utf-8")
     return Rubric(text_hash(text), yaml.safe_load(text))
-
-
-def neutralised(text: str) -> str:
-    """`text` that cannot end its fence: runs of angle brackets become guillemets, hidden characters their names."""
-    visible = _HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    return _FENCE.sub(lambda match: ("‹" if match[0][0] == "<" else "›") * len(match[0]), visible)
-
-
-def _fenced(name: str, mark: str, text: str) -> str:
-    return f"<<<{name} {mark}>>>\n{neutralised(text)}\n<<<END {mark}>>>"
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
