@@ -8,25 +8,32 @@ from pathlib import Path
 
 from eval.calibrating import ask, calibrate, questions_about
 from eval.calibration import AxisReport, Report
+from eval.config import OpenAIJudge
 from eval.judge import Judge
 from eval.labels import CLASSES, Labels, read_labels
+from mergescope.consent import agree
 from mergescope.ground.errors import MergescopeError, printable
 from mergescope.ground.progress import Reporter
+from mergescope.hosts import agreed_on, host_of_address, leaves_machine
 from mergescope.inputs import check_store, open_judges
 from mergescope.lock import locked
 from mergescope.stages import PROGRESS
 from mergescope.study import Study
 
 
-def calibrate_judges(study: Study, store: Path, files: Sequence[Path], name: str | None = None) -> Iterator[str]:
+def calibrate_judges(
+    study: Study, store: Path, files: Sequence[Path], name: str | None = None, *, yes: bool = False
+) -> Iterator[str]:
     """Ask the study's judges about labelled answers and say, line by line, how they agree with people.
 
-    name: of the judge; None: all of the recipe's. Only judgements that the store lacks are made. Raises DataError for
-    the label files, MergescopeError for an unknown judge, a running study, and what a judge raises.
+    name: of the judge; None: all of the recipe's. Only judgements that the store lacks are made. yes: the user agrees
+    beforehand that the labelled texts go to the judges' hosts. Raises DataError for the label files, MergescopeError
+    for an unknown judge, a host not agreed to, a running study, and what a judge raises.
     """
     labels = read_labels(files)
     judges = _named(open_judges(study), name)
     check_store(store)
+    _ask_about_hosts(study, [judge.name for judge in judges], labels, yes=yes)
     with locked(study.folder):
         reporter = Reporter(sys.stderr, study.folder / PROGRESS)
         reporter.stage("calibrate")
@@ -44,6 +51,15 @@ def _named(judges: Sequence[Judge], name: str | None) -> list[Judge]:
         cure = f"use one of {', '.join(dict.fromkeys(judge.name for judge in judges))}"
         raise MergescopeError("no such judge in the recipe", where="--judge", value=name, cure=cure)
     return found
+
+
+def _ask_about_hosts(study: Study, names: Sequence[str], labels: Labels, *, yes: bool) -> None:
+    for section in study.recipe.eval.judges:
+        if isinstance(section, OpenAIJudge) and section.model in names:
+            host = host_of_address(str(section.base_url))
+            if leaves_machine(host) and agreed_on(study, host) is None:
+                number = f"at most {len(labels.rows) * section.repeats:,} requests"
+                agree(study, host, f"labelled prompts and answers, harmful ones too, go to {host}: {number}", yes=yes)
 
 
 def _lines(judge: Judge, labels: Labels, found: Report, trust: str) -> Iterator[str]:

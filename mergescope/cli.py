@@ -316,13 +316,14 @@ def judge_calibrate(
     judge: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only this judge of the recipe; all of them if left out.")
     ] = None,
+    yes: Yes = False,
     store: Store = RESULTS,
 ) -> None:
     """Hold the judges against people's labels; one that agrees less than string match is marked not trusted."""
     from mergescope.calibrating import calibrate_judges
     from mergescope.study import load_study
 
-    for line in calibrate_judges(load_study(study), store, labels, judge):
+    for line in calibrate_judges(load_study(study), store, labels, judge, yes=yes):
         typer.echo(line)
 
 
