@@ -40,7 +40,8 @@ class ProxyScorer:
     def setting(self) -> Mapping[str, object]:
         """Language and the hash of the rules' own source: other rules are another judge."""
         folder = Path(__file__).parent
-        rules = {name: file_hash(folder / name) for name in ("refusal.py", "formulas.py", "proxy.py")}
+        sources = sorted([*folder.glob("refusal*.py"), folder / "formulas.py", folder / "proxy.py"])
+        rules = {path.name: file_hash(path) for path in sources}
         return {"kind": "proxy", "language": self._language, "rules": rules}
 
     @property
