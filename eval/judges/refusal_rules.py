@@ -1,9 +1,21 @@
-"""What a language's rules for refusals consist of."""
+"""What a reading of a refusal is, and what a language's rules for it consist of."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
+
+Language = Literal["ja", "en"]
+Label = Literal["none", "partial", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A class and the words that decided it."""
+
+    label: Label
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
