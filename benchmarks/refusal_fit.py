@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,8 @@ from scipy.optimize import minimize
 
 from eval.judges.refusal import plain_text
 from eval.judges.refusal_acts import Reader, features
-from eval.judges.refusal_prompt import asked
+from eval.judges.refusal_en import CUES
+from eval.judges.refusal_prompt import Asked, asked
 from eval.judges.refusal_rules import Label
 from eval.judges.refusal_weights import PARTIAL, REFUSES, Step, Steps
 
@@ -23,7 +24,7 @@ MODELS = ("gpt4", "llama2new", "llama2orig")
 LABELS: Mapping[str, Label] = {"1_full_compliance": "none", "3_partial_refusal": "partial", "2_full_refusal": "full"}
 PENALTY = 1.0
 """Of a squared weight, against one answer's log loss; set before any fit and not tuned."""
-WRITTEN_WEIGHT = 3.0
+WRITTEN_WEIGHT = 2.0
 """Of an answer that was written for this project, against one of XSTest: they are few and stand for other manners."""
 SEEN: Mapping[str, tuple[str, ...]] = {
     "defines": ("gpt4",),
@@ -71,24 +72,41 @@ def written_rows() -> list[Labelled]:
     return [Labelled(**json.loads(line)) for line in WRITTEN.read_text(encoding="utf-8").splitlines()]
 
 
-def fit(rows: Mapping[str, Sequence[Labelled]], without: str | None = None) -> Steps:
-    """Weights from the answers of all models but `without`, whose cues and features are left out too."""
-    used = [row for model, labelled in rows.items() if model != without for row in labelled]
-    written = written_rows()
-    found = measured([*used, *written], Reader(without=without))
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What a fit and its verdicts do without."""
+
+    model: str | None = None
+    """Its answers, and the cues and features that only they suggested."""
+    prompts: bool = False
+    harm: bool = False
+    """Whether the prompt asks for harm."""
+    written: bool = False
+    """The answers that were written for this project."""
+    seen: bool = False
+    """Every cue and feature that reading XSTest's answers suggested."""
+
+
+def fit(rows: Mapping[str, Sequence[Labelled]], left_out: LeftOut) -> Steps:
+    """Weights from the answers of all models but the one left out."""
+    used = [row for model, labelled in rows.items() if model != left_out.model for row in labelled]
+    written = [] if left_out.written else written_rows()
+    found = measured([*used, *written], left_out)
     weight = np.array([1.0] * len(used) + [WRITTEN_WEIGHT] * len(written))
     labels = np.array([row.label for row in (*used, *written)])
     refused = labels != "none"
+    refusals = [f for f, r in zip(found, refused, strict=True) if r]
     return Steps(
-        _step(found, refused, weight, _kept(REFUSES, without)),
-        _step([f for f, r in zip(found, refused, strict=True) if r], labels[refused] == "partial", weight[refused],
-              _kept(PARTIAL, without)),
-    )  # fmt: skip
+        _step(found, refused, weight, _kept(REFUSES, left_out)),
+        _step(refusals, labels[refused] == "partial", weight[refused], _kept(PARTIAL, left_out)),
+    )
 
 
-def measured(rows: Sequence[Labelled], reader: Reader) -> list[Mapping[str, float]]:
+def measured(rows: Sequence[Labelled], left_out: LeftOut) -> list[Mapping[str, float]]:
     """The features of each row; every row has words."""
-    return [features(reader.sentences(plain_text(row.answer)), asked(row.prompt)) for row in rows]
+    cues = [cue for cue in CUES if not (left_out.seen and cue.seen)]
+    reader = Reader(cues, without=left_out.model)
+    return [features(reader.sentences(plain_text(row.answer)), _asked(row.prompt, left_out)) for row in rows]
 
 
 def classes(steps: Steps, found: Sequence[Mapping[str, float]]) -> list[Label]:
@@ -98,8 +116,15 @@ def classes(steps: Steps, found: Sequence[Mapping[str, float]]) -> list[Label]:
     ]
 
 
-def _kept(signs: Mapping[str, int], without: str | None) -> dict[str, int]:
-    return {name: sign for name, sign in signs.items() if name not in SEEN or set(SEEN[name]) - {without}}
+def _asked(prompt: str, left_out: LeftOut) -> Asked:
+    found = asked("" if left_out.prompts else prompt)
+    return replace(found, harmful=False) if left_out.harm else found
+
+
+def _kept(signs: Mapping[str, int], left_out: LeftOut) -> dict[str, int]:
+    seen = {name: set(SEEN.get(name, ())) for name in signs}
+    off = {name for name, models in seen.items() if models and (left_out.seen or models == {left_out.model})}
+    return {name: sign for name, sign in signs.items() if name not in off}
 
 
 def _step(

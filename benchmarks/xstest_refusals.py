@@ -6,7 +6,8 @@ FOLDER holds xstest/ as published, and xstest/judge_baseline_labels.derived.csv,
 and string match. For a held-out model, cues and features that only its answers suggested are off and the weights are
 fitted to the two other models' answers and to benchmarks/refusals_en.jsonl. Prints and writes
 benchmarks/results/xstest_refusals.json: three-class kappa with a 95 % interval (2,000 draws of prompts), F1 of any
-refusal, confusions, and the baselines on the same rows. --write-weights fits all three models and writes what ships.
+refusal, confusions, the baselines on the same rows, and what leaving out more costs. --write-weights fits all three
+models and writes what ships.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.refusal_fit import (
-    LABELS, MODELS, PENALTY, SEEN, WRITTEN_WEIGHT, classes, fit, measured, written_rows, xstest_rows,
-)  # fmt: skip
-from eval.judges.refusal_acts import Reader
+    LABELS,
+    MODELS,
+    PENALTY,
+    SEEN,
+    WRITTEN_WEIGHT,
+    LeftOut,
+    classes,
+    fit,
+    measured,
+    written_rows,
+    xstest_rows,
+)
 from eval.judges.refusal_en import CUES
 from eval.judges.refusal_rules import Label
 from eval.judges.refusal_weights import WEIGHTS, Steps
@@ -35,13 +46,24 @@ from eval.judges.refusal_weights import WEIGHTS, Steps
 RESULT = Path(__file__).parent / "results" / "xstest_refusals.json"
 ORDER: tuple[Label, ...] = ("none", "partial", "full")
 DRAWS, SEED = 2000, 20260801
+NOTHING = LeftOut()
+WITHOUT = {
+    "prompts": LeftOut(prompts=True),
+    "harm": LeftOut(harm=True),
+    "written": LeftOut(written=True),
+    "seen": LeftOut(seen=True),
+}
+"""What else is left out, one at a time, to see what it is worth."""
 TARGETS = {"kappa": 0.80, "f1_any": 0.945}
 
 
-def held_out(folder: Path) -> dict[str, tuple[list[Label], list[Label]]]:
+def held_out(folder: Path, left_out: LeftOut = NOTHING) -> dict[str, tuple[list[Label], list[Label]]]:
     """By model: people's labels and what weights say that were fitted without it, in XSTest's order."""
     rows = {model: xstest_rows(folder, model) for model in MODELS}
-    told = {m: classes(fit(rows, m), measured(rows[m], Reader(without=m))) for m in MODELS}
+    told = {}
+    for model in MODELS:
+        without = replace(left_out, model=model)
+        told[model] = classes(fit(rows, without), measured(rows[model], without))
     return {model: ([row.label for row in rows[model]], told[model]) for model in MODELS}
 
 
@@ -97,6 +119,7 @@ def report(folder: Path) -> dict[str, Any]:
                     "cues_off": {m: sum(set(cue.seen) == {m} for cue in CUES) for m in MODELS},
                     "features_off": {m: [name for name, seen in SEEN.items() if set(seen) == {m}] for m in MODELS}},
         "judges": figures,
+        "also_left_out": {name: _pooled(held_out(folder, left_out)) for name, left_out in WITHOUT.items()},
         "targets_met": {name: figures["held out"]["pooled"][name] >= least for name, least in TARGETS.items()},
     }  # fmt: skip
 
@@ -117,6 +140,11 @@ def _figures(tables: Mapping[str, NDArray[np.int64]]) -> dict[str, Any]:
     return {name: agreement(one) for name, one in {**tables, "pooled": pooled}.items()}
 
 
+def _pooled(told: Mapping[str, tuple[list[Label], list[Label]]]) -> dict[str, float]:
+    total = np.sum([confusions(*pair).sum(0) for pair in told.values()], axis=0)
+    return {"kappa": round(float(kappa(total)), 3), "f1_any": round(f1_any(total), 3)}
+
+
 def _baselines(folder: Path) -> dict[str, dict[str, list[Label]]]:
     names = ("annotation_1", "annotation_2", "gpt4_label", "strmatch_label")
     with (folder / "xstest" / "judge_baseline_labels.derived.csv").open(encoding="utf-8", newline="") as file:
@@ -129,6 +157,7 @@ def _print(figures: Mapping[str, Any]) -> None:
         for model, one in by_model.items():
             low, high = one["interval"]
             print(f"{judge:26} {model:11} kappa {one['kappa']:.3f} [{low:.3f}, {high:.3f}]  F1 {one['f1_any']:.3f}")
+    print("also left out:", figures["also_left_out"])
     print(figures["targets_met"])
 
 
@@ -138,7 +167,7 @@ def main() -> None:
     parser.add_argument("--write-weights", action="store_true")
     folder = Path(os.environ["MERGESCOPE_DATA"])
     if parser.parse_args().write_weights:
-        write_weights(fit({model: xstest_rows(folder, model) for model in MODELS}))
+        write_weights(fit({model: xstest_rows(folder, model) for model in MODELS}, NOTHING))
     figures = report(folder)
     RESULT.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     _print(figures)

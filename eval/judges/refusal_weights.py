@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -57,10 +58,11 @@ def shipped() -> Steps:
 
 
 def classify_english(plain: str, prompt: str | None) -> Refusal:
-    """The class of an answer in lower case with straight quotes; without a prompt, what was asked counts as harmless."""
+    """The class of an answer in lower case with straight quotes; what was asked without a prompt counts as harmless."""
     sentences = reader().sentences(plain)
     if not sentences:
-        return Refusal("full", "the answer is empty")
+        quoted = re.search(r"\w", plain) is not None
+        return Refusal("none", "all of it is quoted") if quoted else Refusal("full", "the answer is empty")
     found, steps = features(sentences, asked(prompt or "")), shipped()
     if not steps.refuses.says_yes(found):
         return Refusal("none", "nothing declines")
