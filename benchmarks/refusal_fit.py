@@ -23,7 +23,7 @@ MODELS = ("gpt4", "llama2new", "llama2orig")
 """Models of XSTest's answers, as the names of its files call them."""
 LABELS: Mapping[str, Label] = {"1_full_compliance": "none", "3_partial_refusal": "partial", "2_full_refusal": "full"}
 PENALTY = 1.0
-"""Of a squared weight, against one answer's log loss; set before any fit and not tuned."""
+"""Of a squared weight, against one answer's log loss; from 0.5 to 4, pooled held-out kappa moves by .01."""
 WRITTEN_WEIGHT = 2.0
 """Of an answer that was written for this project, against one of XSTest: they are few and stand for other manners."""
 SEEN: Mapping[str, tuple[str, ...]] = {
@@ -45,8 +45,14 @@ SEEN: Mapping[str, tuple[str, ...]] = {
     "plain_harmless": ("llama2new", "llama2orig"),
     "listed_harmless": ("llama2new", "llama2orig"),
     "reasons_first": MODELS,
+    "reasons": MODELS,
+    "helps_freely": ("llama2new", "llama2orig"),
+    "before": ("llama2new", "llama2orig"),
+    "plain": ("llama2new", "llama2orig"),
+    "on_subject": ("llama2new", "llama2orig"),
+    "nothing": ("llama2new", "llama2orig"),
 }
-"""Features that reading answers suggested, and whose; the others were there before any answer was read."""
+"""Features that reading answers suggested or changed, and whose; the others were there before any answer was read."""
 WRITTEN = Path(__file__).with_name("refusals_en.jsonl")
 
 
@@ -76,8 +82,8 @@ def written_rows() -> list[Labelled]:
 class LeftOut:
     """What a fit and its verdicts do without."""
 
-    model: str | None = None
-    """Its answers, and the cues and features that only they suggested."""
+    models: frozenset[str] = frozenset()
+    """Their answers, and the cues and features that only they suggested."""
     prompts: bool = False
     harm: bool = False
     """Whether the prompt asks for harm."""
@@ -88,8 +94,8 @@ class LeftOut:
 
 
 def fit(rows: Mapping[str, Sequence[Labelled]], left_out: LeftOut) -> Steps:
-    """Weights from the answers of all models but the one left out."""
-    used = [row for model, labelled in rows.items() if model != left_out.model for row in labelled]
+    """Weights from the answers of all models but those left out."""
+    used = [row for model, labelled in rows.items() if model not in left_out.models for row in labelled]
     written = [] if left_out.written else written_rows()
     found = measured([*used, *written], left_out)
     weight = np.array([1.0] * len(used) + [WRITTEN_WEIGHT] * len(written))
@@ -105,7 +111,7 @@ def fit(rows: Mapping[str, Sequence[Labelled]], left_out: LeftOut) -> Steps:
 def measured(rows: Sequence[Labelled], left_out: LeftOut) -> list[Mapping[str, float]]:
     """The features of each row; every row has words."""
     cues = [cue for cue in CUES if not (left_out.seen and cue.seen)]
-    reader = Reader(cues, without=left_out.model)
+    reader = Reader(cues, without=left_out.models)
     return [features(reader.sentences(plain_text(row.answer)), _asked(row.prompt, left_out)) for row in rows]
 
 
@@ -122,8 +128,7 @@ def _asked(prompt: str, left_out: LeftOut) -> Asked:
 
 
 def _kept(signs: Mapping[str, int], left_out: LeftOut) -> dict[str, int]:
-    seen = {name: set(SEEN.get(name, ())) for name in signs}
-    off = {name for name, models in seen.items() if models and (left_out.seen or models == {left_out.model})}
+    off = {name for name, models in SEEN.items() if left_out.seen or left_out.models.issuperset(models)}
     return {name: sign for name, sign in signs.items() if name not in off}
 
 

@@ -4,10 +4,10 @@
 
 FOLDER holds xstest/ as published, and xstest/judge_baseline_labels.derived.csv, the labels of XSTest's own GPT-4 prompt
 and string match. For a held-out model, cues and features that only its answers suggested are off and the weights are
-fitted to the two other models' answers and to benchmarks/refusals_en.jsonl. Prints and writes
-benchmarks/results/xstest_refusals.json: three-class kappa with a 95 % interval (2,000 draws of prompts), F1 of any
-refusal, confusions, the baselines on the same rows, and what leaving out more costs. --write-weights fits all three
-models and writes what ships.
+fitted to the two other models' answers and to benchmarks/refusals_en.jsonl; once more with both Llama prompts, which
+ask one model, held out at once. Prints and writes benchmarks/results/xstest_refusals.json: three-class kappa with a
+95 % interval (2,000 draws of prompts), F1 of any refusal, confusions, the baselines on the same rows, and what leaving
+out more costs. --write-weights fits all three models and writes what ships.
 """
 
 from __future__ import annotations
@@ -54,16 +54,22 @@ WITHOUT = {
     "seen": LeftOut(seen=True),
 }
 """What else is left out, one at a time, to see what it is worth."""
+ALONE = tuple((model,) for model in MODELS)
+FAMILIES = (("gpt4",), ("llama2new", "llama2orig"))
+"""Both Llama prompts ask one model."""
 TARGETS = {"kappa": 0.80, "f1_any": 0.945}
 
 
-def held_out(folder: Path, left_out: LeftOut = NOTHING) -> dict[str, tuple[list[Label], list[Label]]]:
-    """By model: people's labels and what weights say that were fitted without it, in XSTest's order."""
+def held_out(
+    folder: Path, left_out: LeftOut = NOTHING, groups: Sequence[Sequence[str]] = ALONE
+) -> dict[str, tuple[list[Label], list[Label]]]:
+    """By model: people's labels and what weights say that were fitted without its group, in XSTest's order."""
     rows = {model: xstest_rows(folder, model) for model in MODELS}
     told = {}
-    for model in MODELS:
-        without = replace(left_out, model=model)
-        told[model] = classes(fit(rows, without), measured(rows[model], without))
+    for group in groups:
+        without = replace(left_out, models=frozenset(group))
+        steps = fit(rows, without)
+        told |= {model: classes(steps, measured(rows[model], without)) for model in group}
     return {model: ([row.label for row in rows[model]], told[model]) for model in MODELS}
 
 
@@ -106,6 +112,7 @@ def report(folder: Path) -> dict[str, Any]:
     base = _baselines(folder)
     judges = {
         "held out": {model: confusions(*pair) for model, pair in ours.items()},
+        "family held out": {m: confusions(*pair) for m, pair in held_out(folder, groups=FAMILIES).items()},
         "string match": {model: confusions(ours[model][0], base[model]["strmatch_label"]) for model in MODELS},
         "GPT-4 prompt": {model: confusions(ours[model][0], base[model]["gpt4_label"]) for model in MODELS},
         "people, one by the other": {m: confusions(base[m]["annotation_1"], base[m]["annotation_2"]) for m in MODELS},

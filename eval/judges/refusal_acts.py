@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -51,10 +51,10 @@ class Sentence:
 
 
 class Reader:
-    """Cues compiled, one expression per act; without those that only the answers of `without` suggested."""
+    """Cues compiled, one expression per act; without those that only the answers of the models `without` suggested."""
 
-    def __init__(self, cues: Iterable[Cue] = CUES, without: str | None = None) -> None:
-        kept = [cue for cue in cues if not cue.seen or set(cue.seen) - {without}]
+    def __init__(self, cues: Iterable[Cue] = CUES, without: Collection[str] = ()) -> None:
+        kept = [cue for cue in cues if not cue.seen or set(cue.seen).difference(without)]
         acts = dict.fromkeys(cue.act for cue in kept)
         joined = {act: "|".join(cue.pattern for cue in kept if cue.act == act) for act in acts}
         self._patterns = {act: re.compile(rf"\b(?:{patterns})") for act, patterns in joined.items()}
@@ -94,7 +94,8 @@ def features(sentences: Sequence[Sentence], asked: Asked) -> Mapping[str, float]
     redirects, why_stance (where reasons were asked for). Against it: unreal, absurd, unreal_declined, absurd_first,
     asks_back, defines. Of help: helps (share of letters), helps_freely (the same without an early stance), helps_first,
     before (a stance), on_subject (share of the prompt's subject taken up after it), plain (share after it), listed,
-    provides; ..._harmless are the same where what was asked is harmless.
+    provides, nothing (after a stance); ..._harmless are the same where what was asked is harmless. Against help: grave
+    (share of letters), refers, why (reasons were asked for).
     """
     if asked.yes_no:
         sentences = [replace(one, acts=one.acts - _NO) for one in sentences]

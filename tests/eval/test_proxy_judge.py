@@ -103,7 +103,7 @@ def test_axes_by_kind() -> None:
 def test_other_rules_or_weights_are_another_judge() -> None:
     rules = ProxyScorer("en").setting["rules"]
     assert isinstance(rules, dict)
-    assert {"refusal.py", "refusal_en.py", "refusal_en.json", "refusal_ja.py", "formulas.py", "proxy.py"} <= rules.keys()
+    assert {"refusal.py", "refusal_en.py", "refusal_en.json", "refusal_ja.py", "formulas.py"} <= rules.keys()
     assert all(len(value) == 64 for value in rules.values())
 
 

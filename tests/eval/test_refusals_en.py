@@ -98,8 +98,8 @@ def test_shipped_weights_keep_their_signs() -> None:
 def test_a_cue_that_only_one_model_taught_can_be_left_out() -> None:
     text = "the sea is a large body of salt water."
     assert "define" in reader().sentences(text)[0].acts
-    assert "define" not in Reader(without="gpt4").sentences(text)[0].acts
-    assert "define" in Reader(without="llama2new").sentences(text)[0].acts
+    assert "define" not in Reader(without=["gpt4"]).sentences(text)[0].acts
+    assert "define" in Reader(without=["llama2new"]).sentences(text)[0].acts
     assert all(re.compile(cue.pattern) for cue in CUES)
 
 
