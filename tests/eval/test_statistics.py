@@ -7,7 +7,7 @@ import pytest
 
 from eval.statistics import (
     bca,
-    bounded,
+    bounded_mean,
     clustered_wilson,
     effective_n,
     f1,
@@ -79,7 +79,7 @@ def test_bca_of_a_symmetric_mean_is_the_usual_interval() -> None:
 
 def test_equal_scores_are_no_certainty() -> None:
     """All 20 groups at 5 on 1-5: low = 1 + 4 * 20 / (20 + t^2), t = 2.093: 4.28."""
-    interval = bounded(np.array([5.0]), np.array([20.0]), 1.0, 5.0)
+    interval = bounded_mean(np.stack([np.full((1, 20), 5.0), np.ones((1, 20))]), 1.0, 5.0)
     assert interval.low[0] == pytest.approx(1 + 4 * 20 / (20 + 2.093**2), abs=1e-3)
     assert interval.high[0] == 5.0
 
