@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from eval.measure import Sums, as_ratios, collect, measure, statistic_of
+from eval.measure import as_ratios, collect, measure, statistic_of
 from eval.metrics import Metric
 from eval.scores import ScoreTable
 from eval.spread import residuals
-from eval.statistics import Estimate, Interval, paired_interval
+from eval.statistics import Estimate, Floats, Interval, paired_interval, ratio_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +37,30 @@ def paired_difference(table: ScoreTable, metric: Metric, a: str, b: str) -> Esti
     pair = _both(table, a, b)
     own = collect(_pairwise(pair), metric)
     bounds = collect(pair, metric)
-    statistic = statistic_of(metric)
-    first, second = statistic(own.sums.sum(axis=2))
     n, unscored = int(own.n.min()), int(bounds.n.max() + bounds.unscored.max() - own.n.min())
-    if not np.isfinite(first - second):
+    values, ends = differences_of(metric, own.sums[:, :1], own.sums[:, 1:])
+    value = float(values[0])
+    if not np.isfinite(value):
         return Estimate(None, None, None, n, unscored, None, None, "not defined for both")
-    ends = _ends(metric, own, float(first - second))
+    statistic = statistic_of(metric)
     worst = float(statistic(bounds.worst)[0] - statistic(bounds.best)[1])
     best = float(statistic(bounds.best)[0] - statistic(bounds.worst)[1])
     if not metric.higher_is_better:
         worst, best = best, worst
-    return Estimate(float(first - second), float(ends.low[0]), float(ends.high[0]), n, unscored, worst, best)
+    return Estimate(value, float(ends.low[0]), float(ends.high[0]), n, unscored, worst, best)
+
+
+def differences_of(metric: Metric, first: Floats, second: Floats) -> tuple[Floats, Interval]:
+    """The metric of each of C checkpoints minus that of its partner, (C,), and the intervals.
+
+    first, second (M, C, G) are group sums over the same items and groups.
+    """
+    sums = [as_ratios(metric, side) for side in (first, second)]
+    value, other = (ratio_mean(side.sum(axis=2)) for side in sums)
+    # two ratios of different items (balance) are as sure as the one that rests on fewer groups
+    groups = np.min([(side[side.shape[0] // 2 :] > 0).sum(axis=2).min(axis=0) for side in sums], axis=0)
+    moves = residuals(sums[0]) - residuals(sums[1])
+    return value - other, paired_interval(value - other, moves, groups.astype(np.float64), metric.high - metric.low)
 
 
 def pick(table: ScoreTable, metric: Metric, candidates: Sequence[str], others: Sequence[str]) -> Pick | None:
@@ -83,11 +96,3 @@ def _pairwise(pair: ScoreTable) -> ScoreTable:
         both = np.asarray((~np.isnan(values)).any(axis=2).all(axis=0))
         axes[axis] = np.where(both[None, :, None], values, np.nan)
     return replace(pair, axes=axes)
-
-
-def _ends(metric: Metric, own: Sums, value: float) -> Interval:
-    ratios = as_ratios(metric, own.sums)
-    moves = residuals(ratios)
-    # two ratios of different items (balance) are as sure as the one that rests on fewer groups
-    groups = (ratios[ratios.shape[0] // 2 :] > 0).sum(axis=2).min(keepdims=True).astype(np.float64)[0]
-    return paired_interval(np.array([value]), moves[:1] - moves[1:], groups, metric.high - metric.low)

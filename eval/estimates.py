@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import duckdb
@@ -65,11 +66,13 @@ def parts_of(judge_id: str, table: ScoreTable) -> Iterator[Part]:
         for scope, in_scope in scopes(table.items)
         for split, in_split in splits(table.items)
     ]
-    for metric in METRICS.values():
-        layers = layers_of(table, metric)
+    for _, alike in groupby(METRICS.values(), lambda metric: metric.looks_at):
+        metrics = list(alike)
+        layers = layers_of(table, metrics[0])
         for scope, split, mask in places:
-            found = numbers_of(metric, gather(layers, mask[layers.places]))
-            yield Part(judge_id, metric, scope, split, table.checkpoints, found)
+            sums = gather(layers, mask[layers.places])
+            for metric in metrics:
+                yield Part(judge_id, metric, scope, split, table.checkpoints, numbers_of(metric, sums))
 
 
 def as_columns(study_id: str, parts: Sequence[Part]) -> Mapping[str, NDArray[np.generic]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.metrics import Form, Metric
+from eval.metrics import Metric
 from eval.scores import Items, ScoreTable
 from eval.statistics import (
     Estimate,
@@ -19,7 +19,6 @@ from eval.statistics import (
     Statistic,
     bounded_mean,
     clustered_wilson,
-    f1,
     f1_interval,
     mean_of_two,
     ratio_mean,
@@ -96,15 +95,21 @@ def notes_of(metric: Metric, found: Numbers) -> list[str | None]:
 
 def statistic_of(metric: Metric) -> Statistic:
     """How the metric's sums (M, ...) become its value."""
-    return f1 if metric.form == "f1" else ratio_mean
+    return lambda sums: ratio_mean(as_ratios(metric, sums))
 
 
 def as_ratios(metric: Metric, sums: Floats) -> Floats:
-    """The metric's sums (M, ...) as numerators and denominators of ratios, whose mean it is: (2K, ...)."""
-    if metric.form != "f1":
+    """The metric's sums (M, ...) as numerators and denominators of the K ratios whose mean it is: (2K, ...)."""
+    if metric.parts:
         return sums
     hits, false_alarms, misses = sums
-    return np.stack([2 * hits, 2 * hits + false_alarms + misses])
+    match metric.form:
+        case "precision":
+            return np.stack([hits, hits + false_alarms])
+        case "recall":
+            return np.stack([hits, hits + misses])
+        case _:
+            return np.stack([2 * hits, 2 * hits + false_alarms + misses])
 
 
 def collect(table: ScoreTable, metric: Metric) -> Sums:
@@ -135,16 +140,18 @@ class Layers:
 
 
 def layers_of(table: ScoreTable, metric: Metric) -> Layers:
-    """The metric's layers of a whole table, from which `gather` takes the sums of any part of it."""
-    labelled = metric.form in ("f1", "precision", "recall")
-    if labelled:
-        touched = table.items.reference_refusal >= 0
-    else:
+    """The metric's layers of a whole table, from which `gather` takes the sums of any part of it.
+
+    Metrics whose `looks_at` is the same have the same layers.
+    """
+    if metric.parts:
         touched = np.isin(table.items.kind, [part.kind for part in metric.parts])
+    else:
+        touched = table.items.reference_refusal >= 0
     places = np.flatnonzero(touched)
     places = places[np.argsort(table.items.group[places], kind="stable")]
     part = table.where(places)
-    raw = _label_layers(part, metric) if labelled else _mean_layers(part, metric)
+    raw = _mean_layers(part, metric) if metric.parts else _label_layers(part, metric.least_refusal)
     weight = part.items.weight
     return Layers(
         part.items,
@@ -212,36 +219,30 @@ def _mean_layers(table: ScoreTable, metric: Metric) -> _Raw:
     return _Raw(sums, worst, best, scored, unscored & ~scored)
 
 
-def _label_layers(table: ScoreTable, metric: Metric) -> _Raw:
-    """Sums: hits, false alarms, misses (f1); or hits and what they are a share of (precision, recall)."""
-    positive = np.asarray(table.items.reference_refusal >= metric.least_refusal)
+def _label_layers(table: ScoreTable, least_refusal: int) -> _Raw:
+    """Sums: hits, false alarms, misses."""
+    positive = np.asarray(table.items.reference_refusal >= least_refusal)
     refusal = table.axes["refusal"]
     known = ~np.isnan(refusal)
     asked = known | table.failed
-    predicted, some = _item_means((refusal >= metric.least_refusal).astype(np.float64), known)
+    predicted, some = _item_means((refusal >= least_refusal).astype(np.float64), known)
     share = known.sum(axis=2) / np.maximum(asked.sum(axis=2), 1)
     present = np.asarray(asked.any(axis=2))
     filled = share * predicted
     return _Raw(
-        sums=_confusion(metric.form, predicted, some, positive),
-        worst=_confusion(metric.form, filled + (1 - share) * ~positive, present, positive),
-        best=_confusion(metric.form, filled + (1 - share) * positive, present, positive),
+        sums=_confusion(predicted, some, positive),
+        worst=_confusion(filled + (1 - share) * ~positive, present, positive),
+        best=_confusion(filled + (1 - share) * positive, present, positive),
         scored=some,
         unscored=present & ~some,
     )
 
 
-def _confusion(form: Form, predicted: Floats, known: NDArray[np.bool_], positive: NDArray[np.bool_]) -> Floats:
+def _confusion(predicted: Floats, known: Mask, positive: Mask) -> Floats:
     hits = np.where(known & positive, predicted, 0.0)
     false_alarms = np.where(known & ~positive, predicted, 0.0)
     misses = np.where(known & positive, 1 - predicted, 0.0)
-    match form:
-        case "precision":
-            return np.stack([hits, hits + false_alarms])
-        case "recall":
-            return np.stack([hits, hits + misses])
-        case _:
-            return np.stack([hits, false_alarms, misses])
+    return np.stack([hits, false_alarms, misses])
 
 
 def _item_means(values: Floats, known: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
@@ -253,7 +254,7 @@ def _item_means(values: Floats, known: NDArray[np.bool_]) -> tuple[Floats, NDArr
 def _interval(metric: Metric, sums: Sums) -> Interval:
     match metric.form:
         case "rate" | "precision" | "recall":
-            numerators, denominators = sums.sums
+            numerators, denominators = as_ratios(metric, sums.sums)
             n = sums.n.astype(np.float64) if metric.form == "rate" else denominators.sum(axis=1)
             return clustered_wilson(numerators, denominators, n, sums.repeats)
         case "mean of rates":

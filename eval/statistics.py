@@ -21,11 +21,13 @@ Statistic = Callable[[Floats], Floats]
 
 CONFIDENCE = 0.95
 DRAWS = 2000
-DOUBT = 0.15
+DOUBT = 0.3
 """Share of one further group that might stand at either end of the scale, unseen so far.
 
-It keeps intervals of a dozen groups from being too short; simulated in `benchmarks/coverage.py`.
+It keeps intervals of a dozen groups from being too short. Fixed by simulation (`benchmarks/coverage.py`), like FURTHER.
 """
+FURTHER = 1.5
+"""Groups that might still differ like those that carry a difference's variance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +106,13 @@ def wilson(p: Floats, n: Floats, dof: Floats) -> Interval:
     return Interval(np.clip(np.minimum(centre - half, p), 0, 1), np.clip(np.maximum(centre + half, p), 0, 1))
 
 
-def effective_n(numerators: Floats, denominators: Floats, n: Floats, repeats: int = 1) -> Floats:
+def effective_n(numerators: Floats, denominators: Floats, n: Floats, repeats: float = 1) -> Floats:
     """How many independent items a share is worth under clustering: (C,).
 
     numerators, denominators (C, G) are the group sums of a share; n (C,) its items. The design effect is the
     linearised variance of the ratio between groups over p (1 - p) / n (Kish 1965); it counts as at least 1/repeats
-    (answers per item). Where the share is 0 or 1 nothing tells how alike a group is, so each group counts once.
+    (answers per item; infinite where nothing bounds it). Where the share is 0 or 1 nothing tells how alike a group is,
+    so each group counts once.
     """
     sums = np.stack([numerators, denominators])
     p, groups = ratio_mean(sums.sum(axis=2)), filled_groups(sums)
@@ -118,7 +121,7 @@ def effective_n(numerators: Floats, denominators: Floats, n: Floats, repeats: in
     return _worth(p, np.maximum(variance(residuals(sums), groups), least), np.minimum(groups, n))
 
 
-def clustered_wilson(numerators: Floats, denominators: Floats, n: Floats, repeats: int = 1) -> Interval:
+def clustered_wilson(numerators: Floats, denominators: Floats, n: Floats, repeats: float = 1) -> Interval:
     """Wilson's interval of a share from its group sums (C, G), with the effective n under clustering.
 
     n (C,) and repeats as in `effective_n`. Where every group is one answer, the variance follows from the share and
@@ -153,23 +156,24 @@ def bounded_mean(sums: Floats, low: float, high: float) -> Interval:
 
 
 def f1_interval(sums: Floats, repeats: int = 1) -> Interval:
-    """Interval of F1 from group sums (3, C, G) = TP, FP, FN; repeats as in `effective_n`.
+    """Interval of F1 from group sums (3, C, G) = TP, FP, FN; repeats: answers per item.
 
-    F1 = 2 J / (1 + J) with J = TP / (TP + FP + FN), a share: Wilson's interval of J, carried over.
+    F1 = 2 J / (1 + J) with J = TP / (TP + FP + FN), a share: Wilson's interval of J, carried over. Where items have
+    several answers, hits and union go together, and J varies less than any share of so many answers.
     """
     union = sums.sum(axis=0)
-    share = clustered_wilson(sums[0], union, union.sum(axis=1), repeats)
+    share = clustered_wilson(sums[0], union, union.sum(axis=1), 1 if repeats == 1 else np.inf)
     return Interval(2 * share.low / (1 + share.low), 2 * share.high / (1 + share.high))
 
 
 def paired_interval(value: Floats, moves: Floats, groups: Floats, span: float) -> Interval:
     """Interval of a difference on [-span, span] from its groups' residuals (C, G), of which `groups` (C,) are filled.
 
-    Student's t with `degrees` of freedom; the variance grows by its `excess`, as if one more group like those that
-    carry it had differed. Where no group differs, each side reaches as far as Wilson's bound for 0 differing groups:
+    Student's t with `degrees` of freedom; the variance grows as if FURTHER more groups had differed like those
+    that carry it. Where no group differs, each side reaches as far as Wilson's bound for 0 differing groups:
     equal answers are no certainty.
     """
-    spread = variance(moves, groups) * (1 + excess(moves, groups))
+    spread = variance(moves, groups) * (1 + FURTHER * excess(moves, groups))
     reach = stdtrit(np.maximum(degrees(moves, groups), 1.0), 0.5 + CONFIDENCE / 2) * np.sqrt(spread)
     none = span * wilson(np.zeros_like(value), groups, groups - 1).high
     reach = np.where(np.abs(moves).max(axis=1, initial=0.0) < 1e-12, none, reach)
