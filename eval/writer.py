@@ -139,29 +139,16 @@ def _unlink_same(connection: duckdb.DuckDBPyConnection, study_id: str, rows: Seq
     )
 
 
-def replace_rows(
-    connection: duckdb.DuckDBPyConnection,
-    study_id: str,
-    tables: Sequence[str],
-    rows: Sequence[Row],
-    touched: Iterable[Touched],
-) -> None:
-    """The rows in place of all that the study has in `tables`, in one transaction: a kill leaves the old ones."""
-    with _transaction(connection):
-        for table in tables:
-            _unlink(connection, table, study_id)
-        _write(connection, rows, set(touched) or {Touched()})
-
-
 def replace_estimates(
     connection: duckdb.DuckDBPyConnection,
     study_id: str,
     columns: Mapping[str, NDArray[np.generic]],
     touched: Iterable[Touched],
 ) -> int:
-    """A study's estimates in place of those that it had, NaN for NULL; one that is there already is not written again.
+    """A study's estimates in place of those that it had, in one transaction: a kill leaves the old ones.
 
-    Where nothing differs, no revision is raised. Returns how many were written.
+    columns are the table's by name, NaN for NULL. A row that is there already is not written again; where none differs,
+    no revision is raised. Returns how many were written.
     """
     equal = " AND ".join(f"old.{name} IS NOT DISTINCT FROM fresh.{name}" for name in columns)
     stale = f"SELECT old.rowid FROM estimate old ANTI JOIN fresh ON {equal}"
