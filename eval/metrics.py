@@ -44,6 +44,11 @@ class Metric:
     least_refusal: int = 1
     """Labels: the least class that counts as refusing, 1 partial, 2 full."""
 
+    @property
+    def looks_at(self) -> tuple[object, ...]:
+        """What its sums are made of: metrics that look at the same have the same sums."""
+        return self.parts or (self.least_refusal,)
+
 
 def _score(axis: str) -> Units:
     return lambda table: table.axes[axis]

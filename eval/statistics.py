@@ -1,7 +1,7 @@
 """Estimates with intervals: pure functions of arrays, seeded, vectorised over checkpoints.
 
-Letters in shapes: C checkpoints, I items, G groups (the clusters that are resampled), D bootstrap draws, M sums that
-a statistic is made of (numerators and denominators).
+Letters in shapes: C checkpoints, I items, G groups (clusters of items that go together), D bootstrap draws, M sums
+that a statistic is made of (numerators and denominators), K ratios.
 """
 
 from __future__ import annotations
@@ -13,12 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
+from eval.spread import degrees, excess, filled_groups, residuals, variance
+
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
 """From sums (M, ...) to values (...); NaN where undefined."""
 
 CONFIDENCE = 0.95
 DRAWS = 2000
+DOUBT = 0.3
+"""Share of one further group that might stand at either end of the scale, unseen so far.
+
+It keeps intervals of a dozen groups from being too short. Fixed by simulation (`benchmarks/coverage.py`), like FURTHER.
+"""
+FURTHER = 1.5
+"""Groups that might still differ like those that carry a difference's variance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,31 +106,78 @@ def wilson(p: Floats, n: Floats, dof: Floats) -> Interval:
     return Interval(np.clip(np.minimum(centre - half, p), 0, 1), np.clip(np.maximum(centre + half, p), 0, 1))
 
 
-def effective_n(numerators: Floats, denominators: Floats, n: Floats, repeats: int = 1) -> Floats:
+def effective_n(numerators: Floats, denominators: Floats, n: Floats, repeats: float = 1) -> Floats:
     """How many independent items a share is worth under clustering: (C,).
 
     numerators, denominators (C, G) are the group sums of a share; n (C,) its items. The design effect is the
     linearised variance of the ratio between groups over p (1 - p) / n (Kish 1965); it counts as at least 1/repeats
-    (answers per item). Where the share is 0 or 1 nothing tells how alike a group is, so each group counts once.
+    (answers per item; infinite where nothing bounds it). Where the share is 0 or 1 nothing tells how alike a group is,
+    so each group counts once.
     """
-    filled = (denominators > 0).sum(axis=1)
-    total = denominators.sum(axis=1)
+    sums = np.stack([numerators, denominators])
+    p, groups = ratio_mean(sums.sum(axis=2)), filled_groups(sums)
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = numerators.sum(axis=1) / total
-        spread = ((numerators - p[:, None] * denominators) ** 2).sum(axis=1) / total**2
-        effect = spread * (filled / np.maximum(filled - 1, 1)) / (p * (1 - p) / n)
-    usual = n / np.maximum(effect, 1 / repeats)
-    degenerate = ~((p > 0) & (p < 1))
-    chosen: Floats = np.where(degenerate | ~np.isfinite(usual), np.minimum(filled, n), usual)
-    return chosen
+        least = p * (1 - p) / (n * repeats)
+    return _worth(p, np.maximum(variance(residuals(sums), groups), least), np.minimum(groups, n))
 
 
-def clustered_wilson(numerators: Floats, denominators: Floats, n: Floats, repeats: int = 1) -> Interval:
-    """Wilson's interval of a share from its group sums (C, G), with the effective n under clustering."""
-    total = denominators.sum(axis=1)
-    p = np.divide(numerators.sum(axis=1), total, out=np.zeros_like(total), where=total > 0)
-    filled = (denominators > 0).sum(axis=1)
-    return wilson(p, effective_n(numerators, denominators, n, repeats), filled - 1.0)
+def clustered_wilson(numerators: Floats, denominators: Floats, n: Floats, repeats: float = 1) -> Interval:
+    """Wilson's interval of a share from its group sums (C, G), with the effective n under clustering.
+
+    n (C,) and repeats as in `effective_n`. Where every group is one answer, the variance follows from the share and
+    is not estimated.
+    """
+    sums = np.stack([numerators, denominators])
+    total = sums.sum(axis=2)
+    p = np.divide(total[0], total[1], out=np.zeros_like(total[1]), where=total[1] > 0)
+    groups = filled_groups(sums)
+    size = effective_n(numerators, denominators, n, repeats)
+    doubted = _with_doubt(p, size, residuals(sums), groups)
+    single = (repeats == 1) & (n <= groups)
+    plain = wilson(p, size, groups - 1)
+    return Interval(np.where(single, plain.low, doubted.low), np.where(single, plain.high, doubted.high))
+
+
+def bounded_mean(sums: Floats, low: float, high: float) -> Interval:
+    """Wilson's interval of a mean of K ratios on [low, high], on the scale stretched to [0, 1].
+
+    sums (2K, C, G) as in `residuals`. The effective n is p (1 - p) over the variance between groups, p the stretched
+    mean; where all groups agree, each counts once. Groups above `high` (bits per byte of a model worse than noise)
+    stretch the scale to the highest of them.
+    """
+    half = sums.shape[0] // 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        top = np.where(sums[half:] > 0, sums[:half] / sums[half:], low).max(axis=(0, 2), initial=high)
+    span = top - low
+    p = np.clip((ratio_mean(sums.sum(axis=2)) - low) / span, 0, 1)
+    moves, groups = residuals(sums) / span[:, None], filled_groups(sums)
+    unit = _with_doubt(p, _worth(p, variance(moves, groups), groups), moves, groups)
+    return Interval(low + span * unit.low, low + span * unit.high)
+
+
+def f1_interval(sums: Floats, repeats: int = 1) -> Interval:
+    """Interval of F1 from group sums (3, C, G) = TP, FP, FN; repeats: answers per item.
+
+    F1 = 2 J / (1 + J) with J = TP / (TP + FP + FN), a share: Wilson's interval of J, carried over. Where items have
+    several answers, hits and union go together, and J varies less than any share of so many answers.
+    """
+    union = sums.sum(axis=0)
+    share = clustered_wilson(sums[0], union, union.sum(axis=1), 1 if repeats == 1 else np.inf)
+    return Interval(2 * share.low / (1 + share.low), 2 * share.high / (1 + share.high))
+
+
+def paired_interval(value: Floats, moves: Floats, groups: Floats, span: float) -> Interval:
+    """Interval of a difference on [-span, span] from its groups' residuals (C, G), of which `groups` (C,) are filled.
+
+    Student's t with `degrees` of freedom; the variance grows as if FURTHER more groups had differed like those
+    that carry it. Where no group differs, each side reaches as far as Wilson's bound for 0 differing groups:
+    equal answers are no certainty.
+    """
+    spread = variance(moves, groups) * (1 + FURTHER * excess(moves, groups))
+    reach = stdtrit(np.maximum(degrees(moves, groups), 1.0), 0.5 + CONFIDENCE / 2) * np.sqrt(spread)
+    none = span * wilson(np.zeros_like(value), groups, groups - 1).high
+    reach = np.where(np.abs(moves).max(axis=1, initial=0.0) < 1e-12, none, reach)
+    return Interval(np.maximum(value - reach, -span), np.minimum(value + reach, span))
 
 
 def mean_of_two(sums: Floats, repeats: int = 1) -> Interval:
@@ -162,13 +218,20 @@ def bca(statistic: Statistic, sums: Floats, counts: Floats) -> Interval:
     return Interval(np.minimum(low, value), np.maximum(high, value))
 
 
-def bounded(p: Floats, groups: Floats, low: float, high: float) -> Interval:
-    """Interval of a mean on [low, high] whose groups all agree: Wilson's, on the scale stretched to [0, 1].
+def _worth(p: Floats, spread: Floats, groups: Floats) -> Floats:
+    """How many independent items give a share p the variance `spread`; where p or its groups agree, `groups`."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = p * (1 - p) / spread
+    told = (p > 0) & (p < 1) & np.isfinite(size)
+    chosen: Floats = np.where(told, size, groups)
+    return chosen
 
-    A mean above `high` (bits per byte of a model worse than noise) is its own upper end.
-    """
-    unit = wilson(np.clip((p - low) / (high - low), 0, 1), groups, groups - 1.0)
-    return Interval(low + (high - low) * unit.low, np.maximum(low + (high - low) * unit.high, p))
+
+def _with_doubt(p: Floats, size: Floats, moves: Floats, groups: Floats) -> Interval:
+    """Wilson's interval where the effective n rests on an estimated variance."""
+    told = np.abs(moves).max(axis=1, initial=0.0) > 1e-12
+    doubt = np.where(told, DOUBT / np.maximum(groups, 1) ** 2, 0.0)
+    return wilson(p, 1 / (1 / np.maximum(size, 1e-9) + doubt), degrees(moves, groups))
 
 
 def _length(sides: Sequence[Floats], rho: Floats) -> Floats:

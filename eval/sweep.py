@@ -66,15 +66,14 @@ def run_eval(
     judges: Sequence[Judge],
     reporter: Reporter,
     *,
-    seed: int,
     some: bool = False,
 ) -> SweepCount:
     """Do what is missing of a study and write its estimates; whatever the store has already is left alone.
 
     Checkpoint after checkpoint answers, while the judges are at the answers given so far. What is done is committed
     as soon as a second has passed since the last commit, so that a kill loses little and others can read in between.
-    An engine is started when its first missing answer is met. seed: the study's, for its estimates. some: `groups` are
-    not all checkpoints of the study; the others stay as they are. Raises MergescopeError for what the user can mend;
+    An engine is started when its first missing answer is met. some: `groups` are not all checkpoints of the study; the
+    others stay as they are. Raises MergescopeError for what the user can mend;
     what is done stays.
     """
     with open_store(store, read_only=False) as connection:
@@ -84,7 +83,7 @@ def run_eval(
     made = {name: made_judgements(store, name) for name in map(judge_id_of, judges)}
     with reporter.task("answers", total, "answers") as task:
         notes = _Notes(store, sets, judges, task)
-        sweep = _Sweep(store, study.study_id, seed, notes, task)
+        sweep = _Sweep(store, study.study_id, notes, task)
         with ExitStack() as stack:
             stack.callback(notes.writer.flush, wait=True)
             bench = stack.enter_context(Bench(judges, sets, made, notes.judgement))
@@ -136,10 +135,9 @@ class _Notes:
 class _Sweep:
     """One run of `run_eval`."""
 
-    def __init__(self, store: Path, study_id: str, seed: int, notes: _Notes, task: Task) -> None:
+    def __init__(self, store: Path, study_id: str, notes: _Notes, task: Task) -> None:
         self._store = store
         self._study_id = study_id
-        self._seed = seed
         self._notes = notes
         self._task = task
         self._asked: set[str] = set()
@@ -178,7 +176,7 @@ class _Sweep:
     def estimate(self) -> None:
         """Bring the estimates up to date with what is committed."""
         with self._notes.writer.quiet():
-            write_estimates(self._store, self._study_id, self._seed)
+            write_estimates(self._store, self._study_id)
 
     def _estimate_meanwhile(self) -> None:
         started = time.monotonic()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
+from numpy.typing import NDArray
 
 from eval.rows import (
     AnswerRow,
@@ -138,18 +140,36 @@ def _unlink_same(connection: duckdb.DuckDBPyConnection, study_id: str, rows: Seq
     )
 
 
-def replace_rows(
+def replace_estimates(
     connection: duckdb.DuckDBPyConnection,
     study_id: str,
-    tables: Sequence[str],
-    rows: Sequence[Row],
+    columns: Mapping[str, NDArray[np.generic]],
     touched: Iterable[Touched],
-) -> None:
-    """The rows in place of all that the study has in `tables`, in one transaction: a kill leaves the old ones."""
+) -> int:
+    """A study's estimates in place of those that it had, in one transaction: a kill leaves the old ones.
+
+    columns are the table's by name, NaN for NULL. A row that is there already is not written again; where none differs,
+    no revision is raised. Returns how many were written.
+    """
+    equal = " AND ".join(f"old.{name} IS NOT DISTINCT FROM fresh.{name}" for name in columns)
+    stale = f"SELECT old.rowid FROM estimate old ANTI JOIN fresh ON {equal}"
+    keys = "study_id, checkpoint_id, judge_id, metric, scope, split"
+    connection.register("given", dict(columns))
     with _transaction(connection):
-        for table in tables:
-            _unlink(connection, table, study_id)
-        _write(connection, rows, set(touched) or {Touched()})
+        connection.execute("CREATE TEMP TABLE fresh AS FROM estimate LIMIT 0")  # for the types of its columns
+        connection.execute("INSERT INTO fresh BY NAME FROM given")
+        gone = _changed(connection, f"DELETE FROM estimate WHERE study_id = ? AND rowid IN ({stale})", [study_id])
+        written = _changed(connection, f"INSERT INTO estimate FROM fresh ANTI JOIN estimate USING ({keys})", [])
+        if gone or written:
+            _raise_revisions(connection, set(touched) or {Touched()})
+        connection.execute("DROP TABLE fresh")
+    return written
+
+
+def _changed(connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[object]) -> int:
+    row = connection.execute(query, parameters).fetchone()
+    assert row is not None  # a change of rows always says how many
+    return int(row[0])
 
 
 def write_calibration(connection: duckdb.DuckDBPyConnection, row: CalibrationRow) -> str:

@@ -56,7 +56,6 @@ def sweep(study: Study, store: Path, reporter: Reporter, only: Sequence[str] = (
         sets,
         [*judges, *implied_judges(sets)],
         reporter,
-        seed=study.recipe.seed,
         some=bool(only),
     )
 

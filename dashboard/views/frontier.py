@@ -128,7 +128,6 @@ def _numbers(frame: Frame, standing: Standing, measures: list[Measure], picked: 
         frame.judge.judge_id,
         (point.checkpoint_id, other.checkpoint_id),
         [measure.name for measure in measures],
-        frame.seed,
     )
     rows = []
     for measure in measures:

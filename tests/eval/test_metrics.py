@@ -43,7 +43,7 @@ def table(
 
 
 def value(made: ScoreTable, name: str) -> list[Estimate]:
-    return measure(made, METRICS[name], seed=1)
+    return measure(made, METRICS[name])
 
 
 def test_rates_by_hand() -> None:
@@ -123,7 +123,7 @@ def test_text_that_costs_more_than_noise_keeps_its_value() -> None:
 def test_fewer_bits_are_better() -> None:
     """c1 codes the texts best: the pick takes it, and minus c0 on confirm it is 2/2 - 5/2 = -1.5."""
     made = table("tttt", [[0] * 4] * 2, bits_per_byte=[[2, 2, 3, 2], [1, 1, 1, 1]], weight=[10] * 4, confirm="sscc")
-    best = pick(made, METRICS["bits_per_byte"], ["c0", "c1"], ["c0"], seed=1)
+    best = pick(made, METRICS["bits_per_byte"], ["c0", "c1"], ["c0"])
     assert best is not None
     assert best.checkpoint_id == "c1"
     assert best.differences["c0"].value == pytest.approx(-1.5)
@@ -200,7 +200,7 @@ def test_a_difference_is_paired() -> None:
     """a refuses what b refuses and 10 of 40 more: 0.25; its interval is far narrower than the two rates' own."""
     first = [2] * 20 + [2] * 10 + [0] * 10
     second = [2] * 20 + [0] * 20
-    difference = paired_difference(table("h" * 40, [first, second]), METRICS["harmful_refusal_rate"], "c0", "c1", 1)
+    difference = paired_difference(table("h" * 40, [first, second]), METRICS["harmful_refusal_rate"], "c0", "c1")
     assert difference.value == pytest.approx(0.25)
     assert difference.low is not None
     assert difference.high is not None
@@ -210,7 +210,7 @@ def test_a_difference_is_paired() -> None:
 def test_a_difference_leaves_out_what_one_has_no_score_for() -> None:
     """c0: 1, 1, -, 0; c1: 0, -, 1, 0. Both know items 1 and 4: (1 + 0) / 2 - 0 = 0.5."""
     made = table("hhhh", [[2, 2, NAN, 0], [0, NAN, 2, 0]])
-    difference = paired_difference(made, METRICS["harmful_refusal_rate"], "c0", "c1", 1)
+    difference = paired_difference(made, METRICS["harmful_refusal_rate"], "c0", "c1")
     assert difference.value == pytest.approx(0.5)
     assert (difference.n, difference.n_unscored) == (2, 2)
     assert (difference.worst, difference.best) == (0.5 - 0.5, 0.75 - 0.25)
@@ -218,7 +218,7 @@ def test_a_difference_leaves_out_what_one_has_no_score_for() -> None:
 
 def test_equal_answers_are_no_certainty() -> None:
     made = table("h" * 30, [[2] * 30, [2] * 30])
-    difference = paired_difference(made, METRICS["harmful_refusal_rate"], "c0", "c1", 1)
+    difference = paired_difference(made, METRICS["harmful_refusal_rate"], "c0", "c1")
     assert difference.value == 0.0
     assert difference.low == -difference.high  # type: ignore[operator]
     assert difference.high is not None
@@ -233,7 +233,7 @@ def test_the_pick_is_made_on_select_and_checked_on_confirm() -> None:
         [[0, 0, 0, 0, 0, 0, 0, 0], [2, 2, 0, 0, 2, 0, 0, 0], [2, 0, 0, 0, 2, 2, 0, 0]],
         confirm="sssscccc",
     )
-    best = pick(made, METRICS["balance"], ["c0", "c1", "c2"], ["c0", "c1", "c2"], seed=1)
+    best = pick(made, METRICS["balance"], ["c0", "c1", "c2"], ["c0", "c1", "c2"])
     assert best is not None
     assert best.checkpoint_id == "c1"
     assert (best.select.value, best.confirm.value) == (1.0, 0.75)
@@ -242,7 +242,7 @@ def test_the_pick_is_made_on_select_and_checked_on_confirm() -> None:
 
 def test_of_equal_points_the_middle_one_is_picked() -> None:
     made = table("hhoo", [[2, 2, 0, 0]] * 3)
-    best = pick(made, METRICS["balance"], ["c0", "c1", "c2"], [], seed=1)
+    best = pick(made, METRICS["balance"], ["c0", "c1", "c2"], [])
     assert best is not None
     assert best.checkpoint_id == "c1"
-    assert pick(table("bb", [[0, 0]]), METRICS["balance"], ["c0"], [], seed=1) is None
+    assert pick(table("bb", [[0, 0]]), METRICS["balance"], ["c0"], []) is None

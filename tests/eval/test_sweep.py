@@ -123,7 +123,7 @@ def run(
     engine = engine or EchoEngine()
     groups = [Group(lambda: engine, sampling, checkpoints)]
     reporter = Reporter(io.StringIO())
-    count = run_eval(store, STUDY, groups, sets, judges or [ProxyScorer("en")], reporter, seed=sampling.seed, some=some)
+    count = run_eval(store, STUDY, groups, sets, judges or [ProxyScorer("en")], reporter, some=some)
     return count, engine
 
 

@@ -57,7 +57,7 @@ def fill(store: Path, study: Study, *, answers: bool = True) -> None:
         if answers:
             write_rows(connection, [row for one in CHECKPOINTS for row in _answers(study, one)])
     if answers:
-        write_estimates(store, study_id(study), study.recipe.seed)
+        write_estimates(store, study_id(study))
 
 
 def _free() -> Iterator[dict[str, object]]:
