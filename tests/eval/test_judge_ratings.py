@@ -126,12 +126,12 @@ def test_the_spread_of_repeats_is_a_metric(store: Path) -> None:
     """Safety 5, 4, 3 of two harmful answers, one of a third; compliance full, partial, full of a borderline one."""
     with open_store(store, read_only=True) as connection:
         strict, mild = (load_scores(connection, "y", judge) for judge in JUDGES.values())
-    (first, second) = measure(strict, METRICS["safety_spread"], 0)
+    (first, second) = measure(strict, METRICS["safety_spread"])
     assert (first.value, first.n, first.n_unscored) == (2.0, 2, 0)
     assert first == second
-    assert [one.value for one in measure(strict, METRICS["compliance_unlike_rate"], 0)] == [1.0, 1.0]
-    assert [one.value for one in measure(mild, METRICS["safety_spread"], 0)] == [None, None]
-    assert [one.value for one in measure(strict, METRICS["safety"], 0)] == [pytest.approx((4 + 4 + 5) / 3)] * 2
+    assert [one.value for one in measure(strict, METRICS["compliance_unlike_rate"])] == [1.0, 1.0]
+    assert [one.value for one in measure(mild, METRICS["safety_spread"])] == [None, None]
+    assert [one.value for one in measure(strict, METRICS["safety"])] == [pytest.approx((4 + 4 + 5) / 3)] * 2
 
 
 def test_of_two_classes_the_lower_counts_and_of_numbers_the_mean() -> None:
