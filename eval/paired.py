@@ -5,6 +5,7 @@ Letters in shapes: C checkpoints, I items, S answers per item, G groups, M sums 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,37 +39,47 @@ class Contrast:
     """(C,): prompts that both have scores for."""
 
 
-def contrast(table: ScoreTable, metric: Metric, one: int) -> Contrast:
-    """The contrast of all checkpoints with the table's checkpoint number `one`."""
+def contrasts(table: ScoreTable, metric: Metric, ones: Sequence[int]) -> Iterator[Contrast]:
+    """The contrasts of all checkpoints with each of the table's checkpoints number `ones`, in that order."""
     table = table.where(touched(table, metric))
-    theirs, mine, items = _common_sums(table, metric, one)
+    groups, first = np.unique(table.items.group, return_index=True)
     statistic = statistic_of(metric)
     turn = 1.0 if metric.higher_is_better else -1.0
-    groups, first = np.unique(table.items.group, return_index=True)
-    pull = turn * (jackknife(statistic, theirs) - jackknife(statistic, mine))
-    pull = centred(pull, table.items.stratum[first])
-    strongest = np.abs(pull).max(axis=1, initial=0.0)
     whole = (metric.high - metric.low) / max(groups.size, 1)
-    more = np.where(strongest > 1e-12, strongest, whole)
-    return Contrast(
-        difference=turn * (statistic(theirs.sum(axis=2)) - statistic(mine.sum(axis=2))),
-        pull=pull,
-        error=np.sqrt((pull**2).sum(axis=1) + more**2),
-        groups=groups,
-        items=items,
-    )
+    for theirs, mine, items in _common_sums(table, metric, ones):
+        pull = turn * (jackknife(statistic, theirs) - jackknife(statistic, mine))
+        pull = centred(pull, table.items.stratum[first])
+        strongest = np.abs(pull).max(axis=1, initial=0.0)
+        more = np.where(strongest > 1e-12, strongest, whole)
+        yield Contrast(
+            difference=turn * (statistic(theirs.sum(axis=2)) - statistic(mine.sum(axis=2))),
+            pull=pull,
+            error=np.sqrt((pull**2).sum(axis=1) + more**2),
+            groups=groups,
+            items=items,
+        )
 
 
-def _common_sums(table: ScoreTable, metric: Metric, one: int) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """Group sums (M, C, G) of each checkpoint and of the one, on what both have scores for, and how many items."""
+def contrast(table: ScoreTable, metric: Metric, one: int) -> Contrast:
+    """The contrast of all checkpoints with the table's checkpoint number `one`."""
+    return next(contrasts(table, metric, [one]))
+
+
+def _common_sums(
+    table: ScoreTable, metric: Metric, ones: Sequence[int]
+) -> Iterator[tuple[Floats, Floats, NDArray[np.int64]]]:
+    """Sums (M, C, G) of each checkpoint and of each of `ones` on what both have scores for, and how many items."""
     if _equally_scored(table, metric):
         own = collect(table, metric)
-        return own.sums, np.broadcast_to(own.sums[:, one : one + 1], own.sums.shape), own.n
+        for one in ones:
+            yield own.sums, own.sums[:, one : one + 1], own.n
+        return
     has = {axis: np.asarray((~np.isnan(values)).any(axis=2)) for axis, values in table.axes.items()}
-    theirs = {axis: np.where(has[axis][one, None, :, None], v, np.nan) for axis, v in table.axes.items()}
-    mine = {axis: np.where(has[axis][:, :, None], v[one, None], np.nan) for axis, v in table.axes.items()}
-    first, second = collect(replace(table, axes=theirs), metric), collect(replace(table, axes=mine), metric)
-    return first.sums, second.sums, np.minimum(first.n, second.n)
+    for one in ones:
+        theirs = {axis: np.where(has[axis][one, None, :, None], v, np.nan) for axis, v in table.axes.items()}
+        mine = {axis: np.where(has[axis][:, :, None], v[one, None], np.nan) for axis, v in table.axes.items()}
+        first, second = collect(replace(table, axes=theirs), metric), collect(replace(table, axes=mine), metric)
+        yield first.sums, second.sums, np.minimum(first.n, second.n)
 
 
 def _equally_scored(table: ScoreTable, metric: Metric) -> bool:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
 
 from eval.draws import resample
 from eval.measure import collect, statistic_of
 from eval.metrics import Metric
-from eval.paired import Contrast, contrast
+from eval.paired import Contrast, contrasts
 from eval.scores import ScoreTable
 from eval.statistics import CONFIDENCE, Floats
 
@@ -55,14 +56,13 @@ def separate(table: ScoreTable, metric: Metric, candidates: Sequence[str], seed:
     bootstrap, Romano and Wolf 2005). So if the point is the best in truth, it leaves the set in 5 % of the studies at
     most, whoever seems to be the best.
     """
-    rows = [table.checkpoints.index(name) for name in candidates]
-    table = _rows(table, rows)
+    table = rows_of(table, candidates)
     values = statistic_of(metric)(collect(table, metric).sums.sum(axis=2)) * (1 if metric.higher_is_better else -1)
-    known = [c for c in range(len(rows)) if np.isfinite(values[c])]
+    known = [c for c in range(len(candidates)) if np.isfinite(values[c])]
     if not known:
         return None
     best = _middle_best(values, known)
-    against = [contrast(table, metric, c) for c in range(len(rows))]
+    against = list(contrasts(table, metric, range(len(candidates))))
     counts = resample(table, seed).counts
     groups = np.unique(table.items.group)
     points = {}
@@ -82,15 +82,19 @@ def _middle_best(values: Floats, known: Sequence[int]) -> int:
 
 
 def _quantile(own: Contrast, others: Sequence[int], counts: Floats) -> float:
-    """The 95 % quantile over draws (D, G) of the largest studentised error among `others`; at least 0."""
+    """The 95 % quantile over draws (D, G) of the largest studentised error among `others`, at least 0.
+
+    Carried over to Student's t with a degree of freedom less than groups: the errors are estimated too.
+    """
     if not others:
         return 0.0
     errors = (counts - 1) @ own.pull[others].T / own.error[others]
-    return max(0.0, float(np.quantile(errors.max(axis=1), CONFIDENCE)))
+    normal = max(0.0, float(np.quantile(errors.max(axis=1), CONFIDENCE)))
+    return float(stdtrit(max(own.groups.size - 1, 1), ndtr(normal)))
 
 
-def _rows(table: ScoreTable, rows: Sequence[int]) -> ScoreTable:
-    picked: NDArray[np.int64] = np.array(rows, dtype=np.int64)
-    axes = {axis: values[picked] for axis, values in table.axes.items()}
-    names = tuple(table.checkpoints[row] for row in rows)
-    return replace(table, checkpoints=names, failed=table.failed[picked], axes=axes)
+def rows_of(table: ScoreTable, names: Sequence[str]) -> ScoreTable:
+    """The same for some checkpoints (ids), in their order."""
+    rows: NDArray[np.int64] = np.array([table.checkpoints.index(name) for name in names], dtype=np.int64)
+    axes = {axis: values[rows] for axis, values in table.axes.items()}
+    return replace(table, checkpoints=tuple(names), failed=table.failed[rows], axes=axes)

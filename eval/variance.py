@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from eval.draws import centred, jackknife
+from eval.measure import collect, statistic_of
+from eval.metrics import Metric
+from eval.scores import ScoreTable
 from eval.statistics import CONFIDENCE, Floats
 
 LEAST_SEEDS = 3
@@ -123,3 +128,11 @@ def seed_spread(values: Floats, pull: Floats) -> SeedSpread:
     error = (between / seeds + float((pull.mean(axis=0) ** 2).sum())) ** 0.5
     reach = float(stdtrit(seeds - 1, 0.5 + CONFIDENCE / 2)) * error
     return SeedSpread(seeds, mean, between**0.5, mean - reach, mean + reach)
+
+
+def spread_of(table: ScoreTable, metric: Metric, names: Sequence[str]) -> SeedSpread:
+    """The spread of a metric between the checkpoints `names` (ids), which are one ratio's mask seeds."""
+    sums, statistic = collect(table, metric), statistic_of(metric)
+    rows = [table.checkpoints.index(name) for name in names]
+    own = sums.sums[:, rows]
+    return seed_spread(statistic(own.sum(axis=2)), centred(jackknife(statistic, own), sums.strata))
