@@ -73,13 +73,15 @@ def jackknife(statistic: Statistic, sums: Floats) -> Floats:
 def centred(pull: Floats, strata: NDArray[np.int64]) -> Floats:
     """Jackknife pulls (C, G) around their stratum's mean, scaled so that their squares add up to the variance.
 
-    A stratum of one group tells nothing of its variance and adds none.
+    Leaving out one of G groups moves a mean by G / (G - 1) of the group's share in it. A stratum of one group tells
+    nothing of its variance and adds none.
     """
     out = np.zeros_like(pull)
+    shares = pull * (1 - 1 / max(pull.shape[1], 1))
     for stratum in np.unique(strata):
         members = strata == stratum
         size = int(members.sum())
-        own = pull[:, members]
+        own = shares[:, members]
         out[:, members] = (own - own.mean(axis=1, keepdims=True)) * (size / max(size - 1, 1)) ** 0.5
     return out
 

@@ -64,7 +64,8 @@ def _standings(found: Recommendation) -> Iterator[str]:
         )
         mark = "  recommended" if point in found.chosen else "" if standing.feasible else "  does not meet the rule"
         yield f"{point.label:18}{_interval(estimate):>26}{standing.p_best:>9.1%}{met}{mark}"
-    yield f"P(no point meets the rule) {found.standings.p_none:.1%}"
+    if rule.constraints:
+        yield f"P(no point meets the rule) {found.standings.p_none:.1%}"
 
 
 def _recommended(found: Recommendation, separation: Separation) -> Iterator[str]:
