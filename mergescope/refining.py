@@ -10,12 +10,11 @@ from pathlib import Path
 import yaml
 
 from eval.rule import parse_rule
-from merge.config import MergeSection
-from mergescope.ground.errors import MergescopeError
+from mergescope.ground.errors import MergescopeError, RecipeError
 from mergescope.ground.files import write_atomic
 from mergescope.ground.ids import MICRO, decimal6
 from mergescope.recommending import DEFAULT_RULE, recommend
-from mergescope.study import Study, parse_recipe
+from mergescope.study import Recipe, Study, parse_recipe
 
 
 def refine(
@@ -87,14 +86,19 @@ def edited(file: Path, line: str) -> str:
     if not isinstance(node, yaml.CollectionNode) or not node.flow_style or node.start_mark.line != node.end_mark.line:
         raise MergescopeError("not on one line in brackets", where=f"{file}: merge.ratios", cure=cure)
     new = text[: node.start_mark.index] + line + text[node.end_mark.index :]
-    before, after = parse_recipe(text, file), parse_recipe(new, file)
-    if after != before.model_copy(update={"merge": _with(before.merge, after.merge)}):
+    if not _differ_in_ratios_alone(parse_recipe(text, file), new, file):
         raise MergescopeError("is named elsewhere in the file too", where=f"{file}: merge.ratios", cure=cure)
     return new
 
 
-def _with(section: MergeSection, other: MergeSection) -> MergeSection:
-    return section.model_copy(update={"ratios": other.ratios})
+def _differ_in_ratios_alone(before: Recipe, text: str, file: Path) -> bool:
+    """Whether the edited text is still a recipe and nothing else of it has changed, as by an alias of the ratios."""
+    try:
+        after = parse_recipe(text, file)
+    except RecipeError:
+        return False
+    merge = before.merge.model_copy(update={"ratios": after.merge.ratios})
+    return after == before.model_copy(update={"merge": merge})
 
 
 def _find(node: yaml.Node | None, *keys: str) -> yaml.Node | None:
