@@ -62,16 +62,15 @@ def separate(table: ScoreTable, metric: Metric, candidates: Sequence[str], seed:
     if not known:
         return None
     best = _middle_best(values, known)
-    against = list(contrasts(table, metric, range(len(candidates))))
     counts = resample(table, seed).counts
     groups = np.unique(table.items.group)
     points = {}
-    for c in known:
+    for c, own in zip(known, contrasts(table, metric, known), strict=True):
         others = [other for other in known if other != c]
-        quantile = _quantile(against[c], others, counts[:, np.searchsorted(groups, against[c].groups)])
-        margin = 0.0 if c == best else quantile * float(against[c].error[best])
+        quantile = _quantile(own, others, counts[:, np.searchsorted(groups, own.groups)])
+        margin = 0.0 if c == best else quantile * float(own.error[best])
         # a pair without common items (NaN) is no evidence against the point
-        points[candidates[c]] = Behind(max(0.0, float(np.nan_to_num(against[c].difference[best]))), margin)
+        points[candidates[c]] = Behind(max(0.0, float(np.nan_to_num(own.difference[best]))), margin)
     return Separation(candidates[best], points)
 
 

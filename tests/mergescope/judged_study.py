@@ -13,7 +13,7 @@ from tests.mergescope.recipes import changed, own_models, written
 STORE = "results.duckdb"
 
 
-def judged_study(folder: Path, *, prompts: int = 150) -> Study:
+def judged_study(folder: Path, *, prompts: int) -> Study:
     """Eleven ratios and three references, judged; the recipe asks for the same ratios."""
     make_synthetic_store(folder / STORE, prompts=prompts, estimates=False)
     raw = changed(own_models(), "merge.ratios", {"start": 0, "stop": 1, "steps": 11})

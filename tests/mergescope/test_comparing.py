@@ -23,7 +23,7 @@ from tests.mergescope.recipes import own_models, written
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return judged_study(tmp_path_factory.mktemp("judged"))
+    return judged_study(tmp_path_factory.mktemp("judged"), prompts=90)
 
 
 def test_the_recommended_points_are_named(judged: Study) -> None:

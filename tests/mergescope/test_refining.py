@@ -12,13 +12,14 @@ from mergescope.ground.errors import MergescopeError
 from mergescope.refining import edited, further_ratios, refine
 from mergescope.study import Study, load_study, parse_recipe
 from tests.mergescope.judged_study import STORE, judged_study
-from tests.mergescope.recipes import STUDIES
+from tests.mergescope.recipes import STUDIES, own_models, written
 
 
 def ratios(*values: str) -> list[Decimal]:
     return [Decimal(value) for value in values]
 
 
+ELEVEN = "{start: 0, stop: 1, steps: 11}"
 TENTHS = ratios("0", "0.2", "0.4", "0.6", "1")
 
 
@@ -70,24 +71,30 @@ def test_other_forms_are_left_to_the_user(tmp_path: Path, old: str, new: str, pa
     assert "[0, 0.5, 1]" in caught.value.line()
 
 
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results file of a judged study, only read here."""
+    return judged_study(tmp_path_factory.mktemp("judged"), prompts=60).file.parent / STORE
+
+
 @pytest.fixture
 def judged(tmp_path: Path) -> Study:
-    study = judged_study(tmp_path, prompts=90)
-    text = study.file.read_text(encoding="utf-8")
-    start, _, rest = text.partition("  ratios:\n")
-    _, _, end = rest.partition("steps: 11\n")
-    study.file.write_text(start + "  ratios: {start: 0, stop: 1, steps: 11}  # eleven\n" + end, encoding="utf-8")
-    return load_study(study.file)
+    """That study's recipe with the ratios on one line, to change."""
+    file = written(tmp_path, own_models())
+    text = file.read_text(encoding="utf-8").replace(
+        "  ratios:\n  - 0\n  - 0.5\n  - 1\n", f"  ratios: {ELEVEN}  # eleven\n"
+    )
+    file.write_text(text, encoding="utf-8")
+    return load_study(file)
 
 
-def test_a_study_is_refined(judged: Study) -> None:
-    store = judged.file.parent / STORE
+def test_a_study_is_refined(judged: Study, results: Path) -> None:
     text = judged.file.read_text(encoding="utf-8")
-    lines = list(refine(judged, store, points=2))
+    lines = list(refine(judged, results, points=2))
     assert lines[0] == "rule: max balance"
     assert judged.file.read_text(encoding="utf-8") == text
     assert "--write" in lines[-1]
-    assert "mergescope run" in list(refine(judged, store, points=2, write=True))[-1]
+    assert "mergescope run" in list(refine(judged, results, points=2, write=True))[-1]
     assert "# eleven" in judged.file.read_text(encoding="utf-8")
     wider = load_study(judged.file).recipe.merge.ratio_list()
     assert len(wider) == 13
@@ -95,18 +102,16 @@ def test_a_study_is_refined(judged: Study) -> None:
     assert ", ".join(str(r) for r in wider if r not in judged.recipe.merge.ratio_list()) in lines[2]
 
 
-def test_what_was_asked_for_is_not_proposed_again(judged: Study) -> None:
+def test_what_was_asked_for_is_not_proposed_again(judged: Study, results: Path) -> None:
     """The new ratios are in the recipe and not answered yet: the next proposal goes between them."""
-    store = judged.file.parent / STORE
-    list(refine(judged, store, write=True))
+    list(refine(judged, results, write=True))
     once = set(load_study(judged.file).recipe.merge.ratio_list())
-    list(refine(load_study(judged.file), store, write=True))
+    list(refine(load_study(judged.file), results, write=True))
     assert once < set(load_study(judged.file).recipe.merge.ratio_list())
 
 
-def test_nothing_to_refine_is_one_line(judged: Study) -> None:
-    store = judged.file.parent / STORE
+def test_nothing_to_refine_is_one_line(judged: Study, results: Path) -> None:
     with pytest.raises(MergescopeError, match="--rule: no point meets the rule"):
-        list(refine(judged, store, "violation_rate <= 0.1%; max balance"))
+        list(refine(judged, results, "violation_rate <= 0.1%; max balance"))
     with pytest.raises(MergescopeError, match="--points: nothing to propose"):
-        list(refine(judged, store, points=0))
+        list(refine(judged, results, points=0))
