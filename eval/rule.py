@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -41,10 +40,6 @@ class Constraint:
         """
         parts = METRICS[self.metric].parts
         return not parts or any(part.kind in ("harmful", "jailbreak") for part in parts)
-
-    def holds(self, value: float) -> bool:
-        """Whether a value of the metric meets the bound; never where there is none (NaN)."""
-        return bool((operator.ge if self.op == ">=" else operator.le)(value, float(self.value)))
 
     @property
     def text(self) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from eval.draws import centred, jackknife
 from eval.metrics import METRICS
 from eval.paired import contrast
 from eval.scores import ScoreTable
 from eval.separation import Separation, separate
+from eval.statistics import ratio_mean
 from tests.eval.test_metrics import NAN, table
 
 RATE = METRICS["over_refusal_rate"]
@@ -32,6 +34,14 @@ def test_a_contrast_by_hand() -> None:
     assert pair.error[0] == pytest.approx((0.02667 + 0.9 * 0.36 / 81) ** 0.5, abs=1e-5)
     assert pair.error[1] == pytest.approx(0.1)  # equal answers: one group of ten might differ
     assert pair.items.tolist() == [10, 10]
+
+
+def test_strata_vary_apart() -> None:
+    """Values 0, 2 in one set and 8 in another: their mean has variance (2/1) (1 + 1) / 9 = 4/9; the 8 adds none."""
+    values = np.array([[[0.0, 2.0, 8.0]], [[1.0, 1.0, 1.0]]])
+    pull = centred(jackknife(ratio_mean, values), np.array([0, 0, 1]))
+    assert (pull**2).sum() == pytest.approx(4 / 9)
+    assert pull[0, 2] == 0.0
 
 
 def test_only_common_items_count() -> None:
