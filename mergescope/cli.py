@@ -31,6 +31,14 @@ Store = Annotated[Path, typer.Option("--store", envvar="MERGESCOPE_STORE", help=
 Yes = Annotated[
     bool, typer.Option("--yes", help="Send prompts and answers to the recipe's hosts without being asked first.")
 ]
+Rule = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULE",
+        help="What is wanted, such as 'violation_rate <= 5% at 0.95, over_refusal_rate <= 10%; max usefulness'. "
+        "[max balance]",
+    ),
+]
 RESULTS = Path("results.duckdb")
 
 
@@ -222,6 +230,40 @@ def status(study: StudyFile, store: Store = RESULTS) -> None:
     from mergescope.study import load_study
 
     show(load_study(study), store)
+
+
+@app.command()
+def compare(
+    study: StudyFile,
+    rule: Rule = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What all points are compared with; model-useful, else base, if left out."),
+    ] = None,
+    store: Store = RESULTS,
+) -> None:
+    """Show which points a rule recommends, how sure that is, and how many more prompts would make it surer."""
+    from mergescope.comparing import compare as lines
+    from mergescope.study import load_study
+
+    for line in lines(load_study(study), store, rule, baseline):
+        typer.echo(line)
+
+
+@app.command()
+def refine(
+    study: StudyFile,
+    rule: Rule = None,
+    points: Annotated[int | None, typer.Option(help="How many ratios; one for each gap if left out.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Put them into the recipe, comments kept.")] = False,
+    store: Store = RESULTS,
+) -> None:
+    """Propose further ratios around the points that a rule recommends."""
+    from mergescope.refining import refine as lines
+    from mergescope.study import load_study
+
+    for line in lines(load_study(study), store, rule, points, write=write):
+        typer.echo(line)
 
 
 @app.command()

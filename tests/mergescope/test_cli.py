@@ -30,6 +30,8 @@ COMMANDS = {
     "eval",
     "dashboard",
     "status",
+    "compare",
+    "refine",
     "results",
     "import",
     "judge",
