@@ -131,6 +131,10 @@ class ProxyJudge(BaseModel):
     """Language of the answers."""
 
 
+Output = Literal["json_schema", "json"]
+"""How a judge is asked for a verdict: by a schema that its server enforces, or by words alone."""
+
+
 class Price(BaseModel):
     """What a judge's server charges; does not count as part of a judgement's identity."""
 
@@ -160,6 +164,8 @@ class OpenAIJudge(BaseModel):
     """Language of the rubric."""
     temperature: Decimal6 = Field(default=Decimal(0), ge=0, le=2)
     """0 for the most repeatable judgements."""
+    output: Output = "json_schema"
+    """json_schema (a server that refuses it is asked as with json, and the judgement says so) or json."""
     max_tokens: int = Field(default=2048, ge=64, le=131072)
     """Longest verdict in tokens, thoughts included: one that is cut off is unscored (parse). Raise it for judges that
     think at length."""

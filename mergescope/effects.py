@@ -111,6 +111,7 @@ EFFECT = frozenset(
         "eval.judges.language",
         "eval.judges.temperature",
         "eval.judges.max_tokens",  # a verdict that is cut off is unscored
+        "eval.judges.output",
         "eval.judges.repeats",
         "eval.confirm_share",
     }
