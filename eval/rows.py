@@ -165,6 +165,10 @@ class JudgementRow:
     tokens: int | None
     cost: float | None
     error_kind: str | None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    currency: str | None = None
+    output: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
