@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from duckdb import DuckDBPyConnection
 
 from eval.judge import ASKED
+from mergescope.ground.units import amounts_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,16 @@ class Tally:
     """Of the answers given so far; equal answers count once."""
     judgements_failed: dict[str, int]
     """Among `judgements`, by kind of error."""
+    used: dict[str, float]
+    """What `judgements` took: prompt tokens, completion tokens, and money by currency, as far as they are known."""
 
     @property
     def text(self) -> str:
         """In words."""
         answers = f"{self.answers} of {self.answers_wanted} answers{_failed(self.answers_failed)}"
         judgements = f"{self.judgements} of {self.judgements_wanted} judgements{_failed(self.judgements_failed)}"
-        return f"{self.checkpoints} checkpoints, {self.prompts} prompts, {answers}, {judgements}"
+        used = f" ({told})" if (told := amounts_text(self.used)) else ""
+        return f"{self.checkpoints} checkpoints, {self.prompts} prompts, {answers}, {judgements}{used}"
 
 
 def tally(connection: DuckDBPyConnection, study_id: str) -> Tally:
@@ -45,7 +49,8 @@ def tally(connection: DuckDBPyConnection, study_id: str) -> Tally:
     failed = dict(connection.execute(_ANSWERS_FAILED, {"study": study_id}).fetchall())
     unscored = dict(connection.execute(_JUDGEMENTS_FAILED, values).fetchall())
     checkpoints, prompts, answers, wanted, judgements, questions = row
-    return Tally(checkpoints, prompts, answers, wanted, failed, judgements, questions, unscored)
+    used = dict(connection.execute(_USED, values).fetchall())
+    return Tally(checkpoints, prompts, answers, wanted, failed, judgements, questions, unscored, used)
 
 
 def _failed(kinds: dict[str, int]) -> str:
@@ -91,3 +96,9 @@ SELECT (SELECT count(*) FROM mine), (SELECT count(*) FROM prompts), (SELECT coun
 """
 _ANSWERS_FAILED = f"{_GIVEN} SELECT error_kind, count(*) FROM given WHERE error_kind IS NOT NULL GROUP BY 1"
 _JUDGEMENTS_FAILED = f"{_JUDGED} SELECT error_kind, count(*) FROM judged WHERE error_kind IS NOT NULL GROUP BY 1"
+_USED = f"""
+{_JUDGED}
+SELECT 'prompt tokens', sum(prompt_tokens)::DOUBLE FROM judged HAVING sum(prompt_tokens) > 0
+UNION ALL SELECT 'completion tokens', sum(completion_tokens)::DOUBLE FROM judged HAVING sum(completion_tokens) > 0
+UNION ALL (SELECT currency, sum(cost) FROM judged WHERE currency IS NOT NULL GROUP BY 1 ORDER BY 1)
+"""

@@ -15,6 +15,7 @@ from eval.trust import judge_trusts
 from mergescope.effects import recipe_hash
 from mergescope.ground.errors import printable
 from mergescope.ground.files import read_json
+from mergescope.ground.units import amounts_text
 from mergescope.lock import holder
 from mergescope.stages import PROGRESS, stages_of
 from mergescope.study import Study
@@ -54,9 +55,14 @@ def _running(study: Study) -> str:
     age = time.time() - progress["heartbeat"]
     left = "" if progress["remaining_s"] is None else f", {progress['remaining_s']:.0f} s left"
     done = f"{progress['done']}/{progress['total']} {progress['unit']}".strip()
-    beside = "".join(f", {name} {b['done']}/{b['total']}" for name, b in progress["beside"].items())
+    beside = "".join(f", {name} {_beside(b)}" for name, b in progress["beside"].items())
     errors = "".join(f", {kind} {count}" for kind, count in sorted(progress["errors"].items()))
     return f"{who}: {progress['stage']}, {progress['task']} {done}{beside}{errors}{left} ({age:.0f} s ago)"
+
+
+def _beside(work: dict[str, Any]) -> str:
+    used = amounts_text(work["used"])
+    return f"{work['done']}/{work['total']}" + (f" ({used})" if used else "")
 
 
 def _results(connection: DuckDBPyConnection, study: Study) -> Iterator[str]:
