@@ -168,6 +168,10 @@ def judgement_rows(unanswered: JudgementRow, judgement: Judgement) -> Iterator[R
         tokens=judgement.tokens,
         cost=judgement.cost,
         error_kind=judgement.error_kind,
+        prompt_tokens=judgement.prompt_tokens,
+        completion_tokens=judgement.completion_tokens,
+        currency=judgement.currency,
+        output=judgement.output,
     )
     if raw is not None:
         yield TextRow(text_id(raw), raw)

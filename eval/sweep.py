@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 from eval.backlog import Asked, Given, Wanted, given_answers, made_judgements, wanted_answers
+from eval.chat.budget import TOKENS, Budget
 from eval.conversations import conversations
 from eval.engine import PASSING, PASSING_SERVED, Engine, Sampling
 from eval.estimates import write_estimates
@@ -29,10 +31,12 @@ from eval.records import (
 )
 from eval.rows import Row, StudyRow
 from eval.store import open_store
+from eval.tally import tally
 from eval.writer import StoreWriter, Touched, link_study
-from mergescope.ground.errors import CheckpointError
+from mergescope.ground.errors import CheckpointError, MergescopeError
 from mergescope.ground.progress import Beside, Reporter, Task
 from mergescope.ground.seeds import derive_seed
+from mergescope.ground.units import amount_text
 
 ESTIMATE_SECONDS = 20.0
 """Least time between two computations of the estimates while a sweep runs."""
@@ -56,6 +60,8 @@ class SweepCount:
     """Judgements made now."""
     errors: Counter[str] = field(default_factory=Counter)
     """Answers and judgements that failed now, by kind."""
+    in_words: int = 0
+    """Judgements made now whose verdict was asked for in words, without a schema."""
 
 
 def run_eval(
@@ -67,14 +73,15 @@ def run_eval(
     reporter: Reporter,
     *,
     some: bool = False,
+    budget: Budget | None = None,
 ) -> SweepCount:
     """Do what is missing of a study and write its estimates; whatever the store has already is left alone.
 
     Checkpoint after checkpoint answers, while the judges are at the answers given so far. What is done is committed
     as soon as a second has passed since the last commit, so that a kill loses little and others can read in between.
     An engine is started when its first missing answer is met. some: `groups` are not all checkpoints of the study; the
-    others stay as they are. Raises MergescopeError for what the user can mend;
-    what is done stays.
+    others stay as they are. budget: the one that `judges` spend, None: no limit. Raises MergescopeError for what the
+    user can mend, a budget that did not reach included; what is done stays.
     """
     with open_store(store, read_only=False) as connection:
         link_study(connection, study.study_id, list(study_rows(study, groups, sets, judges)), keep=some)
@@ -91,6 +98,10 @@ def run_eval(
                 sweep.ask(group, some_wanted, bench)
             sweep.judge_imported(bench)
         sweep.estimate()
+    for line in notes.closing_lines():
+        reporter.say(line)
+    if budget is not None and budget.refused is not None:
+        raise _budget_reached(store, study.study_id, budget, budget.refused)
     return notes.count
 
 
@@ -118,9 +129,20 @@ class _Notes:
         with self._lock:
             self.count.judgements += 1
             self.judged.done += 1
+            self.count.in_words += judgement.output == "json"
+            self.judged.used[TOKENS.unit] += judgement.tokens or 0
+            if judgement.cost is not None and judgement.currency is not None:
+                self.judged.used[judgement.currency] += judgement.cost
             self._tally(judgement.error_kind)
         self._write(job, list(judgement_rows(asked.row, judgement)))
         self._task.advance(0)
+
+    def closing_lines(self) -> Iterator[str]:
+        """What the judges took, and whether one of them did without a schema."""
+        if any(self.judged.used.values()):
+            yield f"{JUDGED}: {self.judged.text}"
+        if self.count.in_words:
+            yield f"{JUDGED}: {self.count.in_words:,} verdicts were asked for in words, without a schema"
 
     def _write(self, job: CheckpointJob, rows: Sequence[Row]) -> None:
         self.writer.add(rows, [Touched(job.checkpoint_id, *place) for place in self._places])
@@ -230,6 +252,16 @@ class _Sweep:
     def _judge_found(self, bench: Bench, job: CheckpointJob, given: Given | None) -> None:
         if given is not None:
             self._notes.judged.found += bench.put(job, given)
+
+
+def _budget_reached(store: Path, study_id: str, budget: Budget, most: Decimal) -> MergescopeError:
+    with open_store(store, read_only=True) as connection:
+        found = tally(connection, study_id)
+    left = found.judgements_wanted - found.judgements
+    limit, spent, needed = (amount_text(amount, budget.unit) for amount in (budget.limit, budget.spent, most))
+    what = f"{spent} of the budget of {limit} are spent, and the next request may take {needed}"
+    cure = f"what was paid for is stored; run this again with another budget (judgements left: {left:,})"
+    return MergescopeError(what, cure=cure)
 
 
 def _seeds(sampling: Sampling) -> Callable[[Wanted, int], int]:
