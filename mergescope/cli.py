@@ -6,12 +6,15 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mergescope.environment import share_cores, without_telemetry
 from mergescope.ground.errors import MergescopeError
+
+if TYPE_CHECKING:
+    from mergescope.spending import BudgetLimit
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -192,6 +195,16 @@ def evaluate(
             "may be given again. All of them if left out.",
         ),
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AMOUNT",
+            help="What the judges may spend in this run, in the currency of their `price`; no limit if left out.",
+        ),
+    ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="The same in tokens, for judges whose price is not known.")
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what judging will take, and ask nobody.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --plan: as JSON.")] = False,
     yes: Yes = False,
@@ -200,13 +213,16 @@ def evaluate(
 
     With --plan, forecast questions, tokens, money and hours of each judge instead.
     """
+    from mergescope.spending import limit_of
+
+    limit = limit_of(budget, budget_tokens)
     if plan:
         from mergescope.judging_plan_text import show_judging_plan
 
         raise typer.Exit(show_judging_plan(study, store, only or (), as_json=as_json))
     if as_json:
         raise MergescopeError("belongs to --plan", where="--json", cure="add --plan, or leave it out")
-    _do(study, store, "eval", only=only or (), yes=yes)
+    _do(study, store, "eval", only=only or (), limit=limit, yes=yes)
 
 
 @app.command()
@@ -395,11 +411,18 @@ def verify(
     raise typer.Exit(verify_bundle(bundle, inputs))
 
 
-def _do(file: Path, store: Path, *commands: str, only: Sequence[str] = (), yes: bool = False) -> None:
+def _do(
+    file: Path,
+    store: Path,
+    *commands: str,
+    only: Sequence[str] = (),
+    limit: BudgetLimit | None = None,
+    yes: bool = False,
+) -> None:
     from mergescope.stages import do
     from mergescope.study import load_study
 
-    do(load_study(file), store, commands, only, yes=yes)
+    do(load_study(file), store, commands, only, limit, yes=yes)
 
 
 def _ask(question: str, option: str) -> str:

@@ -31,6 +31,7 @@ from mergescope.ground.progress import Reporter
 from mergescope.inputs import open_judges, prompt_sets
 from mergescope.merges import merge_weights, mergers_of, models_of
 from mergescope.model_headers import known_models
+from mergescope.spending import BudgetLimit, budget_of
 from mergescope.study import Study
 
 MERGES = "merges"
@@ -42,13 +43,17 @@ REFERENCES: dict[Role, Literal["base", "model-safe", "model-useful"]] = {
 }
 
 
-def sweep(study: Study, store: Path, reporter: Reporter, only: Sequence[str] = ()) -> None:
+def sweep(
+    study: Study, store: Path, reporter: Reporter, only: Sequence[str] = (), limit: BudgetLimit | None = None
+) -> None:
     """Have every checkpoint of the study answer and be judged; only what the store lacks is done.
 
-    only: names of `eval.checkpoints`, base, model-safe, model-useful, merges or imported; none: all of them.
+    only: names of `eval.checkpoints`, base, model-safe, model-useful, merges or imported; none: all of them. limit: of
+    what the judges may spend.
     """
     sets = prompt_sets(study)
-    judges = open_judges(study)
+    budget = None if limit is None else budget_of(study.recipe.eval.judges, limit)
+    judges = open_judges(study, budget)
     run_eval(
         store,
         study_row(study),
@@ -57,6 +62,7 @@ def sweep(study: Study, store: Path, reporter: Reporter, only: Sequence[str] = (
         [*judges, *implied_judges(sets)],
         reporter,
         some=bool(only),
+        budget=budget,
     )
 
 
