@@ -51,6 +51,7 @@ class Recommendation:
     standings: Standings
     separation: Separation | None
     """Among the points that meet the rule; None where none does, or none has a value of the objective."""
+
     @property
     def chosen(self) -> tuple[Point, ...]:
         """The recommended set."""
