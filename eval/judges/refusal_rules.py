@@ -1,9 +1,20 @@
-"""What a language's rules for refusals consist of."""
+"""What is said about a text, and what rules by sentences consist of."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
+
+Label = Literal["none", "partial", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A class and the words that decided it."""
+
+    label: Label
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
