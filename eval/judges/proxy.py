@@ -9,7 +9,8 @@ from typing import Literal
 
 from eval.judge import ASKED, AxisScore, Judgement, Question
 from eval.judges.formulas import accuracy, detail, fluency, relevance
-from eval.judges.refusal import Label, Language, classify_refusal
+from eval.judges.refusal import classify_refusal
+from eval.judges.refusal_rules import Label, Language
 from eval.prompts import Kind
 from mergescope.ground.ids import file_hash
 
@@ -61,7 +62,7 @@ class ProxyScorer:
 
     def _scores(self, question: Question) -> Iterator[AxisScore]:
         text = question.answer[:LONGEST]
-        refusal = classify_refusal(text, self._language)
+        refusal = classify_refusal(text, self._language, question.messages[-1]["content"])
         if question.kind == "borderline":
             yield AxisScore("compliance", label=COMPLIANCE[refusal.label], reason=refusal.reason)
         else:

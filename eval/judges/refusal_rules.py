@@ -1,4 +1,4 @@
-"""What is said about a text, and what rules by sentences consist of."""
+"""What a reading of a refusal is, and what a language's rules for it consist of."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+Language = Literal["ja", "en"]
 Label = Literal["none", "partial", "full"]
 
 
