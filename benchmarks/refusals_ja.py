@@ -120,7 +120,7 @@ def _class_figures(total: NDArray[np.int64], i: int) -> dict[str, float]:
 
 def report(halves: Sequence[str]) -> dict[str, Any]:
     """All figures by half and rater, with what they were made from."""
-    sources = sorted((ROOT / "eval" / "judges").glob("refusal*.py"))
+    sources = sorted((ROOT / "eval" / "judges").glob("refusal*.*"))
     return {
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
         "rules": {path.name: file_hash(path) for path in sources},

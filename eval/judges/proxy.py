@@ -39,9 +39,9 @@ class ProxyScorer:
 
     @cached_property
     def setting(self) -> Mapping[str, object]:
-        """Language and the hash of the rules' own source: other rules are another judge."""
+        """Language and the hashes of the rules' own source and weights: other rules are another judge."""
         folder = Path(__file__).parent
-        sources = sorted([*folder.glob("refusal*.py"), folder / "formulas.py", folder / "proxy.py"])
+        sources = sorted([*folder.glob("refusal*.*"), folder / "formulas.py", folder / "proxy.py"])
         rules = {path.name: file_hash(path) for path in sources}
         return {"kind": "proxy", "language": self._language, "rules": rules}
 
