@@ -15,8 +15,8 @@ from scipy.optimize import minimize
 from eval.judges.refusal import plain_text
 from eval.judges.refusal_acts import Reader, features
 from eval.judges.refusal_en import CUES
+from eval.judges.refusal_label import Label
 from eval.judges.refusal_prompt import Asked, asked
-from eval.judges.refusal_rules import Label
 from eval.judges.refusal_weights import PARTIAL, REFUSES, Step, Steps
 
 MODELS = ("gpt4", "llama2new", "llama2orig")

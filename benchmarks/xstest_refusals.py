@@ -40,7 +40,7 @@ from benchmarks.refusal_fit import (
     xstest_rows,
 )
 from eval.judges.refusal_en import CUES
-from eval.judges.refusal_rules import Label
+from eval.judges.refusal_label import Label
 from eval.judges.refusal_weights import WEIGHTS, Steps
 
 RESULT = Path(__file__).parent / "results" / "xstest_refusals.json"

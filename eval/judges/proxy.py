@@ -10,7 +10,7 @@ from typing import Literal
 from eval.judge import ASKED, AxisScore, Judgement, Question
 from eval.judges.formulas import accuracy, detail, fluency, relevance
 from eval.judges.refusal import classify_refusal
-from eval.judges.refusal_rules import Label, Language
+from eval.judges.refusal_label import Label, Language
 from eval.prompts import Kind
 from mergescope.ground.ids import file_hash
 

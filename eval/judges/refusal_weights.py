@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from eval.judges.refusal_acts import Sentence, features, reader
+from eval.judges.refusal_label import Refusal
 from eval.judges.refusal_prompt import asked
-from eval.judges.refusal_rules import Refusal
 
 REFUSES: Mapping[str, int] = {
     "declines_first": 1, "objects_first": 1, "contradicts_first": 1, "prefaced": 1, "sorry_first": 1,
