@@ -72,7 +72,8 @@ def _helped(clauses: Sequence[Clause], refused: Sequence[Clause]) -> bool:
     """Whether enough helps; what leads to a refusal (以上の理由から) was its reason."""
     therefore = {c.sentence for c in clauses if found(asides.THEREFORE, c.text)}
     led = max((c.sentence for c in refused if c.sentence in therefore), default=-1)
-    letters = sum(len(c.text) for c in clauses if c.act == "helps" and c.sentence >= led)
+    helping = (c.text for c in clauses if c.act == "helps" and c.sentence >= led)
+    letters = sum(len(text) for text in helping if not (asides.FOREIGN.search(text) or asides.GRADES.search(text)))
     return letters >= HELP_LETTERS and letters >= HELP_SHARE * sum(len(c.text) for c in clauses)
 
 

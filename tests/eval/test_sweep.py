@@ -77,7 +77,9 @@ class EchoEngine:
         if prompt.endswith("harmful thing 2"):
             return Answer("", "length", 0, "too_long")
         refuses = "harmful" in prompt and self._weight >= 0.5
-        return Answer("I can't help with that." if refuses else f"sure, {prompt}\ud800", "stop", 3)
+        return Answer(
+            "I can't help with that." if refuses else f"sure, {prompt.replace('harmful', 'grave')}\ud800", "stop", 3
+        )
 
 
 class FailingJudge(ProxyScorer):
