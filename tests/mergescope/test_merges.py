@@ -23,6 +23,11 @@ def test_a_point_between_those_of_the_grid(tmp_path: Path) -> None:
         point_at(recipe, "0.5", 5)
 
 
+def test_a_further_mask_seed_of_a_shortlisted_ratio_can_be_exported(tmp_path: Path) -> None:
+    raw = changed(own_models(), "eval.shortlist", {"points": [0.5], "mask_seeds": [4]})
+    assert point_at(load_study(written(tmp_path, raw)).recipe, "0.5", 4).mask_seed == 4
+
+
 def test_hub_models_are_named_with_their_commit(tmp_path: Path) -> None:
     study = load_study(written(tmp_path, changed(own_models(), "models.base", "owner/name@main")))
     snapshot = tmp_path / "models--owner--name" / "snapshots" / "abc123"
