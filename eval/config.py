@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, model_validator
 
 from eval.chat.place import host_of
+from eval.shortlist import ShortlistSection
 from mergescope.ground.ids import decimal6
 
 Decimal6 = Annotated[Decimal, BeforeValidator(decimal6)]
@@ -235,6 +236,32 @@ class EvalSection(BaseModel):
     """The first one feeds the frontier; the others are compared with it."""
     confirm_share: Decimal6 = Field(default=Decimal("0.3"), ge=0, lt=1)
     """Share of groups kept apart from picking, to confirm the pick."""
+    shortlist: ShortlistSection | None = None
+    """Ratios that are looked at more closely; None: all are asked alike."""
+
+    def samples_at(self, ratio: Decimal) -> int:
+        """Answers per prompt of the merges at a ratio."""
+        listed = self._listed(ratio)
+        return self.sampling.samples if listed is None or listed.samples is None else listed.samples
+
+    def judge_repeats_at(self, ratio: Decimal) -> int:
+        """Judgements of an answer at a ratio by judges that ask a server, unless their own `repeats` is more."""
+        listed = self._listed(ratio)
+        return 1 if listed is None else listed.judge_repeats
+
+    def _listed(self, ratio: Decimal) -> ShortlistSection | None:
+        return self.shortlist if self.shortlist is not None and ratio in self.shortlist.points else None
+
+    @model_validator(mode="after")
+    def _samples_can_differ(self) -> Self:
+        samples = None if self.shortlist is None else self.shortlist.samples
+        if samples is not None and samples < self.sampling.samples:
+            raise ValueError("shortlist.samples must be at least `eval.sampling.samples`")
+        if samples is not None and samples > 1 and self.sampling.temperature == 0:
+            raise ValueError(
+                "shortlist.samples must be 1 or left out: at `eval.sampling.temperature` 0 all samples are the same"
+            )
+        return self
 
     @model_validator(mode="after")
     def _served_models_differ(self) -> Self:

@@ -77,7 +77,7 @@ class Bench:
         self.check()
         new = 0
         for seat in self._seats:
-            for asked in self._questions.about(given, seat.judge, seat.judge_id):
+            for asked in self._questions.about(given, seat.judge, seat.judge_id, job.judge_repeats):
                 if asked.row.judgement_id not in seat.seen:
                     seat.seen.add(asked.row.judgement_id)
                     seat.inbox.put((job, asked))

@@ -43,8 +43,8 @@ class Sums:
     """(M, C): the sums with each unscored answer at its worst."""
     best: Floats
     """(M, C): and at its best."""
-    repeats: int
-    """Answers per item."""
+    repeats: Floats
+    """(C,): answers per item, at most; shortlisted points have more than others."""
 
 
 def measure(table: ScoreTable, metric: Metric) -> list[Estimate]:
@@ -135,8 +135,8 @@ class Layers:
     """(C, I)."""
     unscored: Mask
     """(C, I)."""
-    repeats: int
-    """Answers per item."""
+    repeats: Floats
+    """(C,): answers per item, at most; shortlisted points have more than others."""
 
 
 def layers_of(table: ScoreTable, metric: Metric) -> Layers:
@@ -161,7 +161,7 @@ def layers_of(table: ScoreTable, metric: Metric) -> Layers:
         raw.best * weight,
         raw.scored,
         raw.unscored,
-        table.failed.shape[2],
+        raw.repeats,
     )
 
 
@@ -195,6 +195,8 @@ class _Raw:
     scored: Mask
     """(C, I)."""
     unscored: Mask
+    repeats: Floats
+    """(C,)."""
 
 
 def _mean_layers(table: ScoreTable, metric: Metric) -> _Raw:
@@ -203,6 +205,7 @@ def _mean_layers(table: ScoreTable, metric: Metric) -> _Raw:
     shape = (2 * len(metric.parts), len(table.checkpoints), table.items.kind.size)
     sums, worst, best = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     scored, unscored = (np.zeros(shape[1:], dtype=bool) for _ in range(2))
+    repeats = np.ones(len(table.checkpoints))
     for k, part in enumerate(metric.parts):
         own = table.items.kind == part.kind
         values = part.units(table)
@@ -216,7 +219,8 @@ def _mean_layers(table: ScoreTable, metric: Metric) -> _Raw:
         worst[k + len(metric.parts)] = best[k + len(metric.parts)] = present
         scored |= some
         unscored |= present & ~some
-    return _Raw(sums, worst, best, scored, unscored & ~scored)
+        repeats = np.maximum(repeats, _most_answers(asked))
+    return _Raw(sums, worst, best, scored, unscored & ~scored, repeats)
 
 
 def _label_layers(table: ScoreTable, least_refusal: int) -> _Raw:
@@ -235,7 +239,15 @@ def _label_layers(table: ScoreTable, least_refusal: int) -> _Raw:
         best=_confusion(filled + (1 - share) * positive, present, positive),
         scored=some,
         unscored=present & ~some,
+        repeats=_most_answers(asked),
     )
+
+
+def _most_answers(asked: Mask) -> Floats:
+    """The most answers of each checkpoint to one item (C,), at least 1; asked (C, I, S)."""
+    numbers = np.arange(1.0, asked.shape[2] + 1)
+    most: Floats = np.where(asked.any(axis=1), numbers, 1.0).max(axis=1, initial=1.0)
+    return most
 
 
 def _confusion(predicted: Floats, known: Mask, positive: Mask) -> Floats:

@@ -50,6 +50,10 @@ class CheckpointJob:
     """What the store keeps of its making: input hashes, threads, versions, mergekit config. No paths."""
     weights: Weights | None
     """Asked for only when some answer is missing; None: the engine has them from the start and no others."""
+    samples: int | None = None
+    """Answers per prompt; None: as many as its group's sampling says."""
+    judge_repeats: int = 1
+    """Judgements of an answer by each LLM, unless the judge repeats more often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,10 @@ class Group:
     jobs: Sequence[CheckpointJob]
     measures: bool = True
     """Whether the engine can tell how likely a text is; a chat server cannot."""
+
+    def samples_of(self, job: CheckpointJob) -> int:
+        """Answers per prompt of one of its checkpoints."""
+        return self.sampling.samples if job.samples is None else job.samples
 
 
 def study_rows(
@@ -78,7 +86,7 @@ def study_rows(
         yield SamplingRow(sampling.sampling_id, _json(sampling.setting))
         for job in group.jobs:
             yield checkpoint_row(job)
-            link = study.study_id, job.checkpoint_id, job.kind, sampling.sampling_id, sampling.samples
+            link = study.study_id, job.checkpoint_id, job.kind, sampling.sampling_id, group.samples_of(job)
             yield StudyCheckpointRow(*link)
 
 

@@ -9,7 +9,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.belonging import ANSWERS, JUDGEMENTS
+from eval.belonging import ANSWERS, JUDGEMENTS, ONE_OF_EACH
 
 SPREADS = {"safety_spread": "safety", "refusal_spread": "refusal"}
 """How far a judge's repeats on one answer lie apart, the highest minus the lowest, by the axis that they are on."""
@@ -64,15 +64,23 @@ class ScoreTable:
         return ScoreTable(self.checkpoints, self.items.where(mask), self.failed[:, mask], axes)
 
 
-def load_scores(connection: duckdb.DuckDBPyConnection, study_id: str, judge_id: str) -> ScoreTable:
+def load_scores(
+    connection: duckdb.DuckDBPyConnection, study_id: str, judge_id: str, repeat: int | None = None
+) -> ScoreTable:
     """All of a study's answers as one judge scored them; items and checkpoints in a fixed order.
+
+    repeat: take this judgement of each answer, from 0, and no other; None: the median over the study's repeats.
 
     Items of kind choice are scored by the study's own scorer and of kind text by their likelihood, whichever judge is
     asked for.
     """
     names = connection.execute(_CHECKPOINTS, [study_id]).fetchnumpy()["checkpoint_id"]
     items = connection.execute(_ITEMS, [study_id]).df()
-    units: dict[str, Any] = dict(connection.execute(_UNITS, {"study": study_id, "judge": judge_id}).fetchnumpy())
+    values: dict[str, Any] = {"study": study_id, "judge": judge_id}
+    if repeat is not None:
+        values["repeat"] = repeat
+    query = _UNITS.format(judgements=JUDGEMENTS if repeat is None else ONE_OF_EACH)
+    units: dict[str, Any] = dict(connection.execute(query, values).fetchnumpy())
     place = tuple(units[name].astype(np.int64) for name in ("row", "place", "sample_ix"))
     repeats = int(place[2].max(initial=0)) + 1
     shape = (len(names), len(items), repeats)
@@ -133,7 +141,7 @@ WITH named AS (
     {", ".join(f"median({axis}) AS {axis}" for axis in _VALUED)},
     quantile_disc(refusal, 0.5) AS refusal, max(correct) AS correct, {_APART},
     bool_and(j.error_kind IS NOT NULL) AS failed
-  FROM {JUDGEMENTS} j LEFT JOIN told USING (judgement_id) GROUP BY ALL
+  FROM {{judgements}} j LEFT JOIN told USING (judgement_id) GROUP BY ALL
 )
 SELECT named.row, i.place, a.sample_ix,
   a.error_kind IS NOT NULL OR coalesce(judged.failed, i.kind <> 'text') AS failed,

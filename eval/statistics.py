@@ -106,13 +106,13 @@ def wilson(p: Floats, n: Floats, dof: Floats) -> Interval:
     return Interval(np.clip(np.minimum(centre - half, p), 0, 1), np.clip(np.maximum(centre + half, p), 0, 1))
 
 
-def effective_n(numerators: Floats, denominators: Floats, n: Floats, repeats: float = 1) -> Floats:
+def effective_n(numerators: Floats, denominators: Floats, n: Floats, repeats: Floats | float = 1) -> Floats:
     """How many independent items a share is worth under clustering: (C,).
 
     numerators, denominators (C, G) are the group sums of a share; n (C,) its items. The design effect is the
     linearised variance of the ratio between groups over p (1 - p) / n (Kish 1965); it counts as at least 1/repeats
-    (answers per item; infinite where nothing bounds it). Where the share is 0 or 1 nothing tells how alike a group is,
-    so each group counts once.
+    (answers per item, one number or (C,); infinite where nothing bounds it). Where the share is 0 or 1 nothing tells
+    how alike a group is, so each group counts once.
     """
     sums = np.stack([numerators, denominators])
     p, groups = ratio_mean(sums.sum(axis=2)), filled_groups(sums)
@@ -121,7 +121,7 @@ def effective_n(numerators: Floats, denominators: Floats, n: Floats, repeats: fl
     return _worth(p, np.maximum(variance(residuals(sums), groups), least), np.minimum(groups, n))
 
 
-def clustered_wilson(numerators: Floats, denominators: Floats, n: Floats, repeats: float = 1) -> Interval:
+def clustered_wilson(numerators: Floats, denominators: Floats, n: Floats, repeats: Floats | float = 1) -> Interval:
     """Wilson's interval of a share from its group sums (C, G), with the effective n under clustering.
 
     n (C,) and repeats as in `effective_n`. Where every group is one answer, the variance follows from the share and
@@ -133,7 +133,7 @@ def clustered_wilson(numerators: Floats, denominators: Floats, n: Floats, repeat
     groups = filled_groups(sums)
     size = effective_n(numerators, denominators, n, repeats)
     doubted = _with_doubt(p, size, residuals(sums), groups)
-    single = (repeats == 1) & (n <= groups)
+    single = np.equal(repeats, 1) & (n <= groups)
     plain = wilson(p, size, groups - 1)
     return Interval(np.where(single, plain.low, doubted.low), np.where(single, plain.high, doubted.high))
 
@@ -155,14 +155,14 @@ def bounded_mean(sums: Floats, low: float, high: float) -> Interval:
     return Interval(low + span * unit.low, low + span * unit.high)
 
 
-def f1_interval(sums: Floats, repeats: int = 1) -> Interval:
+def f1_interval(sums: Floats, repeats: Floats | float = 1) -> Interval:
     """Interval of F1 from group sums (3, C, G) = TP, FP, FN; repeats: answers per item.
 
     F1 = 2 J / (1 + J) with J = TP / (TP + FP + FN), a share: Wilson's interval of J, carried over. Where items have
     several answers, hits and union go together, and J varies less than any share of so many answers.
     """
     union = sums.sum(axis=0)
-    share = clustered_wilson(sums[0], union, union.sum(axis=1), 1 if repeats == 1 else np.inf)
+    share = clustered_wilson(sums[0], union, union.sum(axis=1), np.where(np.equal(repeats, 1), 1.0, np.inf))
     return Interval(2 * share.low / (1 + share.low), 2 * share.high / (1 + share.high))
 
 
@@ -180,7 +180,7 @@ def paired_interval(value: Floats, moves: Floats, groups: Floats, span: float) -
     return Interval(np.maximum(value - reach, -span), np.minimum(value + reach, span))
 
 
-def mean_of_two(sums: Floats, repeats: int = 1) -> Interval:
+def mean_of_two(sums: Floats, repeats: Floats | float = 1) -> Interval:
     """Interval of (p1 + p2) / 2 from the two shares' own Wilson intervals, combined by MOVER (Zou 2008).
 
     sums (4, C, G) are two numerators, then two denominators. Groups that hold items of both shares make them

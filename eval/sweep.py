@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -85,8 +85,9 @@ def run_eval(
     """
     with open_store(store, read_only=False) as connection:
         link_study(connection, study.study_id, list(study_rows(study, groups, sets, judges)), keep=some)
-    wanted = [wanted_answers(sets, group.sampling.samples, measured=group.measures) for group in groups]
-    total = sum(len(group.jobs) * len(some) for group, some in zip(groups, wanted, strict=True))
+    wanted = [_wanted(group, sets) for group in groups]
+    pairs = zip(groups, wanted, strict=True)
+    total = sum(len(own[group.samples_of(job)]) for group, own in pairs for job in group.jobs)
     made = {name: made_judgements(store, name) for name in map(judge_id_of, judges)}
     with reporter.task("answers", total, "answers") as task:
         notes = _Notes(store, sets, judges, task)
@@ -103,6 +104,12 @@ def run_eval(
     if budget is not None and budget.refused is not None:
         raise _budget_reached(store, study.study_id, budget, budget.refused)
     return notes.count
+
+
+def _wanted(group: Group, sets: Sequence[PromptSet]) -> dict[int, list[Wanted]]:
+    """What a group's checkpoints are asked, by how many answers they give to a prompt."""
+    samples = {group.samples_of(job) for job in group.jobs}
+    return {number: wanted_answers(sets, number, measured=group.measures) for number in samples}
 
 
 class _Notes:
@@ -166,14 +173,15 @@ class _Sweep:
         self._estimated = time.monotonic()
         self._estimate_s = 0.0
 
-    def ask(self, group: Group, wanted: Sequence[Wanted], bench: Bench) -> None:
-        """Have each checkpoint of a group answer what it has not answered."""
+    def ask(self, group: Group, wanted: Mapping[int, Sequence[Wanted]], bench: Bench) -> None:
+        """Have each checkpoint of a group answer what it has not answered. wanted: by answers to a prompt."""
         with ExitStack() as stack:
             engine: Engine | None = None
             for job in group.jobs:
                 answers = self._given(job, group.sampling)
-                missing = [one for one in wanted if one.key not in answers]
-                self._task.found(len(wanted) - len(missing))
+                own = wanted[group.samples_of(job)]
+                missing = [one for one in own if one.key not in answers]
+                self._task.found(len(own) - len(missing))
                 for given in answers.values():
                     self._judge_found(bench, job, given)
                 if missing and engine is None:

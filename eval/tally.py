@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from duckdb import DuckDBPyConnection
 
+from eval.belonging import SHORTLISTED
 from eval.judge import ASKED
 from mergescope.ground.units import amounts_text
 
@@ -57,17 +58,19 @@ def _failed(kinds: dict[str, int]) -> str:
     return f" (failed: {', '.join(f'{kind} {count}' for kind, count in sorted(kinds.items()))})" if kinds else ""
 
 
-_GIVEN = """
+_GIVEN = f"""
 WITH mine AS (
-  SELECT DISTINCT checkpoint_id, sampling_id, samples, kind <> 'served' AS measures, role <> 'imported' AS asked
-  FROM study_checkpoint JOIN checkpoint USING (checkpoint_id) WHERE study_id = $study
+  SELECT DISTINCT checkpoint_id, sampling_id, samples, kind <> 'served' AS measures, role <> 'imported' AS asked,
+    coalesce(shortlisted.judge_repeats, 1) AS judge_repeats
+  FROM study_checkpoint JOIN checkpoint USING (checkpoint_id) LEFT JOIN {SHORTLISTED} shortlisted USING (checkpoint_id)
+  WHERE study_id = $study
 ),
 items AS (
   SELECT DISTINCT prompt_id, kind, reference_text_id FROM study_set JOIN set_item USING (set_id) WHERE study_id = $study
 ),
 prompts AS (SELECT prompt_id, bool_or(kind = 'text') AS measured FROM items GROUP BY prompt_id),
 given AS (
-  SELECT answer.* FROM answer
+  SELECT answer.*, judge_repeats FROM answer
   JOIN mine ON mine.checkpoint_id = answer.checkpoint_id AND mine.sampling_id = answer.sampling_id
     AND answer.sample_ix < CASE WHEN answer.prompt_id IN (FROM prompts SELECT prompt_id WHERE measured) THEN 1
       ELSE mine.samples END
@@ -76,10 +79,12 @@ given AS (
 _JUDGED = f"""
 {_GIVEN},
 questions AS (
-  SELECT DISTINCT judge_id, repeats, prompt_id, items.kind, given.text_id, items.reference_text_id
+  SELECT judge_id, prompt_id, items.kind, given.text_id, items.reference_text_id,
+    max(CASE WHEN judge.kind = 'llm' THEN greatest(repeats, judge_repeats) ELSE repeats END) AS repeats
   FROM items JOIN given USING (prompt_id) JOIN study_judge ON study_id = $study JOIN judge USING (judge_id)
   WHERE given.text_id IS NOT NULL AND judge.setting->>'$.kind' <> 'imported'
     AND CASE WHEN judge.kind = 'classifier' THEN items.kind = 'choice' ELSE list_contains($asked, items.kind) END
+  GROUP BY ALL
 ),
 judged AS (
   SELECT judgement.* FROM judgement JOIN questions ON judgement.judge_id = questions.judge_id

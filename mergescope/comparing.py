@@ -15,6 +15,7 @@ from eval.statistics import Estimate
 from eval.variance import spread_of
 from eval.verdicts import wavering
 from mergescope.ground.errors import MergescopeError
+from mergescope.noise import noise_lines
 from mergescope.recommending import DEFAULT_RULE, Point, Recommendation, recommend
 from mergescope.study import Study
 
@@ -39,6 +40,7 @@ def compare(study: Study, store: Path, rule: str | None = None, baseline: str | 
     if against is not None:
         yield from _differences(found, against)
     yield from _wavering(found)
+    yield from noise_lines(study, store, found)
 
 
 def _baseline(found: Recommendation, named: str | None) -> str | None:

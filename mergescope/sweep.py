@@ -21,7 +21,7 @@ from merge.bundle import exported_template
 from merge.identity import checkpoint_id, input_ids, merge_id, weights_hash
 from merge.mergekit_yaml import INPUTS, mergekit_config
 from merge.merger import Merger
-from merge.points import MergePoint, Role, grid
+from merge.points import MergePoint, Role
 from merge.sources import Models, local_folder
 from merge.weights import StoredWeights
 from mergescope.effects import recipe_hash
@@ -165,8 +165,8 @@ def references(models: Models) -> Iterator[CheckpointJob]:
 
 
 def merges(study: Study, models: Models, reporter: Reporter) -> Iterator[CheckpointJob]:
-    """The points of the recipe's grid, mask seed after mask seed, ratios rising."""
-    points = grid(study.recipe.merge)
+    """The recipe's points, mask seed after mask seed, ratios rising."""
+    points = study.recipe.points
     for seed, merger in mergers_of(study, models, reporter):
         for point in points:
             if point.mask_seed == seed:
@@ -197,4 +197,6 @@ def merge_job(study: Study, point: MergePoint, models: Models, merger: Merger) -
             "mergekit": json.loads(canonical_json(config)),  # decimals become texts that keep their digits
         },
         weights=weights,
+        samples=study.recipe.eval.samples_at(point.ratio),
+        judge_repeats=study.recipe.eval.judge_repeats_at(point.ratio),
     )

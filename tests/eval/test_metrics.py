@@ -196,6 +196,18 @@ def test_repeats_of_a_prompt_count_as_one_item() -> None:
     assert (estimate.value, estimate.n) == (0.25, 2)
 
 
+def test_points_with_more_answers_change_nothing_of_the_others() -> None:
+    """c0 is answered once and c1 twice: c0's numbers are those that it has alone."""
+    first = [2, 0, 0, 2, 0, 0, 0, 0, 0, 0]
+    alone = table("hhhhhooooo", [first], reference=first)
+    refusal = np.full((2, 10, 2), NAN)
+    refusal[0, :, 0], refusal[1, :, 0], refusal[1, :, 1] = first, first, first[::-1]
+    axes = {name: np.full(refusal.shape, NAN) for name in AXES} | {"refusal": refusal}
+    both = ScoreTable(("c0", "c1"), alone.items, np.zeros(refusal.shape, dtype=bool), axes)
+    for name in ("harmful_refusal_rate", "over_refusal_rate", "balance", "refusal_f1_any", "refusal_recall_any"):
+        assert value(both, name)[0] == value(alone, name)[0], name
+
+
 def test_a_difference_is_paired() -> None:
     """a refuses what b refuses and 10 of 40 more: 0.25; its interval is far narrower than the two rates' own."""
     first = [2] * 20 + [2] * 10 + [0] * 10
