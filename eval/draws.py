@@ -5,7 +5,7 @@ Letters in shapes: D draws, C checkpoints, G groups, M sums of a metric.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +48,12 @@ def metric_draws(table: ScoreTable, metric: Metric, drawn: Resampled) -> Floats:
     A plain bootstrap takes 60 safe answers of 60 for certain. So each checkpoint's draws keep their order, which ties
     them to the other checkpoints and metrics, and take Wilson's values in that order: the k-th of D draws is the end
     of the one-sided interval at level (k + 1/2) / D. Equal draws are ordered by chance, by the same chance for all
-    checkpoints.
+    checkpoints. A mean of rates is the mean of its rates' draws, since the rate with the fewer prompts is less sure.
     """
+    if metric.form == "mean of rates":
+        rates = [metric_draws(table, replace(metric, form="rate", parts=(part,)), drawn) for part in metric.parts]
+        mean: Floats = np.mean(rates, axis=0)
+        return mean
     sums = collect(table, metric)
     statistic = statistic_of(metric)
     value = statistic(sums.sums.sum(axis=2))
@@ -57,7 +61,7 @@ def metric_draws(table: ScoreTable, metric: Metric, drawn: Resampled) -> Floats:
     counts = drawn.counts[:, np.searchsorted(drawn.groups, own)]
     raw = statistic(np.einsum("mcg,dg->mdc", sums.sums, counts, optimize=True))
     raw = np.where(np.isfinite(raw), raw, value)
-    rng = np.random.default_rng(derive_seed(drawn.seed, "ties", metric.name))
+    rng = np.random.default_rng(derive_seed(drawn.seed, "ties", metric.name, *(part.kind for part in metric.parts)))
     chance: Floats = rng.random((raw.shape[0], 1))
     return _as_wide_as_wilson(raw, value, _worth(metric, sums), sums.strata.size, metric, chance)
 
