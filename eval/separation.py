@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
+from scipy.special import ndtr, ndtri, stdtrit
 
 from eval.draws import resample
 from eval.measure import collect, statistic_of
@@ -81,14 +81,15 @@ def _middle_best(values: Floats, known: Sequence[int]) -> int:
 
 
 def _quantile(own: Contrast, others: Sequence[int], counts: Floats) -> float:
-    """The 95 % quantile over draws (D, G) of the largest studentised error among `others`, at least 0.
+    """The 95 % quantile over draws (D, G) of the largest studentised error among `others`.
 
+    It is at least that of one normal error: where no group differs from another no draw has an error, yet there is one.
     Carried over to Student's t with a degree of freedom less than groups: the errors are estimated too.
     """
     if not others:
         return 0.0
     errors = (counts - 1) @ own.pull[others].T / own.error[others]
-    normal = max(0.0, float(np.quantile(errors.max(axis=1), CONFIDENCE)))
+    normal = max(float(ndtri(CONFIDENCE)), float(np.quantile(errors.max(axis=1), CONFIDENCE)))
     return float(stdtrit(max(own.groups.size - 1, 1), ndtr(normal)))
 
 

@@ -171,12 +171,13 @@ def paired_interval(value: Floats, moves: Floats, groups: Floats, span: float) -
 
     Student's t with `degrees` of freedom; the variance grows as if FURTHER more groups had differed like those
     that carry it. Where no group differs, each side reaches as far as Wilson's bound for 0 differing groups:
-    equal answers are no certainty.
+    equal answers are no certainty. Two groups or fewer tell nothing: their interval is the whole scale.
     """
     spread = variance(moves, groups) * (1 + FURTHER * excess(moves, groups))
     reach = stdtrit(np.maximum(degrees(moves, groups), 1.0), 0.5 + CONFIDENCE / 2) * np.sqrt(spread)
     none = span * wilson(np.zeros_like(value), groups, groups - 1).high
     reach = np.where(np.abs(moves).max(axis=1, initial=0.0) < 1e-12, none, reach)
+    reach = np.where(groups <= 2, 2 * span, reach)
     return Interval(np.maximum(value - reach, -span), np.minimum(value + reach, span))
 
 

@@ -225,6 +225,13 @@ def test_equal_answers_are_no_certainty() -> None:
     assert 0.08 < difference.high < 0.2
 
 
+@pytest.mark.parametrize("prompts", [1, 2])
+def test_two_prompts_tell_nothing_of_a_difference(prompts: int) -> None:
+    made = table("h" * prompts, [[2] * prompts, [0] * prompts])
+    difference = paired_difference(made, METRICS["harmful_refusal_rate"], "c0", "c1")
+    assert (difference.value, difference.low, difference.high) == (1.0, -1.0, 1.0)
+
+
 def test_the_pick_is_made_on_select_and_checked_on_confirm() -> None:
     """c1 is best on select (both sides right); c2 is best on confirm, which the pick must not see."""
     select, confirm = "hhoo", "hhoo"

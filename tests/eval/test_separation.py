@@ -79,6 +79,12 @@ def test_no_variance_does_not_hide_a_difference() -> None:
     assert separated(table("o" * 20, [[0] * 20, [2] * 20])).inseparable == ("c0",)
 
 
+def test_no_variance_is_no_certainty() -> None:
+    """One group more that differs by the whole scale: 1 / 20, times the 95 % quantile of Student's t_19, 1.729."""
+    assert separated(table("o" * 20, [[0] * 20, [2] * 20])).points["c1"].margin == pytest.approx(1.729 / 20, abs=1e-4)
+    assert separated(table("oo", [[0] * 2, [2] * 2])).inseparable == ("c0", "c1")
+
+
 def test_few_groups_tell_nothing() -> None:
     assert separated(table("oo", [[0, 0], [0, 2]])).inseparable == ("c0", "c1")
 
