@@ -10,7 +10,7 @@ import numpy as np
 from eval.measure import as_ratios, collect, measure, statistic_of
 from eval.metrics import Metric
 from eval.scores import ScoreTable
-from eval.spread import residuals
+from eval.spread import carrying_groups, residuals
 from eval.statistics import Estimate, Floats, Interval, paired_interval, ratio_mean
 
 
@@ -55,12 +55,11 @@ def differences_of(metric: Metric, first: Floats, second: Floats) -> tuple[Float
 
     first, second (M, C, G) are group sums over the same items and groups.
     """
-    sums = [as_ratios(metric, side) for side in (first, second)]
+    sums = as_ratios(metric, first), as_ratios(metric, second)
     value, other = (ratio_mean(side.sum(axis=2)) for side in sums)
-    # two ratios of different items (balance) are as sure as the one that rests on fewer groups
-    groups = np.min([(side[side.shape[0] // 2 :] > 0).sum(axis=2).min(axis=0) for side in sums], axis=0)
+    groups = carrying_groups(*sums)
     moves = residuals(sums[0]) - residuals(sums[1])
-    return value - other, paired_interval(value - other, moves, groups.astype(np.float64), metric.high - metric.low)
+    return value - other, paired_interval(value - other, moves, groups, metric.high - metric.low)
 
 
 def pick(table: ScoreTable, metric: Metric, candidates: Sequence[str], others: Sequence[str]) -> Pick | None:

@@ -32,7 +32,7 @@ class Resampled:
 def resample(table: ScoreTable, seed: int, draws: int = DRAWS) -> Resampled:
     """The draws of all groups of a table, so that metrics on different items of one group move together."""
     groups, first = np.unique(table.items.group, return_index=True)
-    return Resampled(groups, group_draws(table.items.stratum[first], seed, draws), seed)
+    return Resampled(groups, group_draws(_gathered(table.items.stratum[first]), seed, draws), seed)
 
 
 def touched(table: ScoreTable, metric: Metric) -> NDArray[np.bool_]:
@@ -77,17 +77,24 @@ def jackknife(statistic: Statistic, sums: Floats) -> Floats:
 def centred(pull: Floats, strata: NDArray[np.int64]) -> Floats:
     """Jackknife pulls (C, G) around their stratum's mean, scaled so that their squares add up to the variance.
 
-    Leaving out one of G groups moves a mean by G / (G - 1) of the group's share in it. A stratum of one group tells
-    nothing of its variance and adds none.
+    Leaving out one of G groups moves a mean by G / (G - 1) of the group's share in it. Strata of one group tell nothing
+    of their own variance: they are taken as one stratum, and a lone one varies around the mean of all groups.
     """
+    strata = _gathered(strata)
     out = np.zeros_like(pull)
     shares = pull * (1 - 1 / max(pull.shape[1], 1))
     for stratum in np.unique(strata):
         members = strata == stratum
-        size = int(members.sum())
-        own = shares[:, members]
-        out[:, members] = (own - own.mean(axis=1, keepdims=True)) * (size / max(size - 1, 1)) ** 0.5
+        peers = shares[:, members] if members.sum() > 1 else shares
+        size = peers.shape[1]
+        out[:, members] = (shares[:, members] - peers.mean(axis=1, keepdims=True)) * (size / max(size - 1, 1)) ** 0.5
     return out
+
+
+def _gathered(strata: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The strata (G,) with those of one group made one."""
+    _, place, sizes = np.unique(strata, return_inverse=True, return_counts=True)
+    return np.where(sizes[place] > 1, place, -1).astype(np.int64)
 
 
 def _worth(metric: Metric, sums: Sums) -> Floats:

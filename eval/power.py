@@ -73,7 +73,7 @@ def forecast(pair: Contrast, row: int, difference: float | None = None) -> MoreP
     error times today's groups (the usual normal approximation for a paired mean).
     """
     assumed = float(pair.difference[row]) if difference is None else difference
-    groups, prompts = pair.groups.size, int(pair.items[row])
+    groups, prompts = int(pair.filled[row]), int(pair.items[row])
     if not prompts or not np.isfinite(pair.difference[row]):
         return MorePrompts(prompts, groups, 0.0, None, None)
     reach = float(ndtri(0.5 + CONFIDENCE / 2) + ndtri(POWER))
