@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from eval.measure import Sums, collect, statistic_of
+from eval.measure import collect, share_of, statistic_of
 from eval.metrics import Metric
 from eval.scores import ScoreTable
-from eval.statistics import DRAWS, Floats, Statistic, effective_n, group_draws
+from eval.statistics import DRAWS, Floats, Share, Statistic, group_draws
 from mergescope.ground.seeds import derive_seed
 
 
@@ -63,7 +63,8 @@ def metric_draws(table: ScoreTable, metric: Metric, drawn: Resampled) -> Floats:
     raw = np.where(np.isfinite(raw), raw, value)
     rng = np.random.default_rng(derive_seed(drawn.seed, "ties", metric.name, *(part.kind for part in metric.parts)))
     chance: Floats = rng.random((raw.shape[0], 1))
-    return _as_wide_as_wilson(raw, value, _worth(metric, sums), sums.strata.size, metric, chance)
+    drawn_values: Floats = np.where(np.isnan(value), np.nan, _as_wide_as_wilson(raw, share_of(metric, sums), chance))
+    return drawn_values
 
 
 def jackknife(statistic: Statistic, sums: Floats) -> Floats:
@@ -97,37 +98,12 @@ def _gathered(strata: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where(sizes[place] > 1, place, -1).astype(np.int64)
 
 
-def _worth(metric: Metric, sums: Sums) -> Floats:
-    """The number of yes-or-no items whose share would be as uncertain as the metric: (C,).
-
-    p (1 - p) over the variance, p being the value on the scale stretched to [0, 1]; where all groups agree, the
-    number of groups.
-    """
-    if metric.form in ("rate", "precision", "recall"):
-        numerators, denominators = sums.sums
-        n = sums.n if metric.form == "rate" else denominators.sum(axis=1)
-        return effective_n(numerators, denominators, n.astype(np.float64), sums.repeats)
-    statistic = statistic_of(metric)
-    p = np.clip((statistic(sums.sums.sum(axis=2)) - metric.low) / (metric.high - metric.low), 0, 1)
-    pull = centred(jackknife(statistic, sums.sums), sums.strata) / (metric.high - metric.low)
-    variance = (pull**2).sum(axis=1)
-    filled = (sums.sums.sum(axis=0) > 0).sum(axis=1).astype(np.float64)
-    flat = (variance < 1e-18) | (p * (1 - p) < 1e-12)
-    worth: Floats = np.where(flat, filled, p * (1 - p) / np.maximum(variance, 1e-18))
-    return worth
-
-
-def _as_wide_as_wilson(
-    raw: Floats, value: Floats, worth: Floats, groups: int, metric: Metric, chance: Floats
-) -> Floats:
-    span = metric.high - metric.low
-    p = (value - metric.low) / span
+def _as_wide_as_wilson(raw: Floats, share: Share, chance: Floats) -> Floats:
+    """Wilson's values of `share` in the order of raw (D, C); chance (D, 1) orders equal ones."""
     order = np.lexsort((np.broadcast_to(chance, raw.shape), np.round(raw, 12)), axis=0)
     rank = np.empty(raw.shape)
     np.put_along_axis(rank, order, np.arange(raw.shape[0], dtype=np.float64)[:, None], axis=0)
-    z = stdtrit(max(groups - 1, 1), (rank + 0.5) / raw.shape[0])
-    n = np.maximum(worth, 1e-9)
+    z = stdtrit(np.maximum(share.dof, 1), (rank + 0.5) / raw.shape[0])
+    p, n = share.p, np.maximum(share.n, 1e-9)
     centre, tail = p + z * z / (2 * n), np.clip(p * (1 - p), 0, None) / n + z * z / (4 * n * n)
-    wide = metric.low + span * np.clip((centre + z * np.sqrt(tail)) / (1 + z * z / n), 0, 1)
-    drawn: Floats = np.where(p > 1, raw, wide)  # bits per byte of a model worse than noise lie off the scale
-    return drawn
+    return share.value(np.clip((centre + z * np.sqrt(tail)) / (1 + z * z / n), 0, 1))
