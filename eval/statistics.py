@@ -256,7 +256,7 @@ def _worth(p: Floats, spread: Floats, groups: Floats) -> Floats:
     """How many independent items give a share p the variance `spread`; where p or its groups agree, `groups`."""
     with np.errstate(divide="ignore", invalid="ignore"):
         size = p * (1 - p) / spread
-    told = (p > 0) & (p < 1) & np.isfinite(size)
+    told = (p > 1e-12) & (p < 1 - 1e-12) & (spread > 1e-18)  # equal groups differ by rounding alone
     chosen: Floats = np.where(told, size, groups)
     return chosen
 
