@@ -202,6 +202,7 @@ def f1_interval(sums: Floats, repeats: int = 1) -> Interval:
 def paired_interval(value: Floats, moves: Floats, groups: Floats, span: float) -> Interval:
     """Interval of a difference on [-span, span] from its groups' residuals (C, G), of which `groups` (C,) are filled.
 
+    It always holds the value, also one beyond the scale.
     Student's t with `degrees` of freedom; the variance grows as if FURTHER more groups had differed like those
     that carry it. Where no group differs, each side reaches as far as Wilson's bound for 0 differing groups:
     equal answers are no certainty. Two groups or fewer tell nothing: their interval is the whole scale.
@@ -211,7 +212,9 @@ def paired_interval(value: Floats, moves: Floats, groups: Floats, span: float) -
     none = span * wilson(np.zeros_like(value), groups, groups - 1).high
     reach = np.where(np.abs(moves).max(axis=1, initial=0.0) < 1e-12, none, reach)
     reach = np.where(groups <= 2, 2 * span, reach)
-    return Interval(np.maximum(value - reach, -span), np.minimum(value + reach, span))
+    # a difference in bits per byte with a model worse than noise lies off the scale
+    low, high = np.minimum(-span, value), np.maximum(span, value)
+    return Interval(np.maximum(value - reach, low), np.minimum(value + reach, high))
 
 
 def mean_of_two(sums: Floats, repeats: int = 1) -> Interval:

@@ -120,6 +120,16 @@ def test_text_that_costs_more_than_noise_keeps_its_value() -> None:
     assert estimate.low < 8.0
 
 
+def test_a_difference_beyond_the_scale_lies_in_its_interval() -> None:
+    """14.85, 14.8 and 14.9 bits a byte against 1: 13.85 apart, on a scale of 8."""
+    made = table("ttt", [[NAN] * 3] * 2, bits_per_byte=[[14.85, 14.8, 14.9], [1, 1, 1]])
+    found = paired_difference(made, METRICS["bits_per_byte"], "c0", "c1")
+    assert found.value == pytest.approx(13.85)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 13.8 < 13.85 <= found.high
+
+
 def test_fewer_bits_are_better() -> None:
     """c1 codes the texts best: the pick takes it, and minus c0 on confirm it is 2/2 - 5/2 = -1.5."""
     made = table("tttt", [[0] * 4] * 2, bits_per_byte=[[2, 2, 3, 2], [1, 1, 1, 1]], weight=[10] * 4, confirm="sscc")
