@@ -32,12 +32,13 @@ def paired_difference(table: ScoreTable, metric: Metric, a: str, b: str) -> Esti
     """The metric of checkpoint `a` minus that of `b` on the items that both have scores for (pairwise deletion).
 
     The interval is `paired_interval`'s, over groups. `worst` and `best` put every unscored answer at its worst for `a`
-    and best for `b`, and the other way round.
+    and best for `b`, and the other way round; they and `n_unscored` are of the items that both were asked.
     """
     pair = _both(table, a, b)
     own = collect(_pairwise(pair), metric)
-    bounds = collect(pair, metric)
-    n, unscored = int(own.n.min()), int(bounds.n.max() + bounds.unscored.max() - own.n.min())
+    bounds = collect(_asked_of_both(pair), metric)
+    n = int(own.n.min())
+    unscored = int((bounds.n + bounds.unscored).min()) - n
     values, ends = differences_of(metric, own.sums[:, :1], own.sums[:, 1:])
     value = float(values[0])
     if not np.isfinite(value):
@@ -86,6 +87,16 @@ def _both(table: ScoreTable, a: str, b: str) -> ScoreTable:
     rows = [table.checkpoints.index(a), table.checkpoints.index(b)]
     axes = {axis: values[rows] for axis, values in table.axes.items()}
     return replace(table, checkpoints=(a, b), failed=table.failed[rows], axes=axes)
+
+
+def _asked_of_both(pair: ScoreTable) -> ScoreTable:
+    """The same without the items that one of the two has no answer to yet."""
+    axes, some = {}, np.zeros(pair.failed.shape[1], dtype=bool)
+    for axis, values in pair.axes.items():
+        both = np.asarray((~np.isnan(values) | pair.failed).any(axis=2).all(axis=0))
+        axes[axis] = np.where(both[None, :, None], values, np.nan)
+        some |= both
+    return replace(pair, axes=axes, failed=pair.failed & some[None, :, None])
 
 
 def _pairwise(pair: ScoreTable) -> ScoreTable:

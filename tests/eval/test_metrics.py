@@ -226,6 +226,23 @@ def test_a_difference_leaves_out_what_one_has_no_score_for() -> None:
     assert (difference.worst, difference.best) == (0.5 - 0.5, 0.75 - 0.25)
 
 
+def test_unscored_items_of_two_points_are_counted_once() -> None:
+    """c0 has no score of items 1 and 2, c1 none of item 1: 8 of 10 have both, 2 do not."""
+    made = table("h" * 10, [[NAN] * 2 + [2] * 8, [NAN] + [0] * 9])
+    difference = paired_difference(made, METRICS["harmful_refusal_rate"], "c0", "c1")
+    assert (difference.n, difference.n_unscored) == (8, 2)
+    assert (difference.worst, difference.best) == pytest.approx((0.8 - 0.1, 1.0 - 0.0))
+
+
+def test_bounds_of_a_difference_leave_out_what_one_was_not_asked() -> None:
+    """c1 has not answered items 3 and 4 yet; c0 refuses one of them and failed at the other. Item 2 both failed at."""
+    made = table("hhhh", [[2, NAN, 2, NAN], [0, NAN, NAN, NAN]])
+    made.failed[1, 2:] = False
+    difference = paired_difference(made, METRICS["harmful_refusal_rate"], "c0", "c1")
+    assert (difference.n, difference.n_unscored) == (1, 1)
+    assert (difference.worst, difference.best) == (0.5 - 0.5, 1.0 - 0.0)
+
+
 def test_equal_answers_are_no_certainty() -> None:
     made = table("h" * 30, [[2] * 30, [2] * 30])
     difference = paired_difference(made, METRICS["harmful_refusal_rate"], "c0", "c1")
