@@ -164,8 +164,8 @@ def _people(
             return nominal_kappa(ratings[0], ratings[1], K, clusters, weight), "kappa"
         return quadratic_kappa(ratings[0], ratings[1], LOWEST, HIGHEST, clusters, weight), "quadratic kappa"
     if axis == REFUSAL:
-        return nominal_alpha(ratings, K, clusters), "alpha"
-    return interval_alpha(ratings, LOWEST, HIGHEST, clusters), "alpha"
+        return nominal_alpha(ratings, K, clusters, weight), "alpha"
+    return interval_alpha(ratings, LOWEST, HIGHEST, clusters, weight), "alpha"
 
 
 def trust_of(yardstick: StringMatch | None) -> tuple[Trust, str]:
