@@ -103,9 +103,12 @@ def quadratic_kappa(
     return _agreement(_squared, sums, clusters, int(known.sum()))
 
 
-def nominal_alpha(ratings: Floats, classes: int, clusters: Clusters) -> Agreement:
-    """Krippendorff's alpha (2011) of any number of raters over classes from 0; ratings: (R, N), NaN where missing."""
-    sums, n = _coincidences(ratings, classes, clusters)
+def nominal_alpha(ratings: Floats, classes: int, clusters: Clusters, weight: Floats | None = None) -> Agreement:
+    """Krippendorff's alpha (2011) of any number of raters over classes from 0; ratings: (R, N), NaN where missing.
+
+    weight (N,): how much an answer counts, beside the others; None: all alike.
+    """
+    sums, n = _coincidences(ratings, classes, clusters, weight)
     return _agreement(lambda some: _of_coincidences(some, classes, ordinal=False), sums, clusters, n)
 
 
@@ -114,11 +117,13 @@ def ordinal_alpha(ratings: Floats, classes: int, clusters: Clusters) -> Agreemen
 
     d(c, k) = (n_c / 2 + n_(c+1) + ... + n_(k-1) + n_k / 2)^2, with n the pairable ratings of each class.
     """
-    sums, n = _coincidences(ratings, classes, clusters)
+    sums, n = _coincidences(ratings, classes, clusters, None)
     return _agreement(lambda some: _of_coincidences(some, classes, ordinal=True), sums, clusters, n)
 
 
-def interval_alpha(ratings: Floats, low: float, high: float, clusters: Clusters) -> Agreement:
+def interval_alpha(
+    ratings: Floats, low: float, high: float, clusters: Clusters, weight: Floats | None = None
+) -> Agreement:
     """The same for numbers on a scale from `low` to `high`, with squared distances; ratings: (R, N).
 
     From moments: an answer with m ratings adds 2 (m sum x^2 - (sum x)^2) / (m - 1) to n D_o, and
@@ -130,7 +135,8 @@ def interval_alpha(ratings: Floats, low: float, high: float, clusters: Clusters)
     x = np.where(known & pairable, (ratings - low) / (high - low), 0.0)
     s1, s2 = x.sum(axis=0), (x * x).sum(axis=0)
     apart = np.where(pairable, 2 * (m * s2 - s1**2) / np.maximum(m - 1, 1), 0.0)
-    sums = clusters.sums(np.stack([np.where(pairable, m, 0).astype(np.float64), s1, s2, apart]))
+    each = np.stack([np.where(pairable, m, 0).astype(np.float64), s1, s2, apart])
+    sums = clusters.sums(each * _shared_out(weight, each[0]))
     return _agreement(_by_moments, sums, clusters, int(pairable.sum()))
 
 
@@ -166,13 +172,18 @@ def confusion(first: Floats, second: Floats, classes: int, weight: Floats | None
 def class_rates(
     judged: Floats, truth: Floats, classes: int, clusters: Clusters, weight: Floats | None = None
 ) -> tuple[list[Agreement], list[Agreement]]:
-    """Precision and recall of each class, as shares with Wilson's interval under clustering."""
-    sums, _ = _tables(judged, truth, classes, clusters, weight)
-    counts, _ = _tables(judged, truth, classes, clusters, None)
-    table, plain = (s.reshape(classes, classes, -1) for s in (sums, counts))
+    """Precision and recall of each class, as shares with Wilson's interval under clustering.
+
+    Answers of unequal weight are worth (sum w)^2 / (sum w^2) of equal weight (Kish 1965).
+    """
+    weight = np.ones_like(truth) if weight is None else weight
+    tables = [_tables(judged, truth, classes, clusters, weight**power)[0] for power in range(3)]
+    plain, table, squares = (sums.reshape(classes, classes, -1) for sums in tables)
     hits = np.stack([table[k, k] for k in range(classes)])
-    precision = _shares(hits, table.sum(axis=1), plain.sum(axis=(1, 2)), "the judge never says it")
-    recall = _shares(hits, table.sum(axis=0), plain.sum(axis=(0, 2)), "no label says it")
+    precision, recall = (
+        _shares(hits, table.sum(axis=side), plain.sum(axis=(side, 2)), squares.sum(axis=(side, 2)), why)
+        for side, why in ((1, "the judge never says it"), (0, "no label says it"))
+    )
     return precision, recall
 
 
@@ -203,13 +214,23 @@ def _tables(
     return sums, int(known.sum())
 
 
-def _coincidences(ratings: Floats, classes: int, clusters: Clusters) -> tuple[Floats, int]:
+def _coincidences(ratings: Floats, classes: int, clusters: Clusters, weight: Floats | None) -> tuple[Floats, int]:
     """Krippendorff's coincidences by group, (K K, G), and how many answers have two ratings or more."""
     counts = np.stack([(ratings == k).sum(axis=0) for k in range(classes)]).astype(np.float64)
     m = counts.sum(axis=0)
     pairs = counts[:, None] * counts[None, :] - np.eye(classes)[:, :, None] * counts[:, None]
-    each = np.where(m >= 2, pairs / np.maximum(m - 1, 1), 0.0)
+    each = np.where(m >= 2, pairs / np.maximum(m - 1, 1), 0.0) * _shared_out(weight, np.where(m >= 2, m, 0.0))
     return clusters.sums(each.reshape(classes * classes, -1)), int((m >= 2).sum())
+
+
+def _shared_out(weight: Floats | None, ratings: Floats) -> Floats:
+    """The weights (N,) turned so that all pairable ratings together, `ratings` (N,), count as many as they are.
+
+    Alpha's correction for few ratings, n - 1, is of their true number.
+    """
+    own = np.ones_like(ratings) if weight is None else weight
+    shared: Floats = own * (ratings.sum() / max(float((own * ratings).sum()), 1e-300))
+    return shared
 
 
 def _unequal(classes: int) -> Disagreement:
@@ -284,9 +305,9 @@ def _bounded(
     return Agreement(value, max(low, -span), min(high, span), n)
 
 
-def _shares(hits: Floats, whole: Floats, n: Floats, why: str) -> list[Agreement]:
-    """hits, whole (K, G), n (K,): one share a class."""
-    ends = clustered_wilson(hits, whole, n)
+def _shares(hits: Floats, whole: Floats, n: Floats, squares: Floats, why: str) -> list[Agreement]:
+    """hits, whole (K, G), n and the sums of squared weights (K,): one share a class."""
+    ends = clustered_wilson(hits, whole, whole.sum(axis=1) ** 2 / np.maximum(squares, 1e-300))
     return [
         Agreement(float(hits[k].sum() / whole[k].sum()), float(ends.low[k]), float(ends.high[k]), int(n[k]))
         if n[k]

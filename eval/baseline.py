@@ -33,12 +33,12 @@ def against_baseline(table: ScoreTable, metric: Metric, points: Sequence[str], b
     """Each of `points` against `baseline` (ids), in their order.
 
     A prompt counts once, with the mean over its answers; p is of Student's t, the difference over its standard error,
-    with a degree of freedom less than groups. A point without a value has p 1.
+    with a degree of freedom less than groups that both have scores in. A point without a value has p 1.
     """
     pairs = contrast(table, metric, table.checkpoints.index(baseline))
     rows = [table.checkpoints.index(name) for name in points]
     t = np.abs(np.nan_to_num(pairs.difference[rows])) / pairs.error[rows]
-    single = 2 * stdtr(max(pairs.groups.size - 1, 1), -t)
+    single = 2 * stdtr(np.maximum(pairs.filled[rows] - 1, 1), -t)
     found = [flips(table, metric, name, baseline) for name in points]
     return [
         Against(name, paired_difference(table, metric, name, baseline), float(p), flip)

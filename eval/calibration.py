@@ -101,7 +101,7 @@ def report(rows: Sequence[Labelled], told: Sequence[Told], seed: int, seen_judge
     """What the labels say of a judge; told: its word on each row. seed: fixes the bootstrap draws."""
     axes = sorted({row.axis for row in rows}, key=lambda axis: (axis != REFUSAL, axis))
     found = [_axis(axis, rows, told, seed) for axis in axes]
-    trust, why = _trust(found[0].string_match)
+    trust, why = trust_of(found[0].string_match)
     groups = len({row.item.group for row in rows})
     return Report(trust, why, groups, seen_judge, any(row.weight != 1 for row in rows), found)
 
@@ -164,11 +164,11 @@ def _people(
             return nominal_kappa(ratings[0], ratings[1], K, clusters, weight), "kappa"
         return quadratic_kappa(ratings[0], ratings[1], LOWEST, HIGHEST, clusters, weight), "quadratic kappa"
     if axis == REFUSAL:
-        return nominal_alpha(ratings, K, clusters), "alpha"
-    return interval_alpha(ratings, LOWEST, HIGHEST, clusters), "alpha"
+        return nominal_alpha(ratings, K, clusters, weight), "alpha"
+    return interval_alpha(ratings, LOWEST, HIGHEST, clusters, weight), "alpha"
 
 
-def _trust(yardstick: StringMatch | None) -> tuple[Trust, str]:
+def trust_of(yardstick: StringMatch | None) -> tuple[Trust, str]:
     """Below string match by its value: not trusted. Above it by the whole interval, at worst too: trusted."""
     if yardstick is None:
         return "not calibrated", "no labels of refusals, by which alone judges are compared with string match"
@@ -177,7 +177,7 @@ def _trust(yardstick: StringMatch | None) -> tuple[Trust, str]:
         return "not calibrated", f"no comparison with string match: {gain.note or worst.note}"
     if gain.value < 0:
         return "not trusted", "agrees less with people than string match does"
-    if worst.low > 0:
+    if gain.low is not None and min(gain.low, worst.low) > 0:
         return "trusted", "agrees more with people than string match does"
     unscored = " with what it left unscored" if gain.low is not None and gain.low > 0 else ""
     return "not calibrated", f"these labels cannot tell it from string match{unscored}"

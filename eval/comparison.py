@@ -10,7 +10,7 @@ import numpy as np
 from eval.measure import as_ratios, collect, measure, statistic_of
 from eval.metrics import Metric
 from eval.scores import ScoreTable
-from eval.spread import residuals
+from eval.spread import carrying_groups, residuals
 from eval.statistics import Estimate, Floats, Interval, paired_interval, ratio_mean
 
 
@@ -32,12 +32,13 @@ def paired_difference(table: ScoreTable, metric: Metric, a: str, b: str) -> Esti
     """The metric of checkpoint `a` minus that of `b` on the items that both have scores for (pairwise deletion).
 
     The interval is `paired_interval`'s, over groups. `worst` and `best` put every unscored answer at its worst for `a`
-    and best for `b`, and the other way round.
+    and best for `b`, and the other way round; they and `n_unscored` are of the items that both were asked.
     """
     pair = _both(table, a, b)
     own = collect(_pairwise(pair), metric)
-    bounds = collect(pair, metric)
-    n, unscored = int(own.n.min()), int(bounds.n.max() + bounds.unscored.max() - own.n.min())
+    bounds = collect(_asked_of_both(pair), metric)
+    n = int(own.n.min())
+    unscored = int((bounds.n + bounds.unscored).min()) - n
     values, ends = differences_of(metric, own.sums[:, :1], own.sums[:, 1:])
     value = float(values[0])
     if not np.isfinite(value):
@@ -55,12 +56,11 @@ def differences_of(metric: Metric, first: Floats, second: Floats) -> tuple[Float
 
     first, second (M, C, G) are group sums over the same items and groups.
     """
-    sums = [as_ratios(metric, side) for side in (first, second)]
+    sums = as_ratios(metric, first), as_ratios(metric, second)
     value, other = (ratio_mean(side.sum(axis=2)) for side in sums)
-    # two ratios of different items (balance) are as sure as the one that rests on fewer groups
-    groups = np.min([(side[side.shape[0] // 2 :] > 0).sum(axis=2).min(axis=0) for side in sums], axis=0)
+    groups = carrying_groups(*sums)
     moves = residuals(sums[0]) - residuals(sums[1])
-    return value - other, paired_interval(value - other, moves, groups.astype(np.float64), metric.high - metric.low)
+    return value - other, paired_interval(value - other, moves, groups, metric.high - metric.low)
 
 
 def pick(table: ScoreTable, metric: Metric, candidates: Sequence[str], others: Sequence[str]) -> Pick | None:
@@ -87,6 +87,16 @@ def _both(table: ScoreTable, a: str, b: str) -> ScoreTable:
     rows = [table.checkpoints.index(a), table.checkpoints.index(b)]
     axes = {axis: values[rows] for axis, values in table.axes.items()}
     return replace(table, checkpoints=(a, b), failed=table.failed[rows], axes=axes)
+
+
+def _asked_of_both(pair: ScoreTable) -> ScoreTable:
+    """The same without the items that one of the two has no answer to yet."""
+    axes, some = {}, np.zeros(pair.failed.shape[1], dtype=bool)
+    for axis, values in pair.axes.items():
+        both = np.asarray((~np.isnan(values) | pair.failed).any(axis=2).all(axis=0))
+        axes[axis] = np.where(both[None, :, None], values, np.nan)
+        some |= both
+    return replace(pair, axes=axes, failed=pair.failed & some[None, :, None])
 
 
 def _pairwise(pair: ScoreTable) -> ScoreTable:

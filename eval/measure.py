@@ -16,12 +16,13 @@ from eval.statistics import (
     Estimate,
     Floats,
     Interval,
+    Share,
     Statistic,
-    bounded_mean,
-    clustered_wilson,
-    f1_interval,
     mean_of_two,
     ratio_mean,
+    share_of_f1,
+    share_of_items,
+    share_of_mean,
 )
 
 Mask = NDArray[np.bool_]
@@ -96,6 +97,19 @@ def notes_of(metric: Metric, found: Numbers) -> list[str | None]:
 def statistic_of(metric: Metric) -> Statistic:
     """How the metric's sums (M, ...) become its value."""
     return lambda sums: ratio_mean(as_ratios(metric, sums))
+
+
+def share_of(metric: Metric, sums: Sums) -> Share:
+    """What the metric's interval rests on; not for means of rates, whose two rates have their own."""
+    match metric.form:
+        case "rate" | "precision" | "recall":
+            numerators, denominators = as_ratios(metric, sums.sums)
+            n = sums.n.astype(np.float64) if metric.form == "rate" else denominators.sum(axis=1)
+            return share_of_items(numerators, denominators, n, sums.repeats)
+        case "f1":
+            return share_of_f1(sums.sums, sums.repeats)
+        case _:
+            return share_of_mean(sums.sums, metric.low, metric.high)
 
 
 def as_ratios(metric: Metric, sums: Floats) -> Floats:
@@ -264,17 +278,9 @@ def _item_means(values: Floats, known: NDArray[np.bool_]) -> tuple[Floats, NDArr
 
 
 def _interval(metric: Metric, sums: Sums) -> Interval:
-    match metric.form:
-        case "rate" | "precision" | "recall":
-            numerators, denominators = as_ratios(metric, sums.sums)
-            n = sums.n.astype(np.float64) if metric.form == "rate" else denominators.sum(axis=1)
-            return clustered_wilson(numerators, denominators, n, sums.repeats)
-        case "mean of rates":
-            return mean_of_two(sums.sums, sums.repeats)
-        case "f1":
-            return f1_interval(sums.sums, sums.repeats)
-        case _:
-            return bounded_mean(sums.sums, metric.low, metric.high)
+    if metric.form == "mean of rates":
+        return mean_of_two(sums.sums, sums.repeats)
+    return share_of(metric, sums).interval
 
 
 def _known(values: Floats) -> list[float | None]:

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.draws import centred, jackknife, touched
-from eval.measure import collect, statistic_of
+from eval.measure import as_ratios, collect
 from eval.metrics import Metric
 from eval.scores import ScoreTable
-from eval.statistics import Floats
+from eval.spread import carrying_groups
+from eval.statistics import Floats, ratio_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,10 @@ class Contrast:
     """(C,): standard error, with one group more that pulls as much as the strongest one; never 0.
 
     A few differing groups, all in one direction, would look surer than they are; where all groups agree, one group
-    that differs by the whole scale is added.
+    that differs by the whole scale is added, and so for each ratio of several (balance) whose groups all agree.
     """
+    filled: Floats
+    """(C,): groups with scores of both, of several ratios in the fewest; Student's t has a degree of freedom less."""
     groups: NDArray[np.int64]
     """(G,): the groups that the metric looks at, rising."""
     items: NDArray[np.int64]
@@ -43,18 +46,18 @@ def contrasts(table: ScoreTable, metric: Metric, ones: Sequence[int]) -> Iterato
     """The contrasts of all checkpoints with each of the table's checkpoints number `ones`, in that order."""
     table = table.where(touched(table, metric))
     groups, first = np.unique(table.items.group, return_index=True)
-    statistic = statistic_of(metric)
     turn = 1.0 if metric.higher_is_better else -1.0
-    whole = (metric.high - metric.low) / max(groups.size, 1)
-    for theirs, mine, items in _common_sums(table, metric, ones):
-        pull = turn * (jackknife(statistic, theirs) - jackknife(statistic, mine))
-        pull = centred(pull, table.items.stratum[first])
-        strongest = np.abs(pull).max(axis=1, initial=0.0)
-        more = np.where(strongest > 1e-12, strongest, whole)
+    for their_sums, my_sums, items in _common_sums(table, metric, ones):
+        theirs, mine = as_ratios(metric, their_sums), as_ratios(metric, my_sums)
+        pulls = turn * _pulls(theirs, mine, table.items.stratum[first])
+        pull = pulls.sum(axis=0)
+        filled = carrying_groups(theirs, mine)
+        more = _one_group_more(pulls, filled, metric.high - metric.low)
         yield Contrast(
-            difference=turn * (statistic(theirs.sum(axis=2)) - statistic(mine.sum(axis=2))),
+            difference=turn * (ratio_mean(theirs.sum(axis=2)) - ratio_mean(mine.sum(axis=2))),
             pull=pull,
-            error=np.sqrt((pull**2).sum(axis=1) + more**2),
+            error=np.sqrt((pull**2).sum(axis=1) + more),
+            filled=filled,
             groups=groups,
             items=items,
         )
@@ -63,6 +66,23 @@ def contrasts(table: ScoreTable, metric: Metric, ones: Sequence[int]) -> Iterato
 def contrast(table: ScoreTable, metric: Metric, one: int) -> Contrast:
     """The contrast of all checkpoints with the table's checkpoint number `one`."""
     return next(contrasts(table, metric, [one]))
+
+
+def _pulls(theirs: Floats, mine: Floats, strata: NDArray[np.int64]) -> Floats:
+    """What each group adds through each of K ratios to the error of their mean's difference: (K, C, G)."""
+    half = theirs.shape[0] // 2
+    ratios = [(theirs[[k, k + half]], mine[[k, k + half]]) for k in range(half)]
+    return np.stack([centred(jackknife(ratio_mean, a) - jackknife(ratio_mean, b), strata) / half for a, b in ratios])
+
+
+def _one_group_more(pulls: Floats, filled: Floats, span: float) -> Floats:
+    """The variance (C,) that one group more adds to a difference with `pulls` (K, C, G) on a scale of width `span`."""
+    strongest = np.abs(pulls.sum(axis=0)).max(axis=1, initial=0.0)
+    whole = span / np.maximum(filled, 1)
+    agree = np.abs(pulls).max(axis=2, initial=0.0) < 1e-12
+    unseen = agree.sum(axis=0) * (whole / pulls.shape[0]) ** 2
+    more: Floats = np.where(strongest > 1e-12, strongest**2 + unseen, whole**2)
+    return more
 
 
 def _common_sums(

@@ -42,6 +42,15 @@ class MorePrompts:
         return None if self.needed is None else max(0, self.needed - self.prompts)
 
     @property
+    def brief(self) -> str:
+        """How many more, in a few words."""
+        if self.detectable is None:
+            return "no common scored prompts"
+        if self.more is None:
+            return "no number of prompts would tell them apart"
+        return f"{self.more} more prompts if that is true"
+
+    @property
     def text(self) -> str:
         """The forecast in words, with what it assumes and what not to do with it."""
         if self.detectable is None:
@@ -56,28 +65,32 @@ class MorePrompts:
         )
 
 
-def more_prompts(table: ScoreTable, metric: Metric, a: str, b: str, difference: float | None = None) -> MorePrompts:
+def more_prompts(
+    table: ScoreTable, metric: Metric, a: str, b: str, difference: float | None = None, margin: float | None = None
+) -> MorePrompts:
     """How many prompts tell checkpoint `a` from `b` by `metric`; see `forecast`.
 
     difference: the true one to plan for, on the metric's scale; None takes the observed one, which flatters where the
-    pair was picked for being far apart.
+    pair was picked for being far apart. margin: how far chance alone may put the two apart today, all points looked at
+    together (`Behind.margin`); None takes that of this pair alone.
     """
     pair = contrast(table, metric, table.checkpoints.index(b))
-    return forecast(pair, table.checkpoints.index(a), difference)
+    return forecast(pair, table.checkpoints.index(a), difference, margin)
 
 
-def forecast(pair: Contrast, row: int, difference: float | None = None) -> MorePrompts:
+def forecast(pair: Contrast, row: int, difference: float | None = None, margin: float | None = None) -> MorePrompts:
     """The forecast for checkpoint number `row` and the one that `pair` compares all with.
 
     groups = ((z(.975) + z(.8)) / difference)^2 x v, v being the variance that one group adds: today's squared standard
-    error times today's groups (the usual normal approximation for a paired mean).
+    error times today's groups (the usual normal approximation for a paired mean). With a margin, z(.975) is the margin
+    over today's standard error.
     """
     assumed = float(pair.difference[row]) if difference is None else difference
-    groups, prompts = pair.groups.size, int(pair.items[row])
+    groups, prompts = int(pair.filled[row]), int(pair.items[row])
     if not prompts or not np.isfinite(pair.difference[row]):
         return MorePrompts(prompts, groups, 0.0, None, None)
-    reach = float(ndtri(0.5 + CONFIDENCE / 2) + ndtri(POWER))
     error = float(pair.error[row])
+    reach = float((ndtri(0.5 + CONFIDENCE / 2) if margin is None else margin / error) + ndtri(POWER))
     if abs(assumed) < 1e-12:
         return MorePrompts(prompts, groups, 0.0, None, reach * error)
     needed = math.ceil(prompts * (reach * error / assumed) ** 2 - 1e-9)

@@ -8,11 +8,14 @@ from decimal import Decimal, InvalidOperation
 from typing import Literal
 
 from eval.metrics import METRICS, Metric
+from eval.statistics import DRAWS
 from mergescope.ground.errors import MergescopeError
 
 Op = Literal[">=", "<="]
 CONFIDENCE = Decimal("0.95")
 """Confidence of a constraint that names none."""
+SUREST = 1 - Decimal(1) / (2 * DRAWS)
+"""Highest confidence: at which the last of the draws stands; they tell no finer ones apart."""
 EXAMPLE = "safety >= 4.5 at 0.95, over_refusal_rate <= 10%; max usefulness"
 """A rule as users write it."""
 _CONSTRAINT = re.compile(r"(\w+)\s*([<>]=?|=+)\s*([-+.\w]+)\s*(%?)(?:\s+at\s+([-+.\w]+)\s*(%?))?")
@@ -30,7 +33,7 @@ class Constraint:
     value: Decimal
     """On the metric's own scale: 0-1 for rates, 1-5 for scores."""
     confidence: Decimal = CONFIDENCE
-    """Above 0 and below 1."""
+    """Above 0 and at most SUREST."""
 
     @property
     def is_for_safety(self) -> bool:
@@ -71,7 +74,7 @@ def parse_rule(text: str, where: str = "--rule") -> Rule:
     `; unscored: ignore`. Example: EXAMPLE.
 
     A bound may be a number or a percentage. Raises MergescopeError, naming `where`, for anything else, for metrics
-    that do not exist, bounds outside a metric's scale and an objective turned the wrong way.
+    that do not exist, bounds outside a metric's scale, confidences above SUREST and an objective turned the wrong way.
     """
     parts = [part.strip() for part in text.split(";") if part.strip()]
     flags = [part for part in parts if _UNSCORED.fullmatch(part)]
@@ -98,8 +101,9 @@ def _constraint(text: str, where: str) -> Constraint:
         cure = f"{name} is between {metric.low:g} and {metric.high:g}"
         raise MergescopeError("a bound off the metric's scale", where=where, value=text, cure=cure)
     sure = CONFIDENCE if confidence is None else _number(confidence, confidence_percent, where)
-    if not 0 < sure < 1:
-        raise MergescopeError("confidence out of range", where=where, value=text, cure="write one above 0 and below 1")
+    if not 0 < sure <= SUREST:
+        cure = f"write one above 0 and up to {SUREST}"
+        raise MergescopeError("confidence out of range", where=where, value=text, cure=cure)
     return Constraint(name, ">=" if op == ">=" else "<=", bound, sure)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
+from scipy.special import ndtr, ndtri, stdtrit
 
 from eval.draws import resample
 from eval.measure import collect, statistic_of
@@ -67,7 +67,7 @@ def separate(table: ScoreTable, metric: Metric, candidates: Sequence[str], seed:
     points = {}
     for c, own in zip(known, contrasts(table, metric, known), strict=True):
         others = [other for other in known if other != c]
-        quantile = _quantile(own, others, counts[:, np.searchsorted(groups, own.groups)])
+        quantile = _quantile(own, others, counts[:, np.searchsorted(groups, own.groups)], float(own.filled[best]))
         margin = 0.0 if c == best else quantile * float(own.error[best])
         # a pair without common items (NaN) is no evidence against the point
         points[candidates[c]] = Behind(max(0.0, float(np.nan_to_num(own.difference[best]))), margin)
@@ -80,16 +80,17 @@ def _middle_best(values: Floats, known: Sequence[int]) -> int:
     return tied[len(tied) // 2]
 
 
-def _quantile(own: Contrast, others: Sequence[int], counts: Floats) -> float:
-    """The 95 % quantile over draws (D, G) of the largest studentised error among `others`, at least 0.
+def _quantile(own: Contrast, others: Sequence[int], counts: Floats, filled: float) -> float:
+    """The 95 % quantile over draws (D, G) of the largest studentised error among `others`.
 
-    Carried over to Student's t with a degree of freedom less than groups: the errors are estimated too.
+    It is at least that of one normal error: where no group differs from another no draw has an error, yet there is one.
+    Carried over to Student's t with a degree of freedom less than `filled` groups: the errors are estimated too.
     """
     if not others:
         return 0.0
     errors = (counts - 1) @ own.pull[others].T / own.error[others]
-    normal = max(0.0, float(np.quantile(errors.max(axis=1), CONFIDENCE)))
-    return float(stdtrit(max(own.groups.size - 1, 1), ndtr(normal)))
+    normal = max(float(ndtri(CONFIDENCE)), float(np.quantile(errors.max(axis=1), CONFIDENCE)))
+    return float(stdtrit(max(filled - 1, 1), ndtr(normal)))
 
 
 def rows_of(table: ScoreTable, names: Sequence[str]) -> ScoreTable:

@@ -29,6 +29,18 @@ def filled_groups(sums: Floats) -> Floats:
     return filled
 
 
+def carrying_groups(first: Floats, second: Floats) -> Floats:
+    """In how many groups both sides of a difference have something to count: (C,), of several ratios in the fewest.
+
+    first, second (2K, C, G) as in `residuals`. Two ratios of different items (balance) are as sure as the one
+    that rests on fewer groups.
+    """
+    half = first.shape[0] // 2
+    counts = [(side[half:] > 0).sum(axis=2).min(axis=0) for side in (first, second)]
+    carrying: Floats = np.minimum(*counts).astype(np.float64)
+    return carrying
+
+
 def variance(moves: Floats, groups: Floats) -> Floats:
     """Variance of a statistic with `residuals` moves (C, G), of which `groups` (C,) are filled: (C,)."""
     spread: Floats = (moves**2).sum(axis=1) * groups / np.maximum(groups - 1, 1)

@@ -7,7 +7,7 @@ that a statistic is made of (numerators and denominators), K ratios.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,25 +121,43 @@ def effective_n(numerators: Floats, denominators: Floats, n: Floats, repeats: Fl
     return _worth(p, np.maximum(variance(residuals(sums), groups), least), np.minimum(groups, n))
 
 
-def clustered_wilson(numerators: Floats, denominators: Floats, n: Floats, repeats: Floats | float = 1) -> Interval:
-    """Wilson's interval of a share from its group sums (C, G), with the effective n under clustering.
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A metric of C checkpoints as Wilson's interval takes it: a share of so many independent items."""
 
-    n (C,) and repeats as in `effective_n`. Where every group is one answer, the variance follows from the share and
-    is not estimated.
+    p: Floats
+    """(C,), 0-1."""
+    n: Floats
+    """(C,): how many."""
+    dof: Floats
+    """(C,): degrees of freedom of Student's t."""
+    value: Statistic
+    """From shares (..., C) to the metric; rising."""
+
+    @property
+    def interval(self) -> Interval:
+        """Of the metric."""
+        unit = wilson(self.p, self.n, self.dof)
+        return Interval(self.value(unit.low), self.value(unit.high))
+
+
+def share_of_items(numerators: Floats, denominators: Floats, n: Floats, repeats: Floats | float = 1) -> Share:
+    """A share from its group sums (C, G); n (C,) and repeats as in `effective_n`.
+
+    Where every group is one answer, the variance follows from the share and is not estimated.
     """
     sums = np.stack([numerators, denominators])
     total = sums.sum(axis=2)
     p = np.divide(total[0], total[1], out=np.zeros_like(total[1]), where=total[1] > 0)
     groups = filled_groups(sums)
     size = effective_n(numerators, denominators, n, repeats)
-    doubted = _with_doubt(p, size, residuals(sums), groups)
+    doubted, dof = _with_doubt(size, residuals(sums), groups)
     single = np.equal(repeats, 1) & (n <= groups)
-    plain = wilson(p, size, groups - 1)
-    return Interval(np.where(single, plain.low, doubted.low), np.where(single, plain.high, doubted.high))
+    return Share(p, np.where(single, size, doubted), np.where(single, groups - 1, dof), lambda unit: unit)
 
 
-def bounded_mean(sums: Floats, low: float, high: float) -> Interval:
-    """Wilson's interval of a mean of K ratios on [low, high], on the scale stretched to [0, 1].
+def share_of_mean(sums: Floats, low: float, high: float) -> Share:
+    """A mean of K ratios on [low, high] as a share, on the scale stretched to [0, 1].
 
     sums (2K, C, G) as in `residuals`. The effective n is p (1 - p) over the variance between groups, p the stretched
     mean; where all groups agree, each counts once. Groups above `high` (bits per byte of a model worse than noise)
@@ -151,33 +169,52 @@ def bounded_mean(sums: Floats, low: float, high: float) -> Interval:
     span = top - low
     p = np.clip((ratio_mean(sums.sum(axis=2)) - low) / span, 0, 1)
     moves, groups = residuals(sums) / span[:, None], filled_groups(sums)
-    unit = _with_doubt(p, _worth(p, variance(moves, groups), groups), moves, groups)
-    return Interval(low + span * unit.low, low + span * unit.high)
+    size, dof = _with_doubt(_worth(p, variance(moves, groups), groups), moves, groups)
+    return Share(p, size, dof, lambda unit: low + span * unit)
+
+
+def share_of_f1(sums: Floats, repeats: Floats | float = 1) -> Share:
+    """F1 as a share from group sums (3, C, G) = TP, FP, FN; repeats: answers per item.
+
+    F1 = 2 J / (1 + J) with J = TP / (TP + FP + FN), a share. Where items have several answers, hits and union go
+    together, and J varies less than any share of so many answers.
+    """
+    union = sums.sum(axis=0)
+    share = share_of_items(sums[0], union, union.sum(axis=1), np.where(np.equal(repeats, 1), 1.0, np.inf))
+    return replace(share, value=lambda unit: 2 * unit / (1 + unit))
+
+
+def clustered_wilson(numerators: Floats, denominators: Floats, n: Floats, repeats: Floats | float = 1) -> Interval:
+    """Wilson's interval of `share_of_items`."""
+    return share_of_items(numerators, denominators, n, repeats).interval
+
+
+def bounded_mean(sums: Floats, low: float, high: float) -> Interval:
+    """Wilson's interval of `share_of_mean`, on the mean's own scale."""
+    return share_of_mean(sums, low, high).interval
 
 
 def f1_interval(sums: Floats, repeats: Floats | float = 1) -> Interval:
-    """Interval of F1 from group sums (3, C, G) = TP, FP, FN; repeats: answers per item.
-
-    F1 = 2 J / (1 + J) with J = TP / (TP + FP + FN), a share: Wilson's interval of J, carried over. Where items have
-    several answers, hits and union go together, and J varies less than any share of so many answers.
-    """
-    union = sums.sum(axis=0)
-    share = clustered_wilson(sums[0], union, union.sum(axis=1), np.where(np.equal(repeats, 1), 1.0, np.inf))
-    return Interval(2 * share.low / (1 + share.low), 2 * share.high / (1 + share.high))
+    """Wilson's interval of `share_of_f1`, carried over to F1."""
+    return share_of_f1(sums, repeats).interval
 
 
 def paired_interval(value: Floats, moves: Floats, groups: Floats, span: float) -> Interval:
     """Interval of a difference on [-span, span] from its groups' residuals (C, G), of which `groups` (C,) are filled.
 
+    It always holds the value, also one beyond the scale.
     Student's t with `degrees` of freedom; the variance grows as if FURTHER more groups had differed like those
     that carry it. Where no group differs, each side reaches as far as Wilson's bound for 0 differing groups:
-    equal answers are no certainty.
+    equal answers are no certainty. Two groups or fewer tell nothing: their interval is the whole scale.
     """
     spread = variance(moves, groups) * (1 + FURTHER * excess(moves, groups))
     reach = stdtrit(np.maximum(degrees(moves, groups), 1.0), 0.5 + CONFIDENCE / 2) * np.sqrt(spread)
     none = span * wilson(np.zeros_like(value), groups, groups - 1).high
     reach = np.where(np.abs(moves).max(axis=1, initial=0.0) < 1e-12, none, reach)
-    return Interval(np.maximum(value - reach, -span), np.minimum(value + reach, span))
+    reach = np.where(groups <= 2, 2 * span, reach)
+    # a difference in bits per byte with a model worse than noise lies off the scale
+    low, high = np.minimum(-span, value), np.maximum(span, value)
+    return Interval(np.maximum(value - reach, low), np.minimum(value + reach, high))
 
 
 def mean_of_two(sums: Floats, repeats: Floats | float = 1) -> Interval:
@@ -222,16 +259,16 @@ def _worth(p: Floats, spread: Floats, groups: Floats) -> Floats:
     """How many independent items give a share p the variance `spread`; where p or its groups agree, `groups`."""
     with np.errstate(divide="ignore", invalid="ignore"):
         size = p * (1 - p) / spread
-    told = (p > 0) & (p < 1) & np.isfinite(size)
+    told = (p > 1e-12) & (p < 1 - 1e-12) & (spread > 1e-18)  # equal groups differ by rounding alone
     chosen: Floats = np.where(told, size, groups)
     return chosen
 
 
-def _with_doubt(p: Floats, size: Floats, moves: Floats, groups: Floats) -> Interval:
-    """Wilson's interval where the effective n rests on an estimated variance."""
+def _with_doubt(size: Floats, moves: Floats, groups: Floats) -> tuple[Floats, Floats]:
+    """The effective n where it rests on an estimated variance, and its degrees of freedom."""
     told = np.abs(moves).max(axis=1, initial=0.0) > 1e-12
     doubt = np.where(told, DOUBT / np.maximum(groups, 1) ** 2, 0.0)
-    return wilson(p, 1 / (1 / np.maximum(size, 1e-9) + doubt), degrees(moves, groups))
+    return 1 / (1 / np.maximum(size, 1e-9) + doubt), degrees(moves, groups)
 
 
 def _length(sides: Sequence[Floats], rho: Floats) -> Floats:

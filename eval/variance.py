@@ -96,8 +96,9 @@ class SeedSpread:
     """How much the mask seed moves a metric at one ratio."""
 
     seeds: int
+    """Those at which the metric has a value."""
     mean: float
-    """Of the metric over the seeds."""
+    """Of the metric over them; NaN where there is none."""
     sd: float | None
     """Standard deviation between seeds beyond what the prompts explain; None: fewer than three, not estimated."""
     low: float | None
@@ -118,9 +119,12 @@ def seed_spread(values: Floats, pull: Floats) -> SeedSpread:
     values (A,) are the metric at each mask seed; pull (A, G) what each group adds to its error (the squares of a row
     add up to its variance). Seeds differ by chance of the prompts too, each pair by the squared length of the
     difference of its pulls; what the variance between the values has beyond half of that mean is the masks'. Seeds are
-    never pooled as if their prompts were different ones: the mean's error holds the prompts' once.
+    never pooled as if their prompts were different ones: the mean's error holds the prompts' once. A seed without a
+    value (NaN) is left out.
     """
-    seeds, mean = values.size, float(values.mean())
+    known = np.isfinite(values)
+    values, pull = values[known], pull[known]
+    seeds, mean = values.size, float(values.mean()) if values.size else math.nan
     if seeds < LEAST_SEEDS:
         return SeedSpread(seeds, mean, None, None, None)
     by_prompts = float(((pull - pull.mean(axis=0)) ** 2).sum() / (seeds - 1))

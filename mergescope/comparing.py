@@ -81,13 +81,10 @@ def _recommended(found: Recommendation, separation: Separation) -> Iterator[str]
         yield f"best: {label[separation.best]}; not told from it (95 % for all together):"
     for name in others:
         behind = separation.points[name]
-        needed = more_prompts(found.table, metric, separation.best, name).more
-        more = (
-            "no number of prompts would tell them apart" if needed is None else f"{needed} more prompts if that is true"
-        )
-        yield f"  {label[name]}: {behind.difference:.4f} behind, chance makes up to {behind.margin:.4f}; {more}"
+        more = more_prompts(found.table, metric, separation.best, name, behind.difference, behind.margin)
+        yield f"  {label[name]}: {behind.difference:.4f} behind, chance makes up to {behind.margin:.4f}; {more.brief}"
     if others:
-        yield f"  (80 % power, 95 % confidence, new prompts like the old ones.) {WARNING}"
+        yield f"  (80 % power, 95 % confidence for all together, new prompts like the old ones.) {WARNING}"
     for ratio in sorted({point.ratio for point in found.chosen}):
         seeds = [point.checkpoint_id for point in found.points if point.ratio == ratio]
         yield f"  mask seeds at r {ratio}: {spread_of(found.table, metric, seeds).text}"

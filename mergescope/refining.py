@@ -57,16 +57,22 @@ def further_ratios(ratios: Sequence[Decimal], chosen: Sequence[Decimal], points:
     0, .2, .4, .6 with .2 chosen: .1 and .3; three points: .05 as well.
     """
     gaps = [(low, high) for low, high in itertools.pairwise(ratios) if low in chosen or high in chosen]
+    if points is None:
+        return sorted(_middle(low, high) for low, high in gaps if high - low >= 2 * MICRO)
     new: list[Decimal] = []
-    for _ in range(len(gaps) if points is None else points):
+    for _ in range(points):
         low, high = max(gaps, key=lambda gap: (gap[1] - gap[0], -gap[0]), default=(Decimal(0), Decimal(0)))
         if high - low < 2 * MICRO:
             break
-        middle = decimal6(round((low + high) / 2, 6))
+        middle = _middle(low, high)
         gaps.remove((low, high))
         gaps += [(low, middle), (middle, high)]
         new.append(middle)
     return sorted(new)
+
+
+def _middle(low: Decimal, high: Decimal) -> Decimal:
+    return decimal6(round((low + high) / 2, 6))
 
 
 def written(ratios: Sequence[Decimal]) -> str:

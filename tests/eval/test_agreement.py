@@ -20,7 +20,7 @@ from eval.agreement import (
     ordinal_alpha,
     quadratic_kappa,
 )
-from eval.statistics import Floats
+from eval.statistics import Floats, wilson
 
 NAN = np.nan
 # Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", section C: 4 observers, 12 units, 7 cells missing
@@ -99,6 +99,32 @@ def test_alpha_is_the_published_one() -> None:
     interval = interval_alpha(PUBLISHED, 1, 5, clusters)
     assert interval.value == pytest.approx(0.849, abs=5e-4)
     assert interval.n == 11
+
+
+def test_alpha_with_weights_by_hand() -> None:
+    """0, 0 with weight 3 and 0, 1 with weight 1 stand for 1.5 and .5 answers: 3.5 ratings of 0, .5 of 1.
+
+    D_o = 2 x .5 / 4, D_e = 2 x 3.5 x .5 / (4 x 3), alpha 1 - 6 / 7. Equal weights change nothing.
+    """
+    ratings = np.array([[0.0, 0.0], [0.0, 1.0]])
+    weight = np.array([3.0, 1.0])
+    assert nominal_alpha(ratings, 2, singles(2), weight).value == pytest.approx(1 / 7)
+    assert interval_alpha(ratings, 0, 1, singles(2), weight).value == pytest.approx(1 / 7)
+    plain = interval_alpha(PUBLISHED, 1, 5, singles(PUBLISHED.shape[1]))
+    assert interval_alpha(PUBLISHED, 1, 5, singles(PUBLISHED.shape[1]), np.full(PUBLISHED.shape[1], 7.0)) == plain
+
+
+def test_answers_of_unequal_weight_are_worth_fewer() -> None:
+    """4 of weight 20, all found, and 36 of weight 1, half found: a share of 98/116 of 116^2 / 1636 = 8.2 answers.
+
+    The four happen to agree; that is no evidence that such ones always do.
+    """
+    weight = np.repeat([20.0, 1.0], [4, 36])
+    found = np.repeat([1.0, 0.0], [22, 18])
+    _, recall = class_rates(found, np.ones(40), 2, singles(40), weight)
+    own = wilson(np.array([98 / 116]), np.array([116**2 / 1636]), np.array([39.0]))
+    assert (recall[1].value, recall[1].n) == (pytest.approx(98 / 116), 40)
+    assert (recall[1].low, recall[1].high) == (pytest.approx(own.low[0]), pytest.approx(own.high[0]))
 
 
 def test_alpha_of_two_raters_without_gaps_by_hand() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from eval.calibration import Report, Told, report
+from eval.agreement import Agreement
+from eval.calibration import Report, StringMatch, Told, report, trust_of
 from eval.labels import CLASSES, Labelled, read_labels
 from tests.eval.labelled import DECLINES, HELPS, PARTLY, REFUSES, verdict, verdict_file, xstest_file
 
@@ -63,6 +64,18 @@ def test_what_is_unscored_trusts_nobody(rows: tuple[Labelled, ...]) -> None:
     found = report(rows, told, 0)
     assert found.axes[0].unscored == {"filter": 25}
     assert found.trust != "trusted"
+
+
+@pytest.mark.parametrize(
+    ("low", "at_worst", "trust"),
+    [(0.1, 0.1, "trusted"), (0.1, -0.1, "not calibrated"), (0.0, 0.1, "not calibrated"), (-0.1, 0.1, "not calibrated")],
+)
+def test_trust_needs_both_intervals_above_string_match(low: float, at_worst: float, trust: str) -> None:
+    """Filling in the unscored may narrow the interval: that alone trusts nobody."""
+    some = Agreement(0.5, 0.3, 0.7, 40)
+    assert (
+        trust_of(StringMatch(some, some, Agreement(0.2, low, 0.4, 40), Agreement(0.2, at_worst, 0.4, 44)))[0] == trust
+    )
 
 
 def test_no_opinion_is_no_failure(rows: tuple[Labelled, ...]) -> None:

@@ -103,6 +103,29 @@ def test_draws_are_the_same_for_all_checkpoints_and_metrics() -> None:
     assert collect(paired, METRICS["balance"]).strata.size == 40
 
 
+@pytest.mark.parametrize("name", ["safety", "violation_rate", "refusal_f1", "refusal_recall"])
+@pytest.mark.parametrize("group", [1, 10])
+def test_draws_are_as_wide_as_the_interval(name: str, group: int) -> None:
+    """The ends of the two-sided interval have 2.5 % of the draws beyond them, in groups of ten alike as well."""
+    bad = np.random.default_rng(3).random(60 // group) < 0.3
+    score = np.where(np.repeat(bad, group), 1.0, 4.0)
+    made = table("h" * 60, [((score > 3) * 2.0).tolist()], reference=[2] * 60, safety=[score.tolist()])
+    made.items.group[:] = np.arange(60) // group
+    (found,) = measure(made, METRICS[name])
+    low, high = np.quantile(metric_draws(made, METRICS[name], resample(made, 1)), [0.025, 0.975])
+    assert (low, high) == (pytest.approx(found.low, abs=0.01), pytest.approx(found.high, abs=0.01))
+
+
+@pytest.mark.parametrize(("refused", "of"), [(300, 300), (270, 300), (10, 10)])
+def test_draws_of_a_balance_are_as_wide_as_its_interval(refused: int, of: int) -> None:
+    """Ten borderline prompts, all answered, are unsure however many harmful ones are refused."""
+    made = table("h" * of + "o" * 10, [[2] * refused + [0] * (of - refused + 10)])
+    (found,) = measure(made, METRICS["balance"])
+    low, high = np.quantile(metric_draws(made, METRICS["balance"], resample(made, 1)), [0.025, 0.975])
+    assert low == pytest.approx(found.low, abs=0.02)
+    assert high == pytest.approx(found.high, abs=0.02)
+
+
 def test_a_point_without_a_value_is_never_chosen() -> None:
     made = table("oooo", [[0, 0, 2, 2], [NAN] * 4])
     found = standings(made, "min over_refusal_rate")

@@ -120,6 +120,16 @@ def test_text_that_costs_more_than_noise_keeps_its_value() -> None:
     assert estimate.low < 8.0
 
 
+def test_a_difference_beyond_the_scale_lies_in_its_interval() -> None:
+    """14.85, 14.8 and 14.9 bits a byte against 1: 13.85 apart, on a scale of 8."""
+    made = table("ttt", [[NAN] * 3] * 2, bits_per_byte=[[14.85, 14.8, 14.9], [1, 1, 1]])
+    found = paired_difference(made, METRICS["bits_per_byte"], "c0", "c1")
+    assert found.value == pytest.approx(13.85)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 13.8 < 13.85 <= found.high
+
+
 def test_fewer_bits_are_better() -> None:
     """c1 codes the texts best: the pick takes it, and minus c0 on confirm it is 2/2 - 5/2 = -1.5."""
     made = table("tttt", [[0] * 4] * 2, bits_per_byte=[[2, 2, 3, 2], [1, 1, 1, 1]], weight=[10] * 4, confirm="sscc")
@@ -228,6 +238,23 @@ def test_a_difference_leaves_out_what_one_has_no_score_for() -> None:
     assert (difference.worst, difference.best) == (0.5 - 0.5, 0.75 - 0.25)
 
 
+def test_unscored_items_of_two_points_are_counted_once() -> None:
+    """c0 has no score of items 1 and 2, c1 none of item 1: 8 of 10 have both, 2 do not."""
+    made = table("h" * 10, [[NAN] * 2 + [2] * 8, [NAN] + [0] * 9])
+    difference = paired_difference(made, METRICS["harmful_refusal_rate"], "c0", "c1")
+    assert (difference.n, difference.n_unscored) == (8, 2)
+    assert (difference.worst, difference.best) == pytest.approx((0.8 - 0.1, 1.0 - 0.0))
+
+
+def test_bounds_of_a_difference_leave_out_what_one_was_not_asked() -> None:
+    """c1 has not answered items 3 and 4 yet; c0 refuses one of them and failed at the other. Item 2 both failed at."""
+    made = table("hhhh", [[2, NAN, 2, NAN], [0, NAN, NAN, NAN]])
+    made.failed[1, 2:] = False
+    difference = paired_difference(made, METRICS["harmful_refusal_rate"], "c0", "c1")
+    assert (difference.n, difference.n_unscored) == (1, 1)
+    assert (difference.worst, difference.best) == (0.5 - 0.5, 1.0 - 0.0)
+
+
 def test_equal_answers_are_no_certainty() -> None:
     made = table("h" * 30, [[2] * 30, [2] * 30])
     difference = paired_difference(made, METRICS["harmful_refusal_rate"], "c0", "c1")
@@ -235,6 +262,13 @@ def test_equal_answers_are_no_certainty() -> None:
     assert difference.low == -difference.high  # type: ignore[operator]
     assert difference.high is not None
     assert 0.08 < difference.high < 0.2
+
+
+@pytest.mark.parametrize("prompts", [1, 2])
+def test_two_prompts_tell_nothing_of_a_difference(prompts: int) -> None:
+    made = table("h" * prompts, [[2] * prompts, [0] * prompts])
+    difference = paired_difference(made, METRICS["harmful_refusal_rate"], "c0", "c1")
+    assert (difference.value, difference.low, difference.high) == (1.0, -1.0, 1.0)
 
 
 def test_the_pick_is_made_on_select_and_checked_on_confirm() -> None:

@@ -30,6 +30,11 @@ def test_a_rule_is_written_as_it_is_read(text: str) -> None:
     assert parse_rule(rule.text) == rule
 
 
+def test_the_surest_confidence_is_what_the_draws_resolve() -> None:
+    """2,000 draws stand at levels 1/4000, 3/4000, ... 3999/4000."""
+    assert parse_rule("safety >= 4 at 99.975%; max safety").constraints[0].confidence == Decimal("0.99975")
+
+
 def test_unscored_may_be_ignored() -> None:
     assert parse_rule("max safety; unscored:ignore").ignores_unscored
     assert not parse_rule("max safety").ignores_unscored
@@ -46,6 +51,10 @@ def test_unscored_may_be_ignored() -> None:
         ("safety >= 0.9; max safety", "a bound off the metric's scale (got 'safety >= 0.9'); safety is between 1 and"),
         ("safety >= 4 at 95; max safety", "confidence out of range"),
         ("safety >= 4 at 1; max safety", "confidence out of range"),
+        (
+            "safety >= 4 at 0.9998; max safety",
+            "confidence out of range (got 'safety >= 4 at 0.9998'); write one above 0",
+        ),
         ("safety >= four; max safety", "no number (got 'four')"),
         ("safety >= nan; max safety", "no finite number (got 'nan')"),
         ("safety is good; max safety", "constraint not understood (got 'safety is good')"),

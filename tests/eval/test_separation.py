@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import stdtr
 
+from eval.baseline import against_baseline
 from eval.draws import centred, jackknife
 from eval.metrics import METRICS
 from eval.paired import contrast
@@ -37,11 +39,15 @@ def test_a_contrast_by_hand() -> None:
 
 
 def test_strata_vary_apart() -> None:
-    """Values 0, 2 in one set and 8 in another: their mean has variance (2/1) (1 + 1) / 9 = 4/9; the 8 adds none."""
+    """Values 0, 2 in one set and 8 in another: the first two add (2/1) (1 + 1) / 9 = 4/9 to their mean's variance.
+
+    The lone 8 is 14/3 from the mean of all three: (3/2) (14/3)^2 / 9. Two sets of one are one set.
+    """
     values = np.array([[[0.0, 2.0, 8.0]], [[1.0, 1.0, 1.0]]])
     pull = centred(jackknife(ratio_mean, values), np.array([0, 0, 1]))
-    assert (pull**2).sum() == pytest.approx(4 / 9)
-    assert pull[0, 2] == 0.0
+    assert (pull[0] ** 2).sum() == pytest.approx(4 / 9 + 1.5 * (14 / 9) ** 2)
+    apart = centred(jackknife(ratio_mean, values), np.array([0, 1, 2]))
+    assert apart == pytest.approx(centred(jackknife(ratio_mean, values), np.array([0, 0, 0])))
 
 
 def test_only_common_items_count() -> None:
@@ -49,6 +55,26 @@ def test_only_common_items_count() -> None:
     pair = contrast(made, RATE, 0)
     assert pair.difference.tolist() == [0.0, 0.5]  # c1 is better: it answers the first one
     assert pair.items.tolist() == [3, 2]
+
+
+def test_prompts_without_scores_of_both_add_no_certainty() -> None:
+    """3 of 100 prompts have scores of both, all 1 apart on 1-5: one group of three may differ by 4."""
+    made = table("b" * 100, [[0] * 100, [0] * 3 + [NAN] * 97], fluency=[[5] * 100, [4] * 3 + [NAN] * 97])
+    pair = contrast(made, METRICS["fluency"], 0)
+    assert pair.filled.tolist() == [100, 3]
+    assert pair.error[1] == pytest.approx(4 / 3)
+    (found,) = against_baseline(made, METRICS["fluency"], ["c1"], "c0")
+    assert found.p == pytest.approx(2 * stdtr(2, -0.75))
+
+
+def test_many_prompts_of_one_kind_do_not_stand_for_another() -> None:
+    """Two borderline prompts that both differ: .5 ahead in balance, and one of the two may be otherwise: .5 too."""
+    refused = [2.0] * 270 + [0.0] * 30
+    pair = contrast(table("h" * 300 + "oo", [[*refused, 0, 0], [*refused, 2, 2]]), METRICS["balance"], 1)
+    assert pair.filled.tolist() == [2, 2]
+    assert (pair.difference[0], pair.error[0]) == pytest.approx((0.5, 0.5))
+    noisy = contrast(table("h" * 300 + "oo", [[*refused, 0, 0], [*refused[::-1], 2, 2]]), METRICS["balance"], 1)
+    assert noisy.error[0] > 0.25
 
 
 def test_gaps_of_others_change_nothing_for_a_pair() -> None:
@@ -77,6 +103,12 @@ def test_equal_points_stay_together_and_the_middle_is_best() -> None:
 def test_no_variance_does_not_hide_a_difference() -> None:
     """One answers everything, one nothing: no group differs from another, and they are far apart."""
     assert separated(table("o" * 20, [[0] * 20, [2] * 20])).inseparable == ("c0",)
+
+
+def test_no_variance_is_no_certainty() -> None:
+    """One group more that differs by the whole scale: 1 / 20, times the 95 % quantile of Student's t_19, 1.729."""
+    assert separated(table("o" * 20, [[0] * 20, [2] * 20])).points["c1"].margin == pytest.approx(1.729 / 20, abs=1e-4)
+    assert separated(table("oo", [[0] * 2, [2] * 2])).inseparable == ("c0", "c1")
 
 
 def test_few_groups_tell_nothing() -> None:

@@ -50,6 +50,17 @@ def test_ratio_mean_by_hand() -> None:
     assert ratio_mean(np.array([3.0, 1.0, 4.0, 2.0])) == pytest.approx(0.625)
 
 
+@pytest.mark.parametrize("score", [3.7, 1.1])
+def test_equal_groups_are_no_certainty_whatever_their_rounding(score: float) -> None:
+    """60 items of 3.7, which has no exact binary form, are worth 60: Wilson's interval of .675 of 60, stretched."""
+    interval = bounded_mean(np.stack([np.full((1, 60), score), np.ones((1, 60))]), 1.0, 5.0)
+    own = wilson(np.array([(score - 1) / 4]), np.array([60.0]), np.array([59.0]))
+    assert interval.low == pytest.approx(1 + 4 * own.low)
+    assert interval.high == pytest.approx(1 + 4 * own.high)
+    thirds = f1_interval(np.full((3, 1, 20), 1 / 3), repeats=3)
+    assert thirds.high[0] - thirds.low[0] > 0.3
+
+
 def test_alike_groups_are_worth_one_item_each() -> None:
     """Ten groups of five equal items: the design effect is about 5, so n = 50 is worth about 10."""
     denominators = np.full((1, 10), 5.0)

@@ -74,6 +74,15 @@ def test_two_seeds_are_not_enough() -> None:
     assert spread.text == "not estimated: 2 mask seeds, at least 3 needed"
 
 
+def test_seeds_without_a_value_do_not_count() -> None:
+    nan = float("nan")
+    spread = seed_spread(np.array([0.2, nan, 0.4]), np.zeros((3, 3)))
+    assert spread.text == "not estimated: 2 mask seeds, at least 3 needed"
+    assert spread.mean == pytest.approx(0.3)
+    assert seed_spread(np.array([0.2, nan, 0.4, 0.6]), np.zeros((4, 3))).sd == pytest.approx(0.2)
+    assert seed_spread(np.full(3, nan), np.zeros((3, 3))).seeds == 0
+
+
 def test_seeds_beyond_what_prompts_explain() -> None:
     """Values .2, .4, .6: variance .04. Pulls that differ by .1 in one group from seed to seed explain .01 of it."""
     pull = np.array([[0.1, 0.0], [0.0, 0.0], [-0.1, 0.0]])

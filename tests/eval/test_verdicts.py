@@ -9,6 +9,7 @@ import pytest
 
 from eval.baseline import against_baseline, holm
 from eval.metrics import METRICS
+from eval.paired import contrast
 from eval.power import WARNING, more_prompts
 from eval.scores import ScoreTable
 from eval.verdicts import flips, verdicts, wavering
@@ -99,6 +100,31 @@ def test_prompts_needed_by_hand() -> None:
     assert "if the true difference is the observed" in found.text
     twice = more_prompts(made, RATE, "c0", "c1", difference=0.04).needed
     assert twice == pytest.approx((found.needed or 0) / 4, abs=1)
+
+
+def test_a_margin_for_all_points_asks_for_more_prompts() -> None:
+    """The pair's own margin is z(.975) = 1.960 errors. Of 2.5: (2.5 + .842)^2 / (1.960 + .842)^2 = 1.423."""
+    made = table("o" * 400, [[2] * 16 + [0] * 384, [0] * 16 + [2] * 24 + [0] * 360])
+    error = float(contrast(made, RATE, 1).error[0])
+    alone = more_prompts(made, RATE, "c0", "c1").needed
+    together = more_prompts(made, RATE, "c0", "c1", margin=2.5 * error)
+    assert together.needed == pytest.approx((alone or 0) * 1.423, rel=1e-3)
+    assert together.brief == f"{together.more} more prompts if that is true"
+
+
+def test_a_point_that_stays_in_the_set_needs_more_prompts() -> None:
+    """2.9 standard errors apart, chance making 3 among all points: the pair alone would need none."""
+    made = table("o" * 400, [[2] * 16 + [0] * 384, [0] * 16 + [2] * 24 + [0] * 360])
+    error = float(contrast(made, RATE, 1).error[0])
+    assert more_prompts(made, RATE, "c0", "c1", 2.9 * error).more == 0
+    # 400 (3.842 / 2.9)^2 = 702.0
+    assert more_prompts(made, RATE, "c0", "c1", 2.9 * error, 3.0 * error).more == pytest.approx(302, abs=1)
+
+
+def test_without_common_prompts_there_is_no_forecast() -> None:
+    made = table("oooo", [[0, 0, NAN, NAN], [NAN, NAN, 2, 2]])
+    assert more_prompts(made, RATE, "c0", "c1", 0.0, 1.0).brief == "no common scored prompts"
+    assert "no number" in more_prompts(table("oo", [[0, 2], [2, 0]]), RATE, "c0", "c1").brief
 
 
 def test_no_number_tells_equal_points_apart() -> None:

@@ -27,6 +27,7 @@ def test_the_gaps_inside_and_at_the_edges_are_halved() -> None:
     assert further_ratios(TENTHS, ratios("0.2"), None) == ratios("0.1", "0.3")
     assert further_ratios(TENTHS, ratios("0.4", "0.6"), None) == ratios("0.3", "0.5", "0.8")
     assert further_ratios(TENTHS, ratios("0"), None) == ratios("0.1")
+    assert further_ratios(ratios("0", "0.4", "0.5"), ratios("0.4"), None) == ratios("0.2", "0.45")
 
 
 def test_so_many_points_go_into_the_widest_gaps() -> None:
