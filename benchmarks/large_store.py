@@ -105,8 +105,9 @@ def _answers(db: duckdb.DuckDBPyConnection) -> None:
     db.execute("INSERT INTO text SELECT 'x1_' || name, repeat(name || ' ', 8) FROM given")
     db.execute("INSERT INTO answer_turn SELECT 'a1_' || name, 0, 'x1_' || name, 'stop', 60 FROM given")
     db.execute(
-        """INSERT INTO judgement SELECT 'v1_' || name, ?, prompt_id, kind, 'x1_' || name, NULL, 0, 'served', NULL, 360,
-        NULL, CASE WHEN luck = 0 THEN 'filter' END FROM given""",
+        """INSERT INTO judgement BY NAME SELECT 'v1_' || name AS judgement_id, ? AS judge_id, prompt_id, kind,
+        'x1_' || name AS text_id, 0 AS repeat, 'served' AS reported_model, 360 AS tokens,
+        CASE WHEN luck = 0 THEN 'filter' END AS error_kind FROM given""",
         [JUDGE],
     )
     for kind, axes in AXES.items():
