@@ -22,7 +22,7 @@ from eval.chat.batch_server import BatchServer, refused_batch, trouble
 from eval.chat.client import Asker, Body, Chat
 from eval.chat.journal import Response
 from eval.chat.refusals import Failure
-from eval.chat.stream import completed
+from eval.chat.stream import Revocable, completed
 from mergescope.ground.errors import MergescopeError
 
 T = TypeVar("T")
@@ -66,6 +66,11 @@ class _Flow(Generic[T]):
         self.taken = self.finished = 0
         self.ended = False
         """Whether no more will come."""
+
+    @property
+    def called_off(self) -> bool:
+        """Whether nobody wants what comes of them."""
+        return isinstance(self._items, Revocable) and self._items.called_off
 
     def __iter__(self) -> Iterator[T]:
         for item in self._items:
