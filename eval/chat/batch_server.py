@@ -40,13 +40,13 @@ class BatchServer:
     @classmethod
     @asynccontextmanager
     async def open(cls, place: Place, key: str) -> AsyncIterator[BatchServer]:
-        """Connections for as long as the block runs; no redirects, for texts go only where the recipe says."""
+        """Connections for as long as the block runs; no redirects, no proxies to this machine: as a `Session`."""
         async with AsyncOpenAI(
             api_key=key,
             base_url=place.base_url,
             timeout=place.timeout_s,
             max_retries=TRIES - 1,
-            http_client=DefaultAsyncHttpxClient(follow_redirects=False),
+            http_client=DefaultAsyncHttpxClient(follow_redirects=False, trust_env=place.leaves_machine),
         ) as client:
             client.organization = client.project = None  # of OpenAI's own accounts, read from the environment
             yield cls(client)

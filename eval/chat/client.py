@@ -132,7 +132,10 @@ class Session:
     @classmethod
     @asynccontextmanager
     async def open(cls, chat: Chat) -> AsyncIterator[Session]:
-        """Connections for as long as the block runs; no redirects, for texts go only where the recipe says."""
+        """Connections for as long as the block runs; no redirects, for texts go only where the recipe says.
+
+        Nor does the environment's proxy see what is meant for this machine.
+        """
         most = chat.place.concurrency
         limits = httpx2.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=5.0)
         async with AsyncOpenAI(
@@ -140,7 +143,9 @@ class Session:
             base_url=chat.place.base_url,
             timeout=chat.place.timeout_s,
             max_retries=0,
-            http_client=DefaultAsyncHttpxClient(limits=limits, follow_redirects=False),
+            http_client=DefaultAsyncHttpxClient(
+                limits=limits, follow_redirects=False, trust_env=chat.place.leaves_machine
+            ),
         ) as client:
             client.organization = client.project = None  # of OpenAI's own accounts, read from the environment
             session = cls(chat, client)

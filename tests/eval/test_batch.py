@@ -211,6 +211,18 @@ def test_a_server_that_is_not_there(judge: Judge, monkeypatch: pytest.MonkeyPatc
         judge(1, base_url="http://127.0.0.1:9/v1")
 
 
+def test_a_proxy_of_the_environment_sees_nothing_meant_for_this_machine(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(BatchServer()) as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert len(judge(1)) == 1
+        assert proxy.heads == []
+
+
 RUN = """
 import sys
 from pathlib import Path
