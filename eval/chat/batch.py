@@ -23,7 +23,6 @@ from eval.chat.client import Asker, Body, Chat
 from eval.chat.journal import Response
 from eval.chat.refusals import Failure
 from eval.chat.stream import Revocable, completed
-from mergescope.ground.errors import MergescopeError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -186,7 +185,7 @@ class BatchSession:
         (gathering, wait), self._gathering = self._gathering, None
         try:
             file = gathering.close()
-        except MergescopeError as error:
+        except Exception as error:  # noqa: BLE001 -- raised by those who wait
             wait.settle(error=error)
         else:
             self._tasks.append(asyncio.create_task(self._attend(file, wait, resumed=False)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -113,6 +114,20 @@ def test_a_run_that_is_called_off_sends_nothing(server: BatchServer, judge: Judg
         judge(called_off())
     assert server.heads == []
     assert left(tmp_path) == []
+
+
+def test_a_disk_that_fails_while_a_file_is_closed_stops_the_run(
+    server: BatchServer, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing)
+        with pytest.raises(OSError, match="Input/output error"):
+            judge(3)
+    assert server.heads == []
+    assert len(judge(3)) == 3
 
 
 def test_no_questions_no_batch(server: BatchServer, judge: Judge) -> None:
