@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import openai
@@ -23,6 +24,7 @@ from eval.chat.client import Asker, Body, Chat
 from eval.chat.journal import Response
 from eval.chat.refusals import Failure
 from eval.chat.stream import Revocable, completed
+from mergescope.ground.errors import MergescopeError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -55,6 +57,27 @@ def batched(chat: Chat, items: Iterable[T], work: Callable[[Asker, T], Awaitable
             yield one
 
     return completed(flow, opened, ALL)
+
+
+def refuse_pending(chat: Chat) -> None:
+    """Raise MergescopeError where batches of an earlier run wait: asking one by one would pay for them twice.
+
+    Files that never reached the server are given up.
+    """
+    waiting = 0
+    for file in list(files_in(_folder_of(chat))):
+        if file.sent().file_id is None:
+            file.remove()
+        else:
+            waiting += len(file.requests())
+    if waiting:
+        what = f"{waiting:,} question{'' if waiting == 1 else 's'} of this judge wait in a batch that was sent"
+        cure = "set `batch: true` to fetch them, or remove the folder to pay for them again"
+        raise MergescopeError(what, where=_folder_of(chat), cure=cure)
+
+
+def _folder_of(chat: Chat) -> Path:
+    return chat.journal.path.with_suffix(".batches")
 
 
 class _Flow(Generic[T]):
@@ -113,7 +136,7 @@ class BatchSession:
         self._chat = chat
         self._server = server
         self._flow = flow
-        self._folder = chat.journal.path.with_suffix(".batches")
+        self._folder = _folder_of(chat)
         self._gathering: tuple[Gathering, _Wait] | None = None
         self._waits: dict[str, _Wait] = {}
         """By request."""

@@ -125,7 +125,7 @@ def trouble(place: Place, error: openai.APIError) -> MergescopeError:
     status = error.status_code
     if status in (404, 405, 501):
         what = "has no batches, or does not know this one"
-        cure = "leave `batch` out, or put back the key that it was sent with"
+        cure = "put back the key that the batch was sent with; leave `batch` out where the server has no batches"
     elif refusals.passing(status, error.code):
         what, cure = "failed again and again", "run again later: a batch that was sent goes on meanwhile"
     else:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from eval.chat.batch import batched
+from eval.chat.batch import batched, refuse_pending
 from eval.chat.budget import Budget, BudgetReachedError
 from eval.chat.client import Asker, Chat, UnstructuredError
 from eval.chat.journal import Response
@@ -94,8 +94,11 @@ class OpenAIScorer:
     def score(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Judgement]]:
         """Each question with its judgement, as soon as it is there; without those that the budget does not pay.
 
-        Raises MergescopeError for what no retry mends: a wrong key, an unknown model, a server that never answers.
+        Raises MergescopeError for what no retry mends: a wrong key, an unknown model, a server that never answers; and
+        where questions wait in a batch that was sent, but the recipe has no `batch: true` any more.
         """
+        if not self._section.batch:
+            refuse_pending(self._chat)
         asked = batched if self._section.batch else Chat.stream
         for question, judgement in asked(self._chat, questions, self._judged):
             if judgement is not None:

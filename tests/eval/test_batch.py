@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
+import openai
 import pytest
 
 from eval.chat import batch, batch_file, batch_server
@@ -266,6 +268,35 @@ def test_a_kill_while_the_server_works_asks_nothing_again(server: BatchServer, j
     assert {one.error_kind for one in done.values()} == {None}
     assert len(server.asked) == len(set(server.asked)) == 32
     assert left(tmp_path) == []
+
+
+def test_a_batch_that_waits_is_not_paid_again_one_by_one(server: BatchServer, judge: Judge) -> None:
+    server.looks = [refusal(401)]
+    with pytest.raises(MergescopeError, match="refuses the key"):
+        judge(3)
+    with pytest.raises(MergescopeError, match=r"batches: 3 questions .* wait in a batch .*; set `batch: true` to"):
+        judge(3, batch=False)
+    assert server.requests == []
+    done = judge(3)
+    assert judge(3, batch=False) == done
+    assert len(server.requests) == 3
+
+
+def test_a_file_that_never_left_is_given_up_when_questions_are_asked_one_by_one(
+    server: BatchServer, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(MergescopeError, match="cannot be reached"):
+        patch.setattr(batch_server.BatchServer, "_upload", _unreachable)
+        judge(3)
+    assert left(tmp_path) == [".jsonl"]
+    done = judge(3, batch=False)
+    assert left(tmp_path) == []
+    assert judge(3) == done
+    assert server.batches == []
+
+
+async def _unreachable(*_: object) -> str:
+    raise openai.APIConnectionError(request=httpx2.Request("POST", "http://127.0.0.1:9"))
 
 
 @pytest.mark.parametrize(
