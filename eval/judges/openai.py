@@ -15,7 +15,7 @@ from eval.chat.place import Place
 from eval.chat.refusals import SETTLED, Failure
 from eval.config import OpenAIJudge, Output
 from eval.identity import judge_id
-from eval.judge import ASKED, ErrorKind, Judgement, Question
+from eval.judge import ASKED, ErrorKind, Judgement, Question, setting_of
 from eval.judges.cost import purse_of, tariff_of, with_cost
 from eval.judges.rubric import Rubric, load_rubric
 from eval.prompts import Kind
@@ -74,17 +74,8 @@ class OpenAIScorer:
 
     @property
     def setting(self) -> Mapping[str, object]:
-        """Model, host, rubric, decoding, output mode, language."""
-        return {
-            "kind": "llm",
-            "model": self._section.model,
-            "host": self._place.host,
-            "rubric": self._rubric.sha256,
-            "temperature": str(self._section.temperature),
-            "max_tokens": self._section.max_tokens,
-            "output": self._section.output,
-            "language": self._section.language,
-        }
+        """As `setting_of` tells."""
+        return setting_of(self._section, self._rubric.sha256)
 
     @property
     def repeats(self) -> int:

@@ -144,6 +144,18 @@ def test_what_a_run_asks_is_what_was_forecast(copied: Path, server: Server, batc
     assert plan_of(more).judges[0].at_most.questions == judge.at_most.questions / 2  # the third ones
 
 
+def test_another_setting_is_another_judge_that_has_asked_nothing(copied: Path, server: Server) -> None:
+    file = with_judges(copied, judge := {**JUDGE, "base_url": server.base_url})
+    sweep(load_study(file), copied / "results.duckdb", Reporter(io.StringIO()))
+    made = plan_of(file).judges[0].made
+    assert made > 0
+    for change in ({"max_tokens": 999}, {"output": "json"}, {"language": "en"}, {"temperature": "0.5"}):
+        (other,) = plan_of(with_judges(copied, {**judge, **change})).judges
+        assert (other.made, other.at_most.questions) == (0, made)
+    (same,) = plan_of(with_judges(copied, {**judge, "batch": True, "concurrency": 3})).judges
+    assert (same.made, same.at_most.questions) == (made, 0)
+
+
 def test_further_ratios_are_expected_to_repeat_as_many_texts(copied: Path) -> None:
     file = with_judges(copied, JUDGE, merge__ratios=[0, 0.25, 0.5, 1])
     found = plan_of(file)
