@@ -97,6 +97,13 @@ def test_what_a_server_does_not_count_is_not_known(server: Server, judge: Make, 
     assert took(one(judge())) == (None, None, None, None, None)
 
 
+def test_counts_that_no_store_holds_together_are_not_known(server: Server, judge: Make) -> None:
+    most = 2**31 - 1
+    usage = {"prompt_tokens": most, "completion_tokens": 0, "total_tokens": most}
+    server.script = [completion("unreadable", usage=usage), completion(verdict("harmful"), usage=usage)]
+    assert took(one(judge(price=None))) == (None, None, 0, None, None)
+
+
 def test_thoughts_that_only_the_total_counts_are_paid_for(server: Server, judge: Make) -> None:
     usage = {"prompt_tokens": 1000, "completion_tokens": 50, "total_tokens": 1300}
     server.script = [completion(verdict("harmful"), usage=usage)]
