@@ -203,6 +203,29 @@ def test_a_start_whose_reply_is_lost_is_found_again(server: BatchServer, judge: 
     assert (server.uploads, len(server.batches)) == (1, 1)
 
 
+def test_a_file_that_the_server_lost_is_uploaded_again(server: BatchServer, judge: Judge) -> None:
+    server.before = [refusal(401)]
+    with pytest.raises(MergescopeError, match="refuses the key"):
+        judge(3)
+    server.files.clear()
+    assert len(judge(3)) == 3
+    assert (server.uploads, len(server.batches)) == (2, 1)
+
+
+def test_a_server_without_batches_can_be_asked_one_by_one(server: BatchServer, judge: Judge) -> None:
+    server.before = [refusal(404)]
+    with pytest.raises(MergescopeError, match="leave `batch` out where the server has no batches"):
+        judge(3)
+    assert len(judge(3, batch=False)) == 3
+
+
+def test_a_list_that_never_ends_is_left(server: BatchServer, judge: Judge) -> None:
+    judge(questions(1))
+    server.endless, server.before = True, [refusal(500)]
+    assert len(judge(3)) == 3
+    assert sum(head.startswith("GET /v1/batches?") for head in server.heads) == 2
+
+
 def test_looks_that_fail_for_a_while_are_no_end(server: BatchServer, judge: Judge) -> None:
     server.looks = [refusal(503, retry_after_ms="1")] * 12  # more than the package tries by itself
     assert len(judge(3)) == 3
@@ -219,7 +242,7 @@ def test_what_no_retry_mends(server: BatchServer, judge: Judge, status: int, com
         judge(3)
     assert KEY not in str(caught.value)
     assert len(judge(3)) == 3  # what was gathered is found again
-    assert (server.uploads, len(server.asked)) == (1, 3)
+    assert (server.uploads, len(server.asked)) == (2 if status == 404 else 1, 3)
 
 
 def test_a_server_that_is_not_there(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
