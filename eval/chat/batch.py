@@ -9,7 +9,7 @@ content id in its metadata. Only an upload that was cut off is uploaded twice, a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -17,8 +17,9 @@ from typing import Any, Generic, TypeVar
 import openai
 from openai.types import Batch
 
+from eval.chat import refusals
 from eval.chat.batch_file import BatchFile, Gathering, files_in, request_line
-from eval.chat.batch_rows import key_and_nth, read_rows, request_name
+from eval.chat.batch_rows import Rejected, key_and_nth, read_rows, request_name
 from eval.chat.batch_server import BatchServer, refused_batch, trouble
 from eval.chat.client import Asker, Body, Chat
 from eval.chat.journal import Response
@@ -104,8 +105,12 @@ class _Flow(Generic[T]):
 class _Wait:
     """A batch, and those who wait for what comes of it."""
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
+    def __init__(self, names: Iterable[str] = (), *, renamed: bool = False) -> None:
         self.names = list(names)
+        self.renamed = renamed
+        """Whether its requests name the longest completion as only some servers do."""
+        self.misnamed = False
+        """Whether all its requests were refused for that name, and are gathered anew with the other."""
         self._outcomes: Outcomes | None = None
         self._error: Exception | None = None
         self._waiting: list[asyncio.Future[None]] = []
@@ -162,6 +167,14 @@ class BatchSession:
             return received[nth]
         name = request_name(key, nth)
         wait = self._waits.get(name) or self._gather(name, body())
+        outcome = await self._waited(wait, name)
+        if not wait.misnamed:
+            return outcome
+        if self._waits[name] is wait:
+            self._gather(name, body())
+        return await self._waited(self._waits[name], name)
+
+    async def _waited(self, wait: _Wait, name: str) -> Response | Failure:
         self._waiting += 1
         try:
             return await wait.outcome(name)
@@ -184,11 +197,11 @@ class BatchSession:
         self._chat.journal.close()
 
     def _gather(self, name: str, body: Body) -> _Wait:
-        line = request_line(name, body)
+        line = request_line(name, self._chat.named(body))
         if self._gathering is not None and not self._gathering[0].has_room(line):
             self._send()
         if self._gathering is None:
-            self._gathering = Gathering(self._folder), _Wait()
+            self._gathering = Gathering(self._folder), _Wait(renamed=self._chat.completion_tokens)
         gathering, wait = self._gathering
         gathering.add(line)
         wait.names.append(name)
@@ -216,35 +229,48 @@ class BatchSession:
     async def _attend(self, file: BatchFile, wait: _Wait, *, resumed: bool) -> None:
         """See one batch through."""
         try:
-            wait.settle(await self._through(file, wait.names, resumed=resumed))
+            wait.settle(await self._through(file, wait, resumed=resumed))
         except openai.APIError as error:
             wait.settle(error=trouble(self._chat.place, error))
         except Exception as error:  # noqa: BLE001 -- raised by those who wait
             wait.settle(error=error)
 
-    async def _through(self, file: BatchFile, names: list[str], *, resumed: bool) -> Outcomes:
+    async def _through(self, file: BatchFile, wait: _Wait, *, resumed: bool) -> Outcomes:
         batch = await self._server.ended(await self._server.started(file, perhaps=resumed))
         if batch.status == "failed":
             file.remove()  # the next run gathers its requests anew
             raise refused_batch(self._chat.place, batch)
-        outcomes = await self._received(batch, names)
+        found = await self._received(batch, wait.names)
         file.remove()
-        return outcomes
+        rejected = [one for one in found.values() if isinstance(one, Rejected)]
+        if len(rejected) == len(found):
+            self._all_rejected(wait, rejected[0])
+        return {name: "rejected" if isinstance(one, Rejected) else one for name, one in found.items()}
 
-    async def _received(self, batch: Batch, names: list[str]) -> Outcomes:
+    async def _received(self, batch: Batch, names: list[str]) -> dict[str, Response | Failure | Rejected]:
         """What came of each request, the responses journalled."""
-        rows: Outcomes = {}
+        rows: dict[str, Response | Failure | Rejected] = {}
         for content in await self._server.files_of(batch):
             rows |= read_rows(content)
         absent: Failure = "timeout" if batch.status == "expired" else "server"
-        outcomes = {name: rows.get(name, absent) for name in names}
-        await self._keep(outcomes)
-        return outcomes
+        found = {name: rows.get(name, absent) for name in names}
+        await self._keep(found)
+        return found
 
-    async def _keep(self, outcomes: Outcomes) -> None:
+    def _all_rejected(self, wait: _Wait, one: Rejected) -> None:
+        """Raise what every request would meet, unless they only have to be named otherwise; as a `Session` does."""
+        chat, place = self._chat, self._chat.place
+        if refusals.wants_completion_tokens(one.error) and not wait.renamed:
+            chat.completion_tokens = wait.misnamed = True
+        elif one.status not in (400, 413, 422) or not chat.journal.holds_texts:
+            what, cure = refusals.mistake(one.status, one.error, place.model, place.api_key_env)
+            what = f"{place.who} {what}: HTTP {one.status} for each request of a batch"
+            raise MergescopeError(what, where=place.host, cure=cure)
+
+    async def _keep(self, found: Mapping[str, Response | Failure | Rejected]) -> None:
         journal = self._chat.journal
         fresh = []
-        for name, outcome in outcomes.items():
+        for name, outcome in found.items():
             key, nth = key_and_nth(name)
             # a kill may have come between the journal and the end of the batch's file
             if isinstance(outcome, Response) and len(journal.responses(key)) <= nth:

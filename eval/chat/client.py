@@ -109,6 +109,12 @@ class Chat:
         self.completion_tokens = False
         """Whether it takes `max_completion_tokens` instead of `max_tokens`."""
 
+    def named(self, body: Body) -> Body:
+        """A request with the name that the server has for the longest completion, as far as that is known."""
+        if "max_tokens" not in body or not self.completion_tokens:
+            return body
+        return {("max_completion_tokens" if name == "max_tokens" else name): value for name, value in body.items()}
+
     def stream(self, items: Iterable[T], work: Callable[[Session, T], Awaitable[R]]) -> Iterator[tuple[T, R]]:
         """Each item with what `work` made of it, as soon as it is there: see `eval.chat.stream.completed`."""
 
@@ -218,23 +224,18 @@ class Session:
         return response
 
     async def _post(self, body: Body) -> httpx2.Response:
-        sent = self._named(body)
+        sent = self._chat.named(body)
         try:
             return await self._posted(sent)
         except openai.BadRequestError as error:
             if "max_tokens" not in sent or not refusals.wants_completion_tokens(error.body):
                 raise
         self._chat.completion_tokens = True
-        return await self._posted(self._named(body))
+        return await self._posted(self._chat.named(body))
 
     async def _posted(self, body: Body) -> httpx2.Response:
         # plain bytes: the package's own models of requests and responses cost as much CPU as all else here
         return await self._client.post("/chat/completions", body=body, cast_to=httpx2.Response)
-
-    def _named(self, body: Body) -> Body:
-        if "max_tokens" not in body or not self._chat.completion_tokens:
-            return body
-        return {("max_completion_tokens" if name == "max_tokens" else name): value for name, value in body.items()}
 
     def _refused(
         self, key: str, error: openai.APIStatusError, number: int, attempt: int, *, structured: bool

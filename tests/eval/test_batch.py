@@ -178,6 +178,40 @@ def test_an_unreadable_verdict_is_asked_once_more_in_a_second_batch(server: Batc
     assert len(server.batches) == 2
 
 
+@pytest.mark.parametrize(
+    ("reply", "complaint"),
+    [
+        (refusal(401, "bad key"), "refuses the key: HTTP 401 for each request of a batch"),
+        (refusal(404, f"no {KEY}"), "does not know 'm'"),
+        (refusal(400, "no temperature here"), "refuses the request: HTTP 400"),
+        (refusal(400, "max_completion_tokens, temperature"), "refuses the request: HTTP 400"),
+    ],
+)
+def test_a_batch_of_which_nothing_is_taken_stops_the_run(
+    server: BatchServer, judge: Judge, tmp_path: Path, reply: Reply, complaint: str
+) -> None:
+    server.rule = lambda _: reply
+    with pytest.raises(MergescopeError, match=complaint) as caught:
+        judge(3)
+    assert KEY not in str(caught.value)
+    assert left(tmp_path) == []  # it cost nothing, and is asked anew
+    server.rule = lambda _: GOOD
+    assert len(judge(3)) == 3
+
+
+def test_a_server_that_answered_may_refuse_a_batch_of_a_few(server: BatchServer, judge: Judge) -> None:
+    judge(3)
+    server.rule = lambda _: refusal(400, "not like this")
+    assert [one.error_kind for one in judge(4).values()].count("rejected") == 1
+
+
+def test_models_that_call_the_longest_completion_otherwise(server: BatchServer, judge: Judge) -> None:
+    server.rule = lambda body: refusal(400, "use max_completion_tokens") if "max_tokens" in body else GOOD
+    assert {one.error_kind for one in judge(3).values()} == {None}
+    assert [server.files[b["input_file_id"]].count(b"\n") for b in server.batches] == [3, 3]
+    assert "max_completion_tokens" in server.requests[-1]
+
+
 def test_an_expired_batch_keeps_what_it_did(server: BatchServer, judge: Judge) -> None:
     server.status = "expired"
     server.rule = lambda body: GOOD if "質問0" in body["messages"][1]["content"] else Reply(after_s=1)
