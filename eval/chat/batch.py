@@ -243,7 +243,7 @@ class BatchSession:
         found = await self._received(batch, wait.names)
         file.remove()
         rejected = [one for one in found.values() if isinstance(one, Rejected)]
-        if len(rejected) == len(found):
+        if rejected and len(rejected) == len(found):
             self._all_rejected(wait, rejected[0])
         return {name: "rejected" if isinstance(one, Rejected) else one for name, one in found.items()}
 
