@@ -16,7 +16,7 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from eval.chat import refusals
 from eval.chat.budget import Purse
-from eval.chat.completion import read_completion
+from eval.chat.completion import read_broken_off, read_completion
 from eval.chat.gate import START, Gate
 from eval.chat.journal import Journal, Response, SharedSync
 from eval.chat.place import Place
@@ -60,6 +60,8 @@ class _Trouble:
     """What the server asks for; None: it does not say."""
     busy: bool = False
     """Whether it said 429."""
+    broken_off: Response | None = None
+    """What there is of a completion: it is no answer, but is paid for."""
 
     @property
     def tries(self) -> int:
@@ -173,32 +175,32 @@ class Session:
         if nth < len(received):
             return received[nth]
         sent = body()
-        response = await self._paid(key, sent)
+        response = await self.fresh(key, sent)
         if isinstance(response, Response):
             response = replace(response, structured="response_format" in sent)
             await self._disk.append(response)
         return response
 
-    async def _paid(self, key: str, body: Body) -> Response | Failure:
-        """As `fresh`, from the purse where there is one."""
-        purse = self._chat.purse
-        if purse is None:
-            return await self.fresh(key, body)
-        held, response = await purse.hold(body), None
-        try:
-            response = await self.fresh(key, body)
-        finally:
-            purse.settle(held, response)
-        return response
-
     async def fresh(self, key: str, body: Body) -> Response | Failure:
         """A response that is not journalled; errors as in `ask`."""
         attempt = 0
-        while isinstance(outcome := await self._try(key, body, attempt), _Trouble):
+        while isinstance(outcome := await self._paid(key, body, attempt), _Trouble):
             attempt += 1
             if attempt >= outcome.tries:
                 return outcome.failure()
             await asyncio.sleep(max(outcome.pause_s or 0.0, _pause(attempt - 1)))
+        return outcome
+
+    async def _paid(self, key: str, body: Body, attempt: int) -> Response | _Trouble:
+        """One try, from the purse where there is one."""
+        purse = self._chat.purse
+        if purse is None:
+            return await self._try(key, body, attempt)
+        held, outcome = await purse.hold(body), None
+        try:
+            outcome = await self._try(key, body, attempt)
+        finally:
+            purse.settle(held, outcome.broken_off if isinstance(outcome, _Trouble) else outcome)
         return outcome
 
     async def _try(self, key: str, body: Body, attempt: int) -> Response | _Trouble:
@@ -217,7 +219,7 @@ class Session:
             self._gate.leave()
         response = read_completion(key, reply.content)
         if response is None:  # not a completion at all: a proxy's page, or cut off
-            return _Trouble("server")
+            return _Trouble("server", broken_off=read_broken_off(key, reply.content))
         self._gate.answered()
         self._chat.heard = self._chat.answered = True
         self._chat.lost = self._chat.silent = self._chat.rejected = 0

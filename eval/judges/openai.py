@@ -12,7 +12,7 @@ from eval.chat.budget import Budget, BudgetReachedError
 from eval.chat.client import Asker, Chat, UnstructuredError
 from eval.chat.journal import Response
 from eval.chat.place import Place
-from eval.chat.refusals import SETTLED, Failure
+from eval.chat.refusals import Failure
 from eval.config import OpenAIJudge, Output
 from eval.identity import judge_id
 from eval.judge import ASKED, ErrorKind, Judgement, Question, setting_of
@@ -23,6 +23,9 @@ from eval.prompts import Kind
 _OUTPUTS: dict[bool, Output] = {True: "json_schema", False: "json"}
 READINGS = 2
 """Verdicts asked for where the first cannot be read; the second time the judge is shown what it said."""
+
+UNSTRUCTURED = 3
+"""Questions refused with a schema, and none taken, before all are asked in words: one complaint may quote an answer."""
 
 
 class OpenAIScorer:
@@ -41,6 +44,8 @@ class OpenAIScorer:
         """How verdicts are asked for now."""
         self._gives_schema = False
         """Whether the server gave a verdict by its schema in this process."""
+        self._unstructured: set[str] = set()
+        """Questions, by judgement id, that it would not take with a schema."""
         self._place = Place(
             who="the judge's server",
             base_url=str(section.base_url),
@@ -118,7 +123,8 @@ class OpenAIScorer:
         try:
             return await session.ask(question.judgement_id, request, len(received))
         except UnstructuredError:
-            if not self._gives_schema:
+            self._unstructured.add(question.judgement_id)
+            if not self._gives_schema and len(self._unstructured) >= UNSTRUCTURED:
                 self._output = "json"
         return await session.ask(question.judgement_id, partial(request, output="json"), len(received))
 
@@ -153,6 +159,6 @@ class OpenAIScorer:
 
 def _failed(failure: Failure, unreadable: Judgement | None) -> Judgement:
     """What a question is that got no response. unreadable: what its first one said; None: there was none."""
-    if unreadable is not None and failure in SETTLED:  # the longer request is what the server does not take
+    if unreadable is not None and failure == "too_long":  # a repair is longer, and will not fit another time either
         return unreadable
     return Judgement((), "rejected" if failure == "too_long" else failure)

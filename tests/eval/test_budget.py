@@ -192,6 +192,24 @@ def test_what_is_booked_where_the_server_counts_nothing(
     assert budget.hold(budget.limit - budget.spent)  # nothing is held any more
 
 
+@pytest.mark.parametrize("usage", [USAGE, None])
+def test_a_completion_that_broke_off_is_paid_for(server: Server, judge: Make, usage: object) -> None:
+    server.script = [completion("half a ver", "error", usage=usage), GOOD]
+    budget = Budget(Decimal(1), "USD")
+    assert one(judge(budget)).error_kind is None
+    longest = len(json.dumps(server.requests[0], ensure_ascii=False).encode())
+    held = (2 * longest + 8 * server.requests[0]["max_tokens"]) / Decimal(1_000_000)
+    assert budget.spent == EACH + (EACH if usage else held)
+
+
+def test_broken_completions_cannot_overdraw_a_budget(server: Server, judge: Make) -> None:
+    server.script = [completion("half a ver", "error", usage=USAGE)]
+    budget = Budget(Decimal("0.008"), "USD")
+    assert judged(judge(budget, max_tokens=64)) == {}
+    assert 0 < budget.spent <= budget.limit
+    assert budget.refused is not None
+
+
 def test_a_repair_that_the_budget_does_not_pay_is_left_with_its_question(server: Server, judge: Make) -> None:
     server.script = [completion("unreadable", usage=USAGE), GOOD]
     assert judged(judge(Budget(Decimal("0.008"), "USD"), max_tokens=64)) == {}
