@@ -15,6 +15,8 @@ from mergescope.ground.ids import decimal6
 Decimal6 = Annotated[Decimal, BeforeValidator(decimal6)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """What names of prompt sets and checkpoints look like."""
+CURRENCY = r"^[A-Z]{3}$"
+"""What codes of currencies look like."""
 RESERVED = ("base", "model-safe", "model-useful", "merges")
 """Names of a study's own checkpoints."""
 IMPORTS = "imported"
@@ -145,8 +147,8 @@ class Price(BaseModel):
     """For a million prompt tokens."""
     completion: Decimal6 = Field(ge=0)
     """For a million completion tokens."""
-    currency: str = "USD"
-    """Of both."""
+    currency: str = Field(default="USD", pattern=CURRENCY)
+    """Of both, by its code in ISO 4217."""
 
 
 class OpenAIJudge(BaseModel):

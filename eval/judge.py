@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from eval.chat.budget import Budget
+from eval.chat.place import host_of
 from eval.config import OpenAIJudge, Output, ProxyJudge
 from eval.identity import Message, judge_id
 from eval.prompts import Kind
@@ -110,6 +111,20 @@ class Judge(Protocol):
 def judge_id_of(judge: Judge) -> str:
     """Content id of a judge's setting."""
     return judge_id(judge.setting)
+
+
+def setting_of(section: OpenAIJudge, rubric_sha256: str) -> dict[str, object]:
+    """All that makes a served judge's scores what they are: model, host, rubric, decoding, output mode, language."""
+    return {
+        "kind": "llm",
+        "model": section.model,
+        "host": host_of(str(section.base_url)),
+        "rubric": rubric_sha256,
+        "temperature": str(section.temperature),
+        "max_tokens": section.max_tokens,
+        "output": section.output,
+        "language": section.language,
+    }
 
 
 def open_judge(section: ProxyJudge | OpenAIJudge, journal: Path, budget: Budget | None = None) -> Judge:

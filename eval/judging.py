@@ -36,6 +36,28 @@ class _Seat:
     """Questions that it took, by judgement id."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What one judge is asked, until the bench calls it off."""
+
+    seat: _Seat
+    stopping: threading.Event
+
+    @property
+    def called_off(self) -> bool:
+        """Whether nobody wants its judgements; a judge that has taken its last question can learn it only here."""
+        return self.stopping.is_set()
+
+    def __iter__(self) -> Iterator[Question]:
+        while (entry := self.seat.inbox.get()) is not None:
+            if self.called_off:
+                raise _CalledOffError
+            self.seat.open[entry[1].row.judgement_id] = entry
+            yield entry[1].question
+        if self.called_off:
+            raise _CalledOffError
+
+
 class Bench:
     """Takes answers as they come, and asks every judge what it has not judged. Use it as a context.
 
@@ -96,15 +118,6 @@ class Bench:
 
     def _sit(self, seat: _Seat) -> None:
         with suppress(_CalledOffError):
-            for question, judgement in seat.judge.score(self._taken(seat)):
+            for question, judgement in seat.judge.score(_Taken(seat, self._stopping)):
                 job, asked = seat.open.pop(question.judgement_id)
                 self._record(job, asked, judgement)
-
-    def _taken(self, seat: _Seat) -> Iterator[Question]:
-        while (entry := seat.inbox.get()) is not None:
-            if self._stopping.is_set():
-                raise _CalledOffError
-            seat.open[entry[1].row.judgement_id] = entry
-            yield entry[1].question
-        if self._stopping.is_set():
-            raise _CalledOffError

@@ -76,8 +76,8 @@ class VerdictLine(OfPrompt):
     """Subject, contrast pair or conversation, resampled as one; None: the prompt."""
     seen_judge: bool = False
     """Whether the rater had seen a judge's verdict on this answer."""
-    p_selected: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Probability with which this answer was picked for labelling; None: 1."""
+    p_selected: Annotated[float, Field(ge=1e-9, le=1)] | None = None
+    """Probability with which this answer was picked for labelling; None: 1. At least 1e-9: its inverse is a weight."""
 
     @model_validator(mode="after")
     def _one_verdict(self) -> Self:

@@ -9,9 +9,9 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from eval import judge
-from eval.chat.place import host_of
 from eval.config import OpenAIJudge
 from eval.engine import PASSING, PASSING_SERVED
+from eval.identity import judge_id
 from eval.prompts import Item
 
 SEEN = 200
@@ -98,7 +98,7 @@ def judge_state(
 ) -> JudgeState:
     """What one judge of a recipe has made of these checkpoints' answers to the items, and what is left."""
     asked = {
-        "judges": _judge_ids(connection, section, rubric_sha256),
+        "judge": judge_id(judge.setting_of(section, rubric_sha256)),
         "passing_judge": sorted(judge.PASSING),
         "prompts": [item.prompt_id for item in items],
         "kinds": [item.kind for item in items],
@@ -108,16 +108,6 @@ def judge_state(
     seen = connection.execute(_SEEN, asked).fetchall()
     left = {place: Left(questions, size) for place, _, questions, size in rows if questions}
     return JudgeState(sum(row[1] for row in rows), left, [Seen(*row) for row in seen])
-
-
-def _judge_ids(connection: DuckDBPyConnection, section: OpenAIJudge, rubric_sha256: str) -> list[str]:
-    """The judges in the store that the recipe's section describes, whatever output mode they had."""
-    rows = connection.execute(
-        """SELECT judge_id FROM judge WHERE setting->>'$.kind' = 'llm' AND setting->>'$.model' = ?
-        AND setting->>'$.host' = ? AND setting->>'$.rubric' = ? AND setting->>'$.temperature' = ?""",
-        [section.model, host_of(str(section.base_url)), rubric_sha256, str(section.temperature)],
-    ).fetchall()
-    return [row[0] for row in rows]
 
 
 def _standing(standing: Sequence[Standing]) -> dict[str, Any]:
@@ -149,7 +139,7 @@ items AS (
     unnest($references::VARCHAR[]) AS reference_text_id, unnest(range(len($prompts))) AS place
 ),
 judged AS (
-  SELECT * FROM judgement WHERE list_contains($judges::VARCHAR[], judge_id)
+  SELECT * FROM judgement WHERE judge_id = $judge
     AND NOT coalesce(list_contains($passing_judge::VARCHAR[], error_kind), false)
 )"""
 _SAME = """judged.prompt_id = items.prompt_id AND judged.kind = items.kind

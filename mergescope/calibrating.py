@@ -8,13 +8,14 @@ from pathlib import Path
 
 from eval.calibrating import ask, calibrate, questions_about
 from eval.calibration import AxisReport, Report
+from eval.chat.place import leaves_machine
 from eval.config import OpenAIJudge
 from eval.judge import Judge
 from eval.labels import CLASSES, Labels, read_labels
 from mergescope.consent import agree
 from mergescope.ground.errors import MergescopeError, printable
 from mergescope.ground.progress import Reporter
-from mergescope.hosts import agreed_on, host_of_address, leaves_machine
+from mergescope.hosts import agreed_on, host_of_address
 from mergescope.inputs import check_store, open_judges
 from mergescope.lock import locked
 from mergescope.stages import PROGRESS

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from eval.chat.place import leaves_machine
 from mergescope.ground.errors import MergescopeError, printable
-from mergescope.hosts import agreed_on, hosts_of, leaves_machine, remember
+from mergescope.hosts import agreed_on, hosts_of, remember
 from mergescope.judging_plan import judging_plan
 from mergescope.judging_plan_records import HostPlan
 from mergescope.study import Study

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,17 +33,6 @@ def host_of_address(base_url: str) -> str:
     url = urlsplit(base_url)
     name = url.hostname or ""
     return f"{url.scheme}://{f'[{name}]' if ':' in name else name}{f':{url.port}' if url.port else ''}"
-
-
-def leaves_machine(host: str) -> bool:
-    """Whether what is sent to a host leaves this machine: loopback does not. host: as `host_of_address` tells."""
-    name = (urlsplit(host).hostname or "").rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
-        return False
-    try:
-        return not ipaddress.ip_address(name).is_loopback
-    except ValueError:  # a name
-        return True
 
 
 def agreed_on(study: Study, host: str) -> str | None:

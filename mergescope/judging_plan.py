@@ -12,7 +12,7 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from eval.backlog import Wanted, wanted_answers
-from eval.chat.place import host_of
+from eval.chat.place import host_of, leaves_machine
 from eval.config import RESERVED, EvalSection, ModelCheckpoint, OpenAIJudge, ServedCheckpoint
 from eval.conversations import rounds
 from eval.interchange.matching import IMPORTED
@@ -24,7 +24,7 @@ from eval.prompt_length import BYTES_PER_TOKEN
 from eval.prompts import Item, PromptSet
 from eval.store import open_store
 from merge.points import MergePoint
-from mergescope.hosts import agreed_on, host_of_address, hosts_of, leaves_machine
+from mergescope.hosts import agreed_on, host_of_address, hosts_of
 from mergescope.inputs import check_names, known_prompts
 from mergescope.judging_plan_records import AnswersPlan, HostPlan, JudgePlan, JudgingPlan, ServedPlan
 from mergescope.plan_answers import TYPICAL_SHARE

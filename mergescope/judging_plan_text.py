@@ -10,6 +10,7 @@ from pathlib import Path
 
 from eval.judging_forecast import BATCH_HOURS, LATENCY_S, REASON_BYTES, Amount
 from eval.prompt_length import BYTES_PER_TOKEN
+from mergescope.ground.errors import printable
 from mergescope.ground.units import time_text
 from mergescope.judging_plan import judging_plan
 from mergescope.judging_plan_records import AnswersPlan, HostPlan, JudgePlan, JudgingPlan
@@ -24,9 +25,9 @@ def show_judging_plan(file: Path, store: Path, only: Sequence[str], *, as_json: 
     if as_json:
         print(json.dumps(asdict(plan), ensure_ascii=False, indent=1, allow_nan=False))
     else:
-        print("\n".join(judging_plan_lines(plan)))
+        print("\n".join(map(printable, judging_plan_lines(plan))))  # model names are the recipe's words
     for refusal in plan.refusals:
-        print(refusal, file=sys.stderr)
+        print(printable(refusal), file=sys.stderr)
     return 2 if plan.refusals else 0
 
 

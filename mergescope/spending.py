@@ -51,7 +51,8 @@ def budget_of(judges: Sequence[Judge], limit: BudgetLimit) -> Budget:
         raise MergescopeError(what, where="--budget", cure="leave the budget out: nothing is spent")
     if batched := next((judge.model for judge in servers if judge.batch), None):
         what = "a judge in batch mode is charged after the run and keeps no budget"
-        raise MergescopeError(what, where="--budget", value=batched, cure="leave its `batch` or the budget out")
+        cure = "leave the budget out, or its `batch` if no batch of it waits"
+        raise MergescopeError(what, where="--budget", value=batched, cure=cure)
     if limit.tokens:
         return Budget(limit.amount, TOKENS.unit)
     currencies = sorted({judge.price.currency for judge in servers if judge.price is not None})

@@ -74,7 +74,7 @@ def _results(connection: DuckDBPyConnection, study: Study) -> Iterator[str]:
         yield "none of this study"
     for study_id, evaluated in found:
         changed = "" if evaluated == recipe_hash(study.recipe) else " (of the recipe before its last changes)"
-        yield f"{tally(connection, study_id).text}{changed}"
+        yield printable(f"{tally(connection, study_id).text}{changed}")
 
 
 def _judges(connection: DuckDBPyConnection, study: Study) -> Iterator[str]:

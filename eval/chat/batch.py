@@ -9,20 +9,22 @@ content id in its metadata. Only an upload that was cut off is uploaded twice, a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import openai
 from openai.types import Batch
 
+from eval.chat import refusals
 from eval.chat.batch_file import BatchFile, Gathering, files_in, request_line
-from eval.chat.batch_rows import key_and_nth, read_rows, request_name
+from eval.chat.batch_rows import Rejected, key_and_nth, read_rows, request_name
 from eval.chat.batch_server import BatchServer, refused_batch, trouble
 from eval.chat.client import Asker, Body, Chat
 from eval.chat.journal import Response
 from eval.chat.refusals import Failure
-from eval.chat.stream import completed
+from eval.chat.stream import Revocable, completed
 from mergescope.ground.errors import MergescopeError
 
 T = TypeVar("T")
@@ -58,6 +60,27 @@ def batched(chat: Chat, items: Iterable[T], work: Callable[[Asker, T], Awaitable
     return completed(flow, opened, ALL)
 
 
+def refuse_pending(chat: Chat) -> None:
+    """Raise MergescopeError where batches of an earlier run wait: asking one by one would pay for them twice.
+
+    Files that never reached the server are given up.
+    """
+    waiting = 0
+    for file in list(files_in(_folder_of(chat))):
+        if file.sent().file_id is None:
+            file.remove()
+        else:
+            waiting += len(file.requests())
+    if waiting:
+        what = f"{waiting:,} question{'' if waiting == 1 else 's'} of this judge wait in a batch that was sent"
+        cure = "set `batch: true` to fetch them, or remove the folder to pay for them again"
+        raise MergescopeError(what, where=_folder_of(chat), cure=cure)
+
+
+def _folder_of(chat: Chat) -> Path:
+    return chat.journal.path.with_suffix(".batches")
+
+
 class _Flow(Generic[T]):
     """Items on their way, counted."""
 
@@ -66,6 +89,11 @@ class _Flow(Generic[T]):
         self.taken = self.finished = 0
         self.ended = False
         """Whether no more will come."""
+
+    @property
+    def called_off(self) -> bool:
+        """Whether nobody wants what comes of them."""
+        return isinstance(self._items, Revocable) and self._items.called_off
 
     def __iter__(self) -> Iterator[T]:
         for item in self._items:
@@ -77,8 +105,12 @@ class _Flow(Generic[T]):
 class _Wait:
     """A batch, and those who wait for what comes of it."""
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
+    def __init__(self, names: Iterable[str] = (), *, renamed: bool = False) -> None:
         self.names = list(names)
+        self.renamed = renamed
+        """Whether its requests name the longest completion as only some servers do."""
+        self.misnamed = False
+        """Whether all its requests were refused for that name, and are gathered anew with the other."""
         self._outcomes: Outcomes | None = None
         self._error: Exception | None = None
         self._waiting: list[asyncio.Future[None]] = []
@@ -109,7 +141,7 @@ class BatchSession:
         self._chat = chat
         self._server = server
         self._flow = flow
-        self._folder = chat.journal.path.with_suffix(".batches")
+        self._folder = _folder_of(chat)
         self._gathering: tuple[Gathering, _Wait] | None = None
         self._waits: dict[str, _Wait] = {}
         """By request."""
@@ -135,6 +167,14 @@ class BatchSession:
             return received[nth]
         name = request_name(key, nth)
         wait = self._waits.get(name) or self._gather(name, body())
+        outcome = await self._waited(wait, name)
+        if not wait.misnamed:
+            return outcome
+        if self._waits[name] is wait:
+            self._gather(name, body())
+        return await self._waited(self._waits[name], name)
+
+    async def _waited(self, wait: _Wait, name: str) -> Response | Failure:
         self._waiting += 1
         try:
             return await wait.outcome(name)
@@ -157,11 +197,11 @@ class BatchSession:
         self._chat.journal.close()
 
     def _gather(self, name: str, body: Body) -> _Wait:
-        line = request_line(name, body)
+        line = request_line(name, self._chat.named(body))
         if self._gathering is not None and not self._gathering[0].has_room(line):
             self._send()
         if self._gathering is None:
-            self._gathering = Gathering(self._folder), _Wait()
+            self._gathering = Gathering(self._folder), _Wait(renamed=self._chat.completion_tokens)
         gathering, wait = self._gathering
         gathering.add(line)
         wait.names.append(name)
@@ -181,7 +221,7 @@ class BatchSession:
         (gathering, wait), self._gathering = self._gathering, None
         try:
             file = gathering.close()
-        except MergescopeError as error:
+        except Exception as error:  # noqa: BLE001 -- raised by those who wait
             wait.settle(error=error)
         else:
             self._tasks.append(asyncio.create_task(self._attend(file, wait, resumed=False)))
@@ -189,35 +229,48 @@ class BatchSession:
     async def _attend(self, file: BatchFile, wait: _Wait, *, resumed: bool) -> None:
         """See one batch through."""
         try:
-            wait.settle(await self._through(file, wait.names, resumed=resumed))
+            wait.settle(await self._through(file, wait, resumed=resumed))
         except openai.APIError as error:
             wait.settle(error=trouble(self._chat.place, error))
         except Exception as error:  # noqa: BLE001 -- raised by those who wait
             wait.settle(error=error)
 
-    async def _through(self, file: BatchFile, names: list[str], *, resumed: bool) -> Outcomes:
+    async def _through(self, file: BatchFile, wait: _Wait, *, resumed: bool) -> Outcomes:
         batch = await self._server.ended(await self._server.started(file, perhaps=resumed))
         if batch.status == "failed":
             file.remove()  # the next run gathers its requests anew
             raise refused_batch(self._chat.place, batch)
-        outcomes = await self._received(batch, names)
+        found = await self._received(batch, wait.names)
         file.remove()
-        return outcomes
+        rejected = [one for one in found.values() if isinstance(one, Rejected)]
+        if rejected and len(rejected) == len(found):
+            self._all_rejected(wait, rejected[0])
+        return {name: "rejected" if isinstance(one, Rejected) else one for name, one in found.items()}
 
-    async def _received(self, batch: Batch, names: list[str]) -> Outcomes:
+    async def _received(self, batch: Batch, names: list[str]) -> dict[str, Response | Failure | Rejected]:
         """What came of each request, the responses journalled."""
-        rows: Outcomes = {}
+        rows: dict[str, Response | Failure | Rejected] = {}
         for content in await self._server.files_of(batch):
             rows |= read_rows(content)
         absent: Failure = "timeout" if batch.status == "expired" else "server"
-        outcomes = {name: rows.get(name, absent) for name in names}
-        await self._keep(outcomes)
-        return outcomes
+        found = {name: rows.get(name, absent) for name in names}
+        await self._keep(found)
+        return found
 
-    async def _keep(self, outcomes: Outcomes) -> None:
+    def _all_rejected(self, wait: _Wait, one: Rejected) -> None:
+        """Raise what every request would meet, unless they only have to be named otherwise; as a `Session` does."""
+        chat, place = self._chat, self._chat.place
+        if refusals.wants_completion_tokens(one.error) and not wait.renamed:
+            chat.completion_tokens = wait.misnamed = True
+        elif one.status not in (400, 413, 422) or not chat.journal.holds_texts:
+            what, cure = refusals.mistake(one.status, one.error, place.model, place.api_key_env)
+            what = f"{place.who} {what}: HTTP {one.status} for each request of a batch"
+            raise MergescopeError(what, where=place.host, cure=cure)
+
+    async def _keep(self, found: Mapping[str, Response | Failure | Rejected]) -> None:
         journal = self._chat.journal
         fresh = []
-        for name, outcome in outcomes.items():
+        for name, outcome in found.items():
             key, nth = key_and_nth(name)
             # a kill may have come between the journal and the end of the batch's file
             if isinstance(outcome, Response) and len(journal.responses(key)) <= nth:

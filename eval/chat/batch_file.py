@@ -97,8 +97,8 @@ class Gathering:
     def close(self) -> BatchFile:
         """The file, on disk under its name."""
         with disk_refusals(self._path):
-            os.fsync(self._stream.fileno())
-            self._stream.close()
+            with self._stream:
+                os.fsync(self._stream.fileno())
             name = content_id("b1", [file_hash(self._path), time.time_ns()])
             return BatchFile(self._path.rename(self._path.with_name(f"{name}.jsonl")))
 

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from eval.chat.completion import read_completion
 from eval.chat.journal import Response
 from eval.chat.refusals import Failure, passing, withheld
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A request that the server does not take."""
+
+    status: int
+    error: object
+    """The server's own words, to be read and not shown."""
 
 
 def request_name(key: str, nth: int) -> str:
@@ -22,9 +32,9 @@ def key_and_nth(name: str) -> tuple[str, int]:
     return key, int(nth)
 
 
-def read_rows(content: bytes) -> dict[str, Response | Failure]:
+def read_rows(content: bytes) -> dict[str, Response | Failure | Rejected]:
     """What came of each request, by its name; lines that are no rows are left out."""
-    rows: dict[str, Response | Failure] = {}
+    rows: dict[str, Response | Failure | Rejected] = {}
     for line in content.splitlines():
         try:
             row = json.loads(line)
@@ -34,7 +44,7 @@ def read_rows(content: bytes) -> dict[str, Response | Failure]:
     return rows
 
 
-def _outcome(row: Mapping[str, Any]) -> Response | Failure:
+def _outcome(row: Mapping[str, Any]) -> Response | Failure | Rejected:
     key, _ = key_and_nth(row["custom_id"])
     response = row.get("response")
     if response is None:
@@ -47,4 +57,4 @@ def _outcome(row: Mapping[str, Any]) -> Response | Failure:
     if passing(status, code):
         return "server"
     kind = withheld(status, code, body)
-    return Response(key, error_kind=kind) if kind == "filter" else kind or "rejected"
+    return Response(key, error_kind=kind) if kind == "filter" else kind or Rejected(int(status), error)

@@ -28,6 +28,8 @@ LABEL = "mergescope"
 SKEW_S = 86_400
 """Seconds by which a server's clock may differ from ours."""
 _ENDED = ("completed", "failed", "expired", "cancelled")
+_LACKING = (400, 404, 405)
+"""Statuses of a server that does not know the file of a batch, or knows no batches."""
 _PASSING = (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError)
 
 
@@ -40,13 +42,13 @@ class BatchServer:
     @classmethod
     @asynccontextmanager
     async def open(cls, place: Place, key: str) -> AsyncIterator[BatchServer]:
-        """Connections for as long as the block runs; no redirects, for texts go only where the recipe says."""
+        """Connections for as long as the block runs; no redirects, no proxies to this machine: as a `Session`."""
         async with AsyncOpenAI(
             api_key=key,
             base_url=place.base_url,
             timeout=place.timeout_s,
             max_retries=TRIES - 1,
-            http_client=DefaultAsyncHttpxClient(follow_redirects=False),
+            http_client=DefaultAsyncHttpxClient(follow_redirects=False, trust_env=place.leaves_machine),
         ) as client:
             client.organization = client.project = None  # of OpenAI's own accounts, read from the environment
             yield cls(client)
@@ -56,17 +58,24 @@ class BatchServer:
 
         perhaps: an earlier run may have started it and died before it could note the name.
         """
+        uploaded = False
         for attempt in range(TRIES):
             sent = file.sent()
             if sent.batch_id is None and sent.file_id is not None and perhaps:
                 sent = SentFile(sent.file_id, await self._find(file))
             elif sent.file_id is None:
-                sent = SentFile(await self._upload(file))
+                sent, uploaded = SentFile(await self._upload(file)), True
                 file.note(sent)
             try:
                 batch_id = sent.batch_id or await self._start(file, sent.file_id or "")
             except _PASSING:
                 if attempt == TRIES - 1:
+                    raise
+            except openai.APIStatusError as error:
+                if error.status_code not in _LACKING:
+                    raise
+                file.note(SentFile())  # nothing is started; the file of an earlier run may be gone from the server
+                if uploaded or attempt == TRIES - 1:
                     raise
             else:
                 file.note(SentFile(sent.file_id, batch_id))
@@ -97,10 +106,15 @@ class BatchServer:
         return [(await self._client.files.content(name, timeout=TRANSFER_S)).content for name in ids]
 
     async def _find(self, file: BatchFile) -> str | None:
-        async for batch in self._client.batches.list(limit=100):  # newest first
-            if (batch.metadata or {}).get(LABEL) == file.name:
-                return batch.id
-            if batch.created_at < file.gathered - SKEW_S:
+        seen: set[str] = set()
+        first = await self._client.batches.list(limit=100)
+        async for page in first.iter_pages():
+            fresh = [batch for batch in page.data if batch.id not in seen]
+            seen.update(batch.id for batch in fresh)
+            if mine := next((batch for batch in fresh if (batch.metadata or {}).get(LABEL) == file.name), None):
+                return mine.id
+            # newest first; some servers give the first page for ever
+            if not fresh or fresh[-1].created_at < file.gathered - SKEW_S:
                 break
         return None
 
@@ -125,7 +139,7 @@ def trouble(place: Place, error: openai.APIError) -> MergescopeError:
     status = error.status_code
     if status in (404, 405, 501):
         what = "has no batches, or does not know this one"
-        cure = "leave `batch` out, or put back the key that it was sent with"
+        cure = "put back the key that the batch was sent with; leave `batch` out where the server has no batches"
     elif refusals.passing(status, error.code):
         what, cure = "failed again and again", "run again later: a batch that was sent goes on meanwhile"
     else:

@@ -16,7 +16,7 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from eval.chat import refusals
 from eval.chat.budget import Purse
-from eval.chat.completion import read_completion
+from eval.chat.completion import read_broken_off, read_completion
 from eval.chat.gate import START, Gate
 from eval.chat.journal import Journal, Response, SharedSync
 from eval.chat.place import Place
@@ -60,6 +60,8 @@ class _Trouble:
     """What the server asks for; None: it does not say."""
     busy: bool = False
     """Whether it said 429."""
+    broken_off: Response | None = None
+    """What there is of a completion: it is no answer, but is paid for."""
 
     @property
     def tries(self) -> int:
@@ -109,6 +111,12 @@ class Chat:
         self.completion_tokens = False
         """Whether it takes `max_completion_tokens` instead of `max_tokens`."""
 
+    def named(self, body: Body) -> Body:
+        """A request with the name that the server has for the longest completion, as far as that is known."""
+        if "max_tokens" not in body or not self.completion_tokens:
+            return body
+        return {("max_completion_tokens" if name == "max_tokens" else name): value for name, value in body.items()}
+
     def stream(self, items: Iterable[T], work: Callable[[Session, T], Awaitable[R]]) -> Iterator[tuple[T, R]]:
         """Each item with what `work` made of it, as soon as it is there: see `eval.chat.stream.completed`."""
 
@@ -132,7 +140,10 @@ class Session:
     @classmethod
     @asynccontextmanager
     async def open(cls, chat: Chat) -> AsyncIterator[Session]:
-        """Connections for as long as the block runs; no redirects, for texts go only where the recipe says."""
+        """Connections for as long as the block runs; no redirects, for texts go only where the recipe says.
+
+        Nor does the environment's proxy see what is meant for this machine.
+        """
         most = chat.place.concurrency
         limits = httpx2.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=5.0)
         async with AsyncOpenAI(
@@ -140,7 +151,9 @@ class Session:
             base_url=chat.place.base_url,
             timeout=chat.place.timeout_s,
             max_retries=0,
-            http_client=DefaultAsyncHttpxClient(limits=limits, follow_redirects=False),
+            http_client=DefaultAsyncHttpxClient(
+                limits=limits, follow_redirects=False, trust_env=chat.place.leaves_machine
+            ),
         ) as client:
             client.organization = client.project = None  # of OpenAI's own accounts, read from the environment
             session = cls(chat, client)
@@ -162,32 +175,32 @@ class Session:
         if nth < len(received):
             return received[nth]
         sent = body()
-        response = await self._paid(key, sent)
+        response = await self.fresh(key, sent)
         if isinstance(response, Response):
             response = replace(response, structured="response_format" in sent)
             await self._disk.append(response)
         return response
 
-    async def _paid(self, key: str, body: Body) -> Response | Failure:
-        """As `fresh`, from the purse where there is one."""
-        purse = self._chat.purse
-        if purse is None:
-            return await self.fresh(key, body)
-        held, response = await purse.hold(body), None
-        try:
-            response = await self.fresh(key, body)
-        finally:
-            purse.settle(held, response)
-        return response
-
     async def fresh(self, key: str, body: Body) -> Response | Failure:
         """A response that is not journalled; errors as in `ask`."""
         attempt = 0
-        while isinstance(outcome := await self._try(key, body, attempt), _Trouble):
+        while isinstance(outcome := await self._paid(key, body, attempt), _Trouble):
             attempt += 1
             if attempt >= outcome.tries:
                 return outcome.failure()
             await asyncio.sleep(max(outcome.pause_s or 0.0, _pause(attempt - 1)))
+        return outcome
+
+    async def _paid(self, key: str, body: Body, attempt: int) -> Response | _Trouble:
+        """One try, from the purse where there is one."""
+        purse = self._chat.purse
+        if purse is None:
+            return await self._try(key, body, attempt)
+        held, outcome = await purse.hold(body), None
+        try:
+            outcome = await self._try(key, body, attempt)
+        finally:
+            purse.settle(held, outcome.broken_off if isinstance(outcome, _Trouble) else outcome)
         return outcome
 
     async def _try(self, key: str, body: Body, attempt: int) -> Response | _Trouble:
@@ -206,30 +219,25 @@ class Session:
             self._gate.leave()
         response = read_completion(key, reply.content)
         if response is None:  # not a completion at all: a proxy's page, or cut off
-            return _Trouble("server")
+            return _Trouble("server", broken_off=read_broken_off(key, reply.content))
         self._gate.answered()
         self._chat.heard = self._chat.answered = True
         self._chat.lost = self._chat.silent = self._chat.rejected = 0
         return response
 
     async def _post(self, body: Body) -> httpx2.Response:
-        sent = self._named(body)
+        sent = self._chat.named(body)
         try:
             return await self._posted(sent)
         except openai.BadRequestError as error:
             if "max_tokens" not in sent or not refusals.wants_completion_tokens(error.body):
                 raise
         self._chat.completion_tokens = True
-        return await self._posted(self._named(body))
+        return await self._posted(self._chat.named(body))
 
     async def _posted(self, body: Body) -> httpx2.Response:
         # plain bytes: the package's own models of requests and responses cost as much CPU as all else here
         return await self._client.post("/chat/completions", body=body, cast_to=httpx2.Response)
-
-    def _named(self, body: Body) -> Body:
-        if "max_tokens" not in body or not self._chat.completion_tokens:
-            return body
-        return {("max_completion_tokens" if name == "max_tokens" else name): value for name, value in body.items()}
 
     def _refused(
         self, key: str, error: openai.APIStatusError, number: int, attempt: int, *, structured: bool

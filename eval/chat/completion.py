@@ -10,6 +10,7 @@ from eval.identity import storable
 
 BROKEN_OFF = ("abort", "error")
 """Finish reasons (vLLM's, gateways') of a server that failed in the middle: what there is of a text is no answer."""
+_MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
 
 
 def read_completion(key: str, raw: bytes) -> Response | None:
@@ -20,7 +21,6 @@ def read_completion(key: str, raw: bytes) -> Response | None:
         if choice.get("finish_reason") in BROKEN_OFF:
             return None
         message = choice["message"]
-        usage = body.get("usage") or {}
         return Response(
             key=key,
             text=_text(message.get("content")),
@@ -28,12 +28,28 @@ def read_completion(key: str, raw: bytes) -> Response | None:
             refusal=_words(message.get("refusal")),
             model=_words(body.get("model")) or "",
             version=_words(body.get("system_fingerprint")),
-            tokens=_count(usage.get("total_tokens")),
-            generated=_count(usage.get("completion_tokens")),
-            prompted=_count(usage.get("prompt_tokens")),
+            **_used(body),
         )
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+    except _MALFORMED:
         return None
+
+
+def read_broken_off(key: str, raw: bytes) -> Response | None:
+    """What a completion took that broke off, without its text; None where the bytes are no such completion."""
+    try:
+        body = json.loads(raw)
+        return Response(key, **_used(body)) if body["choices"][0].get("finish_reason") in BROKEN_OFF else None
+    except _MALFORMED:
+        return None
+
+
+def _used(body: Any) -> dict[str, Any]:
+    usage = body.get("usage") or {}
+    return {
+        "tokens": _count(usage.get("total_tokens")),
+        "generated": _count(usage.get("completion_tokens")),
+        "prompted": _count(usage.get("prompt_tokens")),
+    }
 
 
 def _text(content: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -14,6 +15,17 @@ def host_of(base_url: str) -> str:
     url = urlsplit(base_url)
     path = url.path.rstrip("/")
     return f"{url.hostname}{f':{url.port}' if url.port else ''}{'' if path == '/v1' else path}"
+
+
+def leaves_machine(address: str) -> bool:
+    """Whether what is sent to an address leaves this machine: loopback does not. A path is of no matter."""
+    name = (urlsplit(address).hostname or "").rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return False
+    try:
+        return not ipaddress.ip_address(name).is_loopback
+    except ValueError:  # a name
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +47,11 @@ class Place:
     def host(self) -> str:
         """As `host_of` tells."""
         return host_of(self.base_url)
+
+    @property
+    def leaves_machine(self) -> bool:
+        """As `leaves_machine` tells; where it is False no proxy of the environment may come in between."""
+        return leaves_machine(self.base_url)
 
     def key(self) -> str:
         """The key; raises MergescopeError where its environment variable is not set, or holds what no key is."""

@@ -35,8 +35,10 @@ _NO_SCHEMA = (
     "response_format",  # OpenAI's name of the field, and that of nearly all others
     "json_schema",
     "structured output",
-    "guided",  # vLLM's older word for it
-    "grammar",  # llama.cpp's and TGI's, where they cannot make one of the schema
+    "guided decoding",  # vLLM's older words for it
+    "guided_json",
+    "parse grammar",  # llama.cpp's and others', where they cannot make one of the schema
+    "grammar compilation",
 )
 
 

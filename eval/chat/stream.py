@@ -9,12 +9,23 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from queue import SimpleQueue
-from typing import Generic, TypeVar
+from queue import Empty, SimpleQueue
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 T = TypeVar("T")
 R = TypeVar("R")
 Worker = Callable[[T], Awaitable[R]]
+LOOK_S = 0.2
+"""Seconds between two looks whether the items are called off, while no result comes."""
+
+
+@runtime_checkable
+class Revocable(Protocol):
+    """Items that may be called off after the last of them was taken, when nobody asks for the next one any more."""
+
+    @property
+    def called_off(self) -> bool:
+        """Whether nobody wants what comes of them."""
 
 
 class _End(Enum):
@@ -33,12 +44,12 @@ def completed(
 
     opened: makes the worker within the event loop. width: most items under work at once. Pulling from `items` happens
     in a thread of its own and may block. What `items` or the worker raises is raised here. When the caller stops
-    early, all that is under way is cancelled and the loop's thread ends.
+    early, or the items are `Revocable` and called off, all that is under way is cancelled and the loop's thread ends.
     """
     run = _Run(items, opened, width)
     run.start()
     try:
-        while not isinstance(got := run.results.get(), _End):
+        while not isinstance(got := run.next(), _End):
             if isinstance(got, _Failed):
                 raise got.error
             yield got
@@ -66,6 +77,14 @@ class _Run(Generic[T, R]):
     def start(self) -> None:
         self._thread.start()
         self._ready.wait()
+
+    def next(self) -> tuple[T, R] | _Failed | _End:
+        while True:
+            try:
+                return self.results.get(timeout=LOOK_S)
+            except Empty:
+                if isinstance(self._items, Revocable) and self._items.called_off:
+                    return _End.END
 
     def stop(self) -> None:
         self._in_loop(lambda: self._task.cancel())

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NoReturn, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from eval.config import Output
+from eval.config import CURRENCY, Output
 from eval.engine import Answer, AnswerError
 from eval.identity import Message, prompt_id, storable, text_id
 from eval.interchange.lines import Raw
@@ -226,7 +226,7 @@ class JudgementLine(OfPrompt):
     cost: Finite | None = None
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
-    currency: Text | None = None
+    currency: Annotated[str, Field(pattern=CURRENCY)] | None = None
     output: Output | None = None
     """How the verdict was asked for; None: not known."""
     judgement_id: Text | None = None

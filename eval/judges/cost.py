@@ -36,12 +36,18 @@ def with_cost(judgement: Judgement, received: Sequence[Response], tariff: Tariff
     cost = None if tariff is None else _total([tariff.charged(response) for response in received])
     return replace(
         judgement,
-        tokens=_total([response.tokens for response in received]),
-        prompt_tokens=_total([response.prompt_tokens for response in received]),
-        completion_tokens=_total([response.completion_tokens for response in received]),
+        tokens=_count([response.tokens for response in received]),
+        prompt_tokens=_count([response.prompt_tokens for response in received]),
+        completion_tokens=_count([response.completion_tokens for response in received]),
         cost=None if cost is None else float(cost),
         currency=None if cost is None or tariff is None else tariff.unit,
     )
+
+
+def _count(counts: Sequence[int | None]) -> int | None:
+    """The sum of what is known; None also where it is more than the store's INTEGER holds, which no request takes."""
+    total = _total(counts)
+    return total if total is None or total < 2**31 else None
 
 
 def _total(counts: Sequence[N | None]) -> N | None:

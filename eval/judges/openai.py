@@ -7,15 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from eval.chat.batch import batched
+from eval.chat.batch import batched, refuse_pending
 from eval.chat.budget import Budget, BudgetReachedError
 from eval.chat.client import Asker, Chat, UnstructuredError
 from eval.chat.journal import Response
 from eval.chat.place import Place
-from eval.chat.refusals import SETTLED, Failure
+from eval.chat.refusals import Failure
 from eval.config import OpenAIJudge, Output
 from eval.identity import judge_id
-from eval.judge import ASKED, ErrorKind, Judgement, Question
+from eval.judge import ASKED, ErrorKind, Judgement, Question, setting_of
 from eval.judges.cost import purse_of, tariff_of, with_cost
 from eval.judges.rubric import Rubric, load_rubric
 from eval.prompts import Kind
@@ -23,6 +23,9 @@ from eval.prompts import Kind
 _OUTPUTS: dict[bool, Output] = {True: "json_schema", False: "json"}
 READINGS = 2
 """Verdicts asked for where the first cannot be read; the second time the judge is shown what it said."""
+
+UNSTRUCTURED = 3
+"""Questions refused with a schema, and none taken, before all are asked in words: one complaint may quote an answer."""
 
 
 class OpenAIScorer:
@@ -41,6 +44,8 @@ class OpenAIScorer:
         """How verdicts are asked for now."""
         self._gives_schema = False
         """Whether the server gave a verdict by its schema in this process."""
+        self._unstructured: set[str] = set()
+        """Questions, by judgement id, that it would not take with a schema."""
         self._place = Place(
             who="the judge's server",
             base_url=str(section.base_url),
@@ -74,17 +79,8 @@ class OpenAIScorer:
 
     @property
     def setting(self) -> Mapping[str, object]:
-        """Model, host, rubric, decoding, output mode, language."""
-        return {
-            "kind": "llm",
-            "model": self._section.model,
-            "host": self._place.host,
-            "rubric": self._rubric.sha256,
-            "temperature": str(self._section.temperature),
-            "max_tokens": self._section.max_tokens,
-            "output": self._section.output,
-            "language": self._section.language,
-        }
+        """As `setting_of` tells."""
+        return setting_of(self._section, self._rubric.sha256)
 
     @property
     def repeats(self) -> int:
@@ -94,8 +90,11 @@ class OpenAIScorer:
     def score(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Judgement]]:
         """Each question with its judgement, as soon as it is there; without those that the budget does not pay.
 
-        Raises MergescopeError for what no retry mends: a wrong key, an unknown model, a server that never answers.
+        Raises MergescopeError for what no retry mends: a wrong key, an unknown model, a server that never answers; and
+        where questions wait in a batch that was sent, but the recipe has no `batch: true` any more.
         """
+        if not self._section.batch:
+            refuse_pending(self._chat)
         asked = batched if self._section.batch else Chat.stream
         for question, judgement in asked(self._chat, questions, self._judged):
             if judgement is not None:
@@ -124,7 +123,8 @@ class OpenAIScorer:
         try:
             return await session.ask(question.judgement_id, request, len(received))
         except UnstructuredError:
-            if not self._gives_schema:
+            self._unstructured.add(question.judgement_id)
+            if not self._gives_schema and len(self._unstructured) >= UNSTRUCTURED:
                 self._output = "json"
         return await session.ask(question.judgement_id, partial(request, output="json"), len(received))
 
@@ -159,6 +159,6 @@ class OpenAIScorer:
 
 def _failed(failure: Failure, unreadable: Judgement | None) -> Judgement:
     """What a question is that got no response. unreadable: what its first one said; None: there was none."""
-    if unreadable is not None and failure in SETTLED:  # the longer request is what the server does not take
+    if unreadable is not None and failure == "too_long":  # a repair is longer, and will not fit another time either
         return unreadable
     return Judgement((), "rejected" if failure == "too_long" else failure)

@@ -24,7 +24,7 @@ from rich.progress import (
 from rich.progress import Task as BarTask
 from rich.text import Text
 
-from mergescope.ground.errors import MergescopeError
+from mergescope.ground.errors import MergescopeError, printable
 from mergescope.ground.files import write_json
 from mergescope.ground.units import amounts_text
 
@@ -178,7 +178,7 @@ class Reporter:
         """Called by a task that moved: updates the bar, or prints a line every few seconds."""
         now = time.monotonic()
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=task.done, note=task.text)
+            self._bar.update(self._bar.task_ids[0], completed=task.done, note=printable(task.text))
         elif now - self._lined >= LINE_SECONDS:
             self._lined = now
             self.say(_line(task))
@@ -188,11 +188,10 @@ class Reporter:
         if self._console is None or not self._console.is_terminal:
             yield
             return
-        columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn(), _Rate())
-        with Progress(
-            *columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=self._console, transient=True
-        ) as self._bar:
-            self._bar.add_task(task.name, total=task.total, note="")
+        name, note = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[note]"))
+        columns = (name, BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(), note)
+        with Progress(*columns, console=self._console, transient=True) as self._bar:
+            self._bar.add_task(printable(task.name), total=task.total, note="")
             yield
         self._bar = None
 

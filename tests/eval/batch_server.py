@@ -22,6 +22,8 @@ class BatchServer(Server):
         """Oldest first."""
         self.held = False
         """Whether batches stay unfinished."""
+        self.endless = False
+        """Whether its list of batches promises more for ever, and is the same whatever it is asked for."""
         self.code: str | None = None
         """The code by which a batch as a whole fails; None: it does not."""
         self.status = "completed"
@@ -43,7 +45,7 @@ class BatchServer(Server):
             case "POST", ["batches"]:
                 return self._started(json.loads(raw))
             case "GET", ["batches"]:
-                return Reply(200, {"object": "list", "data": self.batches[::-1], "has_more": False})
+                return Reply(200, {"object": "list", "data": self.batches[::-1], "has_more": self.endless})
             case "GET", ["batches", name]:
                 return self.looks.pop(0) if self.looks else self._looked_at(name)
             case "POST", ["chat", "completions"]:
@@ -71,6 +73,8 @@ class BatchServer(Server):
         instead = self.before.pop(0) if self.before else None
         if instead is not None and instead.status != 200:
             return instead
+        if body["input_file_id"] not in self.files:
+            return refusal(400, "no such file")
         about = {"id": f"batch_{len(self.batches)}", "object": "batch", "created_at": 2_000_000_000}
         self.batches.append({**about, "status": "in_progress", **body})
         return instead or Reply(200, self.batches[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -13,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
+import openai
 import pytest
 
 from eval.chat import batch, batch_file, batch_server
@@ -115,6 +118,20 @@ def test_a_run_that_is_called_off_sends_nothing(server: BatchServer, judge: Judg
     assert left(tmp_path) == []
 
 
+def test_a_disk_that_fails_while_a_file_is_closed_stops_the_run(
+    server: BatchServer, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing)
+        with pytest.raises(OSError, match="Input/output error"):
+            judge(3)
+    assert server.heads == []
+    assert len(judge(3)) == 3
+
+
 def test_no_questions_no_batch(server: BatchServer, judge: Judge) -> None:
     assert judge(0) == {}
     assert server.heads == []
@@ -161,6 +178,40 @@ def test_an_unreadable_verdict_is_asked_once_more_in_a_second_batch(server: Batc
     assert len(server.batches) == 2
 
 
+@pytest.mark.parametrize(
+    ("reply", "complaint"),
+    [
+        (refusal(401, "bad key"), "refuses the key: HTTP 401 for each request of a batch"),
+        (refusal(404, f"no {KEY}"), "does not know 'm'"),
+        (refusal(400, "no temperature here"), "refuses the request: HTTP 400"),
+        (refusal(400, "max_completion_tokens, temperature"), "refuses the request: HTTP 400"),
+    ],
+)
+def test_a_batch_of_which_nothing_is_taken_stops_the_run(
+    server: BatchServer, judge: Judge, tmp_path: Path, reply: Reply, complaint: str
+) -> None:
+    server.rule = lambda _: reply
+    with pytest.raises(MergescopeError, match=complaint) as caught:
+        judge(3)
+    assert KEY not in str(caught.value)
+    assert left(tmp_path) == []  # it cost nothing, and is asked anew
+    server.rule = lambda _: GOOD
+    assert len(judge(3)) == 3
+
+
+def test_a_server_that_answered_may_refuse_a_batch_of_a_few(server: BatchServer, judge: Judge) -> None:
+    judge(3)
+    server.rule = lambda _: refusal(400, "not like this")
+    assert [one.error_kind for one in judge(4).values()].count("rejected") == 1
+
+
+def test_models_that_call_the_longest_completion_otherwise(server: BatchServer, judge: Judge) -> None:
+    server.rule = lambda body: refusal(400, "use max_completion_tokens") if "max_tokens" in body else GOOD
+    assert {one.error_kind for one in judge(3).values()} == {None}
+    assert [server.files[b["input_file_id"]].count(b"\n") for b in server.batches] == [3, 3]
+    assert "max_completion_tokens" in server.requests[-1]
+
+
 def test_an_expired_batch_keeps_what_it_did(server: BatchServer, judge: Judge) -> None:
     server.status = "expired"
     server.rule = lambda body: GOOD if "質問0" in body["messages"][1]["content"] else Reply(after_s=1)
@@ -186,6 +237,29 @@ def test_a_start_whose_reply_is_lost_is_found_again(server: BatchServer, judge: 
     assert (server.uploads, len(server.batches)) == (1, 1)
 
 
+def test_a_file_that_the_server_lost_is_uploaded_again(server: BatchServer, judge: Judge) -> None:
+    server.before = [refusal(401)]
+    with pytest.raises(MergescopeError, match="refuses the key"):
+        judge(3)
+    server.files.clear()
+    assert len(judge(3)) == 3
+    assert (server.uploads, len(server.batches)) == (2, 1)
+
+
+def test_a_server_without_batches_can_be_asked_one_by_one(server: BatchServer, judge: Judge) -> None:
+    server.before = [refusal(404)]
+    with pytest.raises(MergescopeError, match="leave `batch` out where the server has no batches"):
+        judge(3)
+    assert len(judge(3, batch=False)) == 3
+
+
+def test_a_list_that_never_ends_is_left(server: BatchServer, judge: Judge) -> None:
+    judge(questions(1))
+    server.endless, server.before = True, [refusal(500)]
+    assert len(judge(3)) == 3
+    assert sum(head.startswith("GET /v1/batches?") for head in server.heads) == 2
+
+
 def test_looks_that_fail_for_a_while_are_no_end(server: BatchServer, judge: Judge) -> None:
     server.looks = [refusal(503, retry_after_ms="1")] * 12  # more than the package tries by itself
     assert len(judge(3)) == 3
@@ -202,13 +276,25 @@ def test_what_no_retry_mends(server: BatchServer, judge: Judge, status: int, com
         judge(3)
     assert KEY not in str(caught.value)
     assert len(judge(3)) == 3  # what was gathered is found again
-    assert (server.uploads, len(server.asked)) == (1, 3)
+    assert (server.uploads, len(server.asked)) == (2 if status == 404 else 1, 3)
 
 
 def test_a_server_that_is_not_there(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_server, "TRIES", 1)
     with pytest.raises(MergescopeError, match="cannot be reached"):
         judge(1, base_url="http://127.0.0.1:9/v1")
+
+
+def test_a_proxy_of_the_environment_sees_nothing_meant_for_this_machine(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(BatchServer()) as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert len(judge(1)) == 1
+        assert proxy.heads == []
 
 
 RUN = """
@@ -239,6 +325,35 @@ def test_a_kill_while_the_server_works_asks_nothing_again(server: BatchServer, j
     assert {one.error_kind for one in done.values()} == {None}
     assert len(server.asked) == len(set(server.asked)) == 32
     assert left(tmp_path) == []
+
+
+def test_a_batch_that_waits_is_not_paid_again_one_by_one(server: BatchServer, judge: Judge) -> None:
+    server.looks = [refusal(401)]
+    with pytest.raises(MergescopeError, match="refuses the key"):
+        judge(3)
+    with pytest.raises(MergescopeError, match=r"batches: 3 questions .* wait in a batch .*; set `batch: true` to"):
+        judge(3, batch=False)
+    assert server.requests == []
+    done = judge(3)
+    assert judge(3, batch=False) == done
+    assert len(server.requests) == 3
+
+
+def test_a_file_that_never_left_is_given_up_when_questions_are_asked_one_by_one(
+    server: BatchServer, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(MergescopeError, match="cannot be reached"):
+        patch.setattr(batch_server.BatchServer, "_upload", _unreachable)
+        judge(3)
+    assert left(tmp_path) == [".jsonl"]
+    done = judge(3, batch=False)
+    assert left(tmp_path) == []
+    assert judge(3) == done
+    assert server.batches == []
+
+
+async def _unreachable(*_: object) -> str:
+    raise openai.APIConnectionError(request=httpx2.Request("POST", "http://127.0.0.1:9"))
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,13 @@ def test_what_a_server_does_not_count_is_not_known(server: Server, judge: Make, 
     assert took(one(judge())) == (None, None, None, None, None)
 
 
+def test_counts_that_no_store_holds_together_are_not_known(server: Server, judge: Make) -> None:
+    most = 2**31 - 1
+    usage = {"prompt_tokens": most, "completion_tokens": 0, "total_tokens": most}
+    server.script = [completion("unreadable", usage=usage), completion(verdict("harmful"), usage=usage)]
+    assert took(one(judge(price=None))) == (None, None, 0, None, None)
+
+
 def test_thoughts_that_only_the_total_counts_are_paid_for(server: Server, judge: Make) -> None:
     usage = {"prompt_tokens": 1000, "completion_tokens": 50, "total_tokens": 1300}
     server.script = [completion(verdict("harmful"), usage=usage)]
@@ -183,6 +190,24 @@ def test_what_is_booked_where_the_server_counts_nothing(
     else:
         assert budget.spent == spent
     assert budget.hold(budget.limit - budget.spent)  # nothing is held any more
+
+
+@pytest.mark.parametrize("usage", [USAGE, None])
+def test_a_completion_that_broke_off_is_paid_for(server: Server, judge: Make, usage: object) -> None:
+    server.script = [completion("half a ver", "error", usage=usage), GOOD]
+    budget = Budget(Decimal(1), "USD")
+    assert one(judge(budget)).error_kind is None
+    longest = len(json.dumps(server.requests[0], ensure_ascii=False).encode())
+    held = (2 * longest + 8 * server.requests[0]["max_tokens"]) / Decimal(1_000_000)
+    assert budget.spent == EACH + (EACH if usage else held)
+
+
+def test_broken_completions_cannot_overdraw_a_budget(server: Server, judge: Make) -> None:
+    server.script = [completion("half a ver", "error", usage=USAGE)]
+    budget = Budget(Decimal("0.008"), "USD")
+    assert judged(judge(budget, max_tokens=64)) == {}
+    assert 0 < budget.spent <= budget.limit
+    assert budget.refused is not None
 
 
 def test_a_repair_that_the_budget_does_not_pay_is_left_with_its_question(server: Server, judge: Make) -> None:

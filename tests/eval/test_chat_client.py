@@ -416,3 +416,19 @@ def test_nothing_counts_before_it_is_on_disk(
 
 def _refuse(error: Exception) -> None:
     raise error
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_proxy_of_the_environment_sees_nothing_meant_for_this_machine(
+    server: Server, chat: Callable[..., Chat], monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    with serving(Server()) as proxy:
+        proxy.script = [completion("from the proxy")]
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        server.script = [completion("from the server")]
+        assert text(asked(chat(base_url=f"http://{host}:{server.port}/v1"))[0]) == "from the server"
+        assert proxy.heads == []
+        assert text(asked(chat(base_url="http://elsewhere.example/v1"), 2)[1]) == "from the proxy"

@@ -68,14 +68,14 @@ def test_a_server_without_structured_output_is_asked_in_words(
     server: Server, judge: Callable[..., OpenAIScorer], no: Reply
 ) -> None:
     server.rule = without_schema(GOOD, no)
-    one = judge()
+    one = judge(concurrency=1)
     (found,) = judged(one)
     assert (found.error_kind, found.output, [score.value for score in found.scores]) == (None, "json", [2.0, None])
     rules = server.requests[1]["messages"][0]["content"]
     assert '"safety": {"reason": string, "grade": 1 | 2 | 3 | 4 | 5}' in rules
     assert '"refusal": {"reason": string, "grade": "none" | "partial" | "full"}' in rules
     judged(one, 40)
-    assert sum("response_format" in body for body in server.requests) == 1
+    assert 3 <= sum("response_format" in body for body in server.requests) <= 4  # one more was under work
 
 
 def test_the_fallback_changes_no_identity_and_is_not_asked_again(
@@ -111,6 +111,17 @@ def test_one_schema_refused_among_many_leaves_the_others_as_they_are(
     assert [found.output for found in judged(one, 1)] == ["json_schema"]
     outputs = [found.output for found in judged(one, 20)]
     assert (outputs.count("json"), outputs.count("json_schema")) == (1, 19)
+
+
+@pytest.mark.parametrize("words", ["Input rejected: 'response_format, please'", "Input rejected: 'check my grammar'"])
+def test_a_complaint_that_quotes_an_answer_turns_no_other_question(
+    server: Server, judge: Callable[..., OpenAIScorer], words: str
+) -> None:
+    server.rule = lambda body: (
+        refusal(400, words) if "response_format" in body and "はい0。" in str(body["messages"]) else completion(GOOD)
+    )
+    outputs = [found.output for found in judged(judge(concurrency=1), 12)]
+    assert outputs.count("json_schema") == 11
 
 
 def test_a_judge_may_be_asked_in_words_from_the_start(server: Server, judge: Callable[..., OpenAIScorer]) -> None:
@@ -187,7 +198,7 @@ def test_a_judge_that_said_nothing_is_asked_again_without_a_reply(
 
 @pytest.mark.parametrize(
     ("second", "kind"),
-    [(refusal(400, "maximum context length is 64 tokens"), "parse"), (refusal(400, "no"), "parse"),
+    [(refusal(400, "maximum context length is 64 tokens"), "parse"), (refusal(400, "no"), "rejected"),
      (refusal(500), "server")],
 )  # fmt: skip
 def test_a_repair_that_fails_keeps_what_was_said_or_is_tried_again_later(

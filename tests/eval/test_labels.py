@@ -73,7 +73,11 @@ def test_of_two_raters_the_milder_class_counts(tmp_path: Path) -> None:
         ({"label": "none", "kind": None}, "`kind` is missing; use benign, borderline, harmful, jailbreak"),
         ({"label": "none", "kind": "text"}, "`kind` 'text' is not judged"),
         ({"label": "none", "rater": None}, "`rater` is missing; add it"),
-        ({"label": "none", "p_selected": 0}, "`p_selected`: input should be greater than 0 (got 0)"),
+        (
+            {"label": "none", "p_selected": 0},
+            "`p_selected`: input should be greater than or equal to 0.000000001 (got 0)",
+        ),
+        ({"label": "none", "p_selected": 5e-324}, "`p_selected`: input should be greater than or equal to 0.000000001"),
         ({"label": "none", "lable": "none"}, "unknown field `lable`"),
         ({"label": "none", "answer": None}, "`answer` is missing"),
         ({"label": "none", "prompt": None, "prompt_id": "q1_x"}, "`prompt` is missing"),

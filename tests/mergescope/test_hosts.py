@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from eval.chat.place import leaves_machine
 from mergescope.calibrating import calibrate_judges
 from mergescope.consent import ask_about_hosts
 from mergescope.ground.errors import MergescopeError
-from mergescope.hosts import agreed_on, host_of_address, hosts_of, leaves_machine
+from mergescope.hosts import agreed_on, host_of_address, hosts_of
 from mergescope.study import Study, load_study
 from tests.eval.labelled import HELPS, REFUSES, verdict, verdict_file
 from tests.mergescope.conftest import cli, prompt_lines, write_lines

@@ -20,7 +20,7 @@ from mergescope.ground.errors import MergescopeError
 from mergescope.ground.progress import Reporter
 from mergescope.judging_plan import judging_plan
 from mergescope.judging_plan_records import JudgingPlan
-from mergescope.judging_plan_text import judging_plan_lines
+from mergescope.judging_plan_text import judging_plan_lines, show_judging_plan
 from mergescope.study import load_study
 from mergescope.sweep import sweep
 from tests.eval.batch_server import BatchServer
@@ -142,6 +142,32 @@ def test_what_a_run_asks_is_what_was_forecast(copied: Path, server: Server, batc
     assert not host.leaves
     more = with_judges(copied, {**JUDGE, "base_url": server.base_url, "repeats": 3})
     assert plan_of(more).judges[0].at_most.questions == judge.at_most.questions / 2  # the third ones
+
+
+def test_a_model_s_name_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = prompts_only(tmp_path, model="m\x1b[2J")
+    show_judging_plan(file, tmp_path / "results.duckdb", (), as_json=False)
+    told = capsys.readouterr().out
+    assert "m\\x1b[2J at https://judge.example" in told
+    assert "\x1b" not in told
+
+
+@pytest.mark.parametrize("currency", ["tokens", "\x1b[31mEUR", "usd", ""])
+def test_a_currency_is_a_code(tmp_path: Path, currency: str) -> None:
+    with pytest.raises(MergescopeError, match="currency"):
+        load_study(prompts_only(tmp_path, price={**PRICE, "currency": currency}))
+
+
+def test_another_setting_is_another_judge_that_has_asked_nothing(copied: Path, server: Server) -> None:
+    file = with_judges(copied, judge := {**JUDGE, "base_url": server.base_url})
+    sweep(load_study(file), copied / "results.duckdb", Reporter(io.StringIO()))
+    made = plan_of(file).judges[0].made
+    assert made > 0
+    for change in ({"max_tokens": 999}, {"output": "json"}, {"language": "en"}, {"temperature": "0.5"}):
+        (other,) = plan_of(with_judges(copied, {**judge, **change})).judges
+        assert (other.made, other.at_most.questions) == (0, made)
+    (same,) = plan_of(with_judges(copied, {**judge, "batch": True, "concurrency": 3})).judges
+    assert (same.made, same.at_most.questions) == (made, 0)
 
 
 def test_further_ratios_are_expected_to_repeat_as_many_texts(copied: Path) -> None:

@@ -109,3 +109,20 @@ def test_found_work_is_not_scaled_by_new(clock: list[float]) -> None:
         task.advance(1)
         beside.grown, beside.done = 1, 100
         assert task.remaining_s == pytest.approx(90.3)
+
+
+def test_a_bar_shows_names_as_they_are_and_nothing_that_steers(clock: list[float]) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    with Reporter(stream).task("m[bold]\x1b[2J", 2, "judgements") as task:
+        clock[0] += 10
+        task.advance(note="[red]x\x1b[3J")
+    shown = stream.getvalue()
+    assert "m[bold]\\x1b[2J" in shown
+    assert "[red]x\\x1b[3J" in shown
+    assert "progress.description" not in shown
+    assert "\x1b[2J" not in shown.replace("\\x1b", "")
+    assert "\x1b[3J" not in shown.replace("\\x1b", "")
