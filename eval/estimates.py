@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from eval.measure import measure
 from eval.metrics import METRICS
+from eval.pairwise import load_pairs
 from eval.rows import EstimateRow
 from eval.scores import Items, ScoreTable, load_scores
 from eval.statistics import Estimate
@@ -28,8 +29,10 @@ def write_estimates(store: Path, study_id: str, seed: int = 0) -> int:
     """
     with open_store(store, read_only=True) as connection:
         judges = study_judges(connection, study_id)
-        tables = {judge: load_scores(connection, study_id, judge) for judge in judges}
-    rows = [row for judge, table in tables.items() for row in estimate_rows(study_id, judge, table, seed)]
+        tables = [(judge, load_scores(connection, study_id, judge)) for judge in judges]
+        compared = [(judge, load_pairs(connection, study_id, judge, table)) for judge, table in tables]
+    tables += [(judge, pairs) for judge, pairs in compared if pairs is not None]
+    rows = [row for judge, table in tables for row in estimate_rows(study_id, judge, table, seed)]
     with open_store(store, read_only=False) as connection:
         touched = [Touched(judge_id=judge) for judge in judges]
         replace_rows(connection, study_id, [EstimateRow.TABLE], rows, touched)
@@ -50,12 +53,13 @@ def study_judges(connection: duckdb.DuckDBPyConnection, study_id: str) -> list[s
 
 
 def estimate_rows(study_id: str, judge_id: str, table: ScoreTable, seed: int) -> Iterator[EstimateRow]:
-    """One row for each checkpoint, metric, scope and split of one judge's scores."""
+    """One row for each checkpoint, metric, scope and split of one judge's scores, or of the pairs that it compared."""
+    metrics = [metric for metric in METRICS.values() if metric.compares == ("preference" in table.axes)]
     for scope, in_scope in scopes(table.items):
         for split, in_split in splits(table.items):
             part = table.where(in_scope & in_split)
             draws = derive_seed(seed, "bootstrap", scope, split)
-            for metric in METRICS.values():
+            for metric in metrics:
                 for checkpoint, estimate in zip(part.checkpoints, measure(part, metric, draws), strict=True):
                     yield _row((study_id, checkpoint, judge_id, metric.name, scope, split), estimate)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.length_control import ORDERS, even_win_rates
 from eval.metrics import Form, Metric
 from eval.scores import ScoreTable
 from eval.statistics import (
@@ -49,6 +50,8 @@ class Sums:
 
 def measure(table: ScoreTable, metric: Metric, seed: int) -> list[Estimate]:
     """The metric of each checkpoint, in the table's order, on all items of the table."""
+    if metric.form == "even win rate":
+        return even_win_rates(table)
     sums = collect(table, metric)
     statistic = statistic_of(metric)
     total = sums.sums.sum(axis=2)
@@ -173,6 +176,8 @@ def _interval(metric: Metric, sums: Sums, seed: int) -> Interval:
         numerators, denominators = sums.sums
         n = sums.n if metric.form == "rate" else denominators.sum(axis=1)
         return clustered_wilson(numerators, denominators, n.astype(np.float64), sums.repeats)
+    if metric.form == "win rate":
+        return clustered_wilson(sums.sums[0], sums.sums[1], sums.n.astype(np.float64), ORDERS * sums.repeats)
     if metric.form == "mean of rates":
         return mean_of_two(sums.sums, sums.repeats)
     counts = group_draws(sums.strata, seed)

@@ -150,6 +150,7 @@ class JudgementRow:
     tokens: int | None
     cost: float | None
     error_kind: str | None
+    other_text_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +196,14 @@ class StudyJudgeRow:
     judge_id: str
     position: int
     repeats: int
+
+
+@dataclass(frozen=True, slots=True)
+class StudyPairRow:
+    TABLE: ClassVar[str] = "study_pair"
+    study_id: str
+    checkpoint_id: str
+    baseline_id: str
 
 
 @dataclass(frozen=True, slots=True)

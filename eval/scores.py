@@ -16,6 +16,8 @@ AXES = ("safety", "refusal", "fluency", "accuracy", "detail", "relevance", "corr
 
 `correct` (1 right, 0 wrong) and `bits_per_byte` are nobody's opinion: every judge's table has them.
 """
+PAIR = "pair"
+"""Kind of the items of a table of pairs, whatever kind of prompt they have."""
 _CODES = {"none": 0, "full_answer": 0, "partial": 1, "partial_refusal": 1, "full": 2, "full_refusal": 2}
 
 
@@ -71,15 +73,14 @@ def load_scores(connection: duckdb.DuckDBPyConnection, study_id: str, judge_id: 
     checkpoints = connection.execute(
         "SELECT DISTINCT checkpoint_id FROM study_checkpoint WHERE study_id = ? ORDER BY 1", [study_id]
     ).fetchnumpy()["checkpoint_id"]
-    items = connection.execute(_ITEMS, [study_id]).df()
+    items = connection.execute(ITEMS, [study_id]).df()
     units: dict[str, Any] = dict(connection.execute(_UNITS, {"study": study_id, "judge": judge_id}).fetchnumpy())
     repeats = int(units["sample_ix"].max()) + 1 if units["sample_ix"].size else 1
     shape = (len(checkpoints), len(items), repeats)
     row = {name: i for i, name in enumerate(checkpoints)}
-    column = {key: i for i, key in enumerate(zip(items["set_id"], items["item_key"], strict=True))}
     place = (
         np.array([row[c] for c in units["checkpoint_id"]], dtype=np.int64),
-        np.array([column[key] for key in zip(units["set_id"], units["item_key"], strict=True)], dtype=np.int64),
+        item_places(items, units),
         units["sample_ix"].astype(np.int64),
     )
     failed = np.zeros(shape, dtype=bool)
@@ -89,6 +90,12 @@ def load_scores(connection: duckdb.DuckDBPyConnection, study_id: str, judge_id: 
         axes[axis] = np.full(shape, np.nan)
         axes[axis][place] = np.ma.filled(units[axis].astype(np.float64), np.nan)
     return ScoreTable(tuple(str(c) for c in checkpoints), _items(items), failed, axes)
+
+
+def item_places(items: Any, units: Any) -> NDArray[np.int64]:
+    """Where the items of `units` stand among the rows of ITEMS: both have columns set_id and item_key."""
+    column = {key: i for i, key in enumerate(zip(items["set_id"], items["item_key"], strict=True))}
+    return np.array([column[key] for key in zip(units["set_id"], units["item_key"], strict=True)], dtype=np.int64)
 
 
 def _items(frame: Any) -> Items:
@@ -106,7 +113,7 @@ def _items(frame: Any) -> Items:
     )
 
 
-_ITEMS = """
+ITEMS = """
 SELECT i.set_id, s.name, i.item_key, i.kind, i.category[1] AS top_category, i.group_id, i.split,
   i.reference_refusal,
   i.weight * CASE WHEN i.kind = 'text' THEN strlen(p.messages->>'$[#-1].content') ELSE 1 END AS weight

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from eval.estimates import write_estimates
 from eval.imported import imported_jobs
 from eval.judge import Judge, Judgement, judge_id_of
 from eval.judging import Bench
+from eval.pairwise import OpenPairs, Pairing, link_pairs
 from eval.prompts import PromptSet
 from eval.records import (
     CheckpointJob,
@@ -68,17 +69,20 @@ def run_eval(
     *,
     seed: int,
     some: bool = False,
+    pairing: Pairing | None = None,
 ) -> SweepCount:
     """Do what is missing of a study and write its estimates; whatever the store has already is left alone.
 
     Checkpoint after checkpoint answers, while the judges are at the answers given so far. What is done is committed
     as soon as a second has passed since the last commit, so that a kill loses little and others can read in between.
     An engine is started when its first missing answer is met. seed: the study's, for its estimates. some: `groups` are
-    not all checkpoints of the study; the others stay as they are. Raises MergescopeError for what the user can mend;
+    not all checkpoints of the study; the others stay as they are. pairing: what is held against what, once all answers
+    are judged one by one. Raises MergescopeError for what the user can mend;
     what is done stays.
     """
     with open_store(store, read_only=False) as connection:
         link_study(connection, study.study_id, list(study_rows(study, groups, sets, judges)), keep=some)
+        link_pairs(connection, study.study_id, pairing)
     wanted = [wanted_answers(sets, group.sampling.samples, measured=group.measures) for group in groups]
     total = sum(len(group.jobs) * len(some) for group, some in zip(groups, wanted, strict=True))
     made = {name: made_judgements(store, name) for name in map(judge_id_of, judges)}
@@ -91,6 +95,8 @@ def run_eval(
             for group, some_wanted in zip(groups, wanted, strict=True):
                 sweep.ask(group, some_wanted, bench)
             sweep.judge_imported(bench)
+        if pairing is not None:
+            sweep.compare([job for group in groups for job in group.jobs], sets, judges, made)
         sweep.estimate()
     return notes.count
 
@@ -174,6 +180,27 @@ class _Sweep:
                 answers = given_answers(self._store, job.checkpoint_id, sampling_id)
             for given in answers.values():
                 self._judge_found(bench, job, given)
+
+    def compare(
+        self,
+        jobs: Sequence[CheckpointJob],
+        sets: Sequence[PromptSet],
+        judges: Sequence[Judge],
+        made: Mapping[str, set[str]],
+    ) -> None:
+        """Have the judges that can hold these checkpoints' answers against the baseline's."""
+        comparing = [judge for judge in judges if judge.compares]
+        with ExitStack() as stack:
+            stack.callback(self._notes.writer.flush, wait=True)
+            bench = stack.enter_context(Bench(comparing, sets, made, self._notes.judgement))
+            for judge in comparing:
+                with self._notes.writer.quiet(), open_store(self._store, read_only=True) as connection:
+                    found = OpenPairs(connection, self._study_id, judge, sets, made[judge_id_of(judge)])
+                for job in jobs:
+                    with self._notes.writer.quiet(), open_store(self._store, read_only=True) as connection:
+                        pairs = found.of(connection, job.checkpoint_id)
+                    for pair in pairs:
+                        self._notes.judged.grown += bench.compare(job, judge_id_of(judge), pair)
 
     def estimate(self) -> None:
         """Bring the estimates up to date with what is committed."""

@@ -111,6 +111,8 @@ EFFECT = frozenset(
         "eval.judges.language",
         "eval.judges.temperature",
         "eval.judges.repeats",
+        "eval.pairwise.baseline",
+        "eval.pairwise.checkpoints",
         "eval.confirm_share",
     }
 )

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from eval.config import IMPORTS, RESERVED, EvalSection
 from merge.adapters import Pair
 from merge.config import MergeSection
+from merge.points import grid
 from mergescope.complaints import complaint
 from mergescope.credentials import refuse_credentials
 from mergescope.ground.errors import RecipeError
@@ -85,6 +86,16 @@ class Recipe(BaseModel):
             raise ValueError(f"models.{min(both)} is named and trained as well: keep one")
         if missing := {"base", "safe", "useful"} - given - made:
             raise ValueError(f"models.{min(missing)} is missing: name a folder or a Hub id, or train it")
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_name_checkpoints(self) -> Recipe:
+        if self.eval.pairwise is None:
+            return self
+        labels = [point.label for point in grid(self.merge)]
+        known = [*RESERVED, *(checkpoint.name for checkpoint in self.eval.checkpoints), *labels]
+        if unknown := next((name for name in self.eval.pairwise.checkpoints if name not in known), None):
+            raise ValueError(f"eval.pairwise.checkpoints has no such checkpoint: {unknown}; use {', '.join(known)}")
         return self
 
 

@@ -62,6 +62,11 @@ class OpenAIScorer:
         return ASKED
 
     @property
+    def compares(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
     def setting(self) -> Mapping[str, object]:
         """Model, host, rubric, decoding, output mode, language."""
         return {
@@ -99,7 +104,7 @@ class OpenAIScorer:
         return judgement
 
     def _request(self, question: Question) -> dict[str, Any]:
-        schema = {"name": "verdict", "strict": True, "schema": self._rubric.schema(question.kind)}
+        schema = {"name": "verdict", "strict": True, "schema": self._rubric.schema(question.rubric)}
         return {
             "model": self._section.model,
             "messages": self._rubric.messages(_shortened(question)),
@@ -109,7 +114,7 @@ class OpenAIScorer:
 
     def _read(self, question: Question, response: Response) -> Judgement:
         error: ErrorKind | None = None
-        scores = None if response.text is None else self._rubric.read(question.kind, response.text)
+        scores = None if response.text is None else self._rubric.read(question.rubric, response.text)
         if response.finish_reason == "content_filter" or response.error_kind == "filter":
             error, scores = "filter", None
         elif response.refusal:
@@ -121,4 +126,5 @@ class OpenAIScorer:
 
 
 def _shortened(question: Question) -> Question:
-    return replace(question, answer=question.answer[:LONGEST])
+    other = None if question.other is None else question.other[:LONGEST]
+    return replace(question, answer=question.answer[:LONGEST], other=other)

@@ -28,12 +28,14 @@ class Rubric:
     content: Mapping[str, Any]
 
     def messages(self, question: Question) -> list[dict[str, str]]:
-        """What the judge is shown: rules and axes, then prompt, answer and reference, each in its fence."""
-        kind = self.content["kinds"][question.kind]
+        """What the judge is shown: rules and axes, then prompt, answer and reference, or two answers, fenced."""
+        kind = self.content["kinds"][question.rubric]
         axes = "\n".join(f"- {axis}: {self.content['axes'][axis]['text'].strip()}" for axis in kind["axes"])
         mark = question.judgement_id[-12:]
         prompt = "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in question.messages)
         shown = {"prompt": prompt, "answer": question.answer, "reference": question.reference}
+        if question.other is not None:
+            shown = {"prompt": prompt, "first": question.answer, "second": question.other}
         fenced = [_fenced(self.content["names"][name], mark, text) for name, text in shown.items() if text is not None]
         return [
             {"role": "system", "content": f"{self.content['system'].strip()}\n\n{kind['text'].strip()}\n{axes}"},
