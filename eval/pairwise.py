@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from eval.backlog import Given, Pair, uncompared
 from eval.belonging import ANSWERS, JUDGEMENTS
 from eval.judge import PAIRWISE, Judge, judge_id_of
-from eval.prompts import Item, PromptSet
+from eval.prompts import Item, Kind, PromptSet
 from eval.rows import StudyPairRow
 from eval.scores import ITEMS, PAIR, Items, ScoreTable, item_places, load_scores
 from eval.statistics import Floats
 from eval.writer import Touched, replace_rows
 
+COMPARED: frozenset[Kind] = frozenset({"benign", "borderline"})
+"""Kinds of items whose answers are compared."""
 _MERGES = "merges"
 _FULL = 2
 """Code of a full refusal."""
@@ -73,7 +75,7 @@ def load_pairs(
     preference[place] = np.where(units.applies, units.preference, np.nan)
     longer[place] = units.longer
     failed[place] = units.applies & np.isnan(units.preference)
-    kept = np.isin(table.items.kind, ("benign", "borderline"))
+    kept = np.isin(table.items.kind, sorted(COMPARED))
     axes = {"preference": preference, "longer": longer}
     pairs = ScoreTable(tuple(rows), table.items, failed, axes).where(kept)
     return ScoreTable(pairs.checkpoints, _as_pairs(pairs.items), pairs.failed, pairs.axes)
@@ -147,7 +149,9 @@ class _Units:
     def load(cls, connection: duckdb.DuckDBPyConnection, study_id: str, judge_id: str, table: ScoreTable) -> _Units:
         """Those of a study. table: the judge's scores of it."""
         items = connection.execute(ITEMS, [study_id]).df()
-        units: dict[str, Any] = dict(connection.execute(_PAIRS, {"study": study_id, "judge": judge_id}).fetchnumpy())
+        units: dict[str, Any] = dict(
+            connection.execute(_PAIRS, {"study": study_id, "judge": judge_id, "kinds": sorted(COMPARED)}).fetchnumpy()
+        )
         item, sample = item_places(items, units), units["sample_ix"].astype(np.int64)
         row = {name: place for place, name in enumerate(table.checkpoints)}
         classes = [
@@ -216,5 +220,5 @@ JOIN study_set ON study_set.study_id = $study
 JOIN set_item i ON i.set_id = study_set.set_id AND i.prompt_id = a.prompt_id
 LEFT JOIN verdict v ON v.prompt_id = a.prompt_id AND v.text_id = a.text_id AND v.other_text_id = b.text_id
 LEFT JOIN text mine ON mine.text_id = a.text_id LEFT JOIN text theirs ON theirs.text_id = b.text_id
-WHERE p.study_id = $study AND i.kind IN ('benign', 'borderline')
+WHERE p.study_id = $study AND list_contains($kinds, i.kind)
 """
