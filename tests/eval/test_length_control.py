@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 
+from benchmarks.pair_intervals import Setting, coverage
 from eval.length_control import even_win_rates, fit_level
 from eval.scores import PAIR, Items, ScoreTable
 from eval.statistics import Estimate, Floats
@@ -100,3 +101,10 @@ def test_nothing_scored_is_no_number() -> None:
 def test_equal_lengths_throughout_are_the_plain_win_rate() -> None:
     won = np.array([1.0] * 30 + [0.0] * 10)
     assert estimate(won, np.full(40, 7.0)).value == pytest.approx(float(expit(np.log(3))), abs=0.01)
+
+
+@pytest.mark.parametrize("setting", [Setting(60, 1, 0.0, 2.0, 0.3), Setting(300, 5, 1.0, 2.0, 0.3)])
+def test_intervals_hold_what_they_promise(setting: Setting) -> None:
+    found = coverage(setting, 600, np.random.default_rng(4))
+    for metric in ("win_rate", "win_rate_lc"):
+        assert 0.925 <= found[metric]["coverage"] <= 0.99
