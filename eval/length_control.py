@@ -60,12 +60,18 @@ def even_win_rates(table: ScoreTable) -> list[Estimate]:
     unscored = (failed.any(axis=2) & np.isnan(won).all(axis=2)).sum(axis=1)
     fit, weight = _fitted(won, longer, table.items.weight)
     ends = _interval(fit, won, weight, table.items.group)
-    lost_all, won_all = (
-        expit(_fitted(np.where(failed & np.isnan(won), end, won), longer, table.items.weight)[0].level)
-        for end in (0.0, 1.0)
-    )
-    values = np.stack([expit(fit.level), ends.low, ends.high, n, unscored, lost_all, won_all], axis=1)
+    value = expit(fit.level)
+    lost_all, won_all = (_filled(table, end) if failed.any() else value for end in (0.0, 1.0))
+    values = np.stack([value, ends.low, ends.high, n, unscored, lost_all, won_all], axis=1)
     return [_estimate(*row) for row in values.tolist()]
+
+
+def _filled(table: ScoreTable, end: float) -> Floats:
+    """The win rates at equal length with every unscored pair lost (0) or won (1)."""
+    won = table.axes["preference"]
+    filled = np.where(table.failed & np.isnan(won), end, won)
+    level: Floats = _fitted(filled, np.nan_to_num(table.axes["longer"]), table.items.weight)[0].level
+    return np.asarray(expit(level))
 
 
 def _estimate(value: float, low: float, high: float, n: float, unscored: float, worst: float, best: float) -> Estimate:

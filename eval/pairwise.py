@@ -61,13 +61,15 @@ def load_pairs(
 ) -> ScoreTable | None:
     """How the compared checkpoints fared against the baseline, by one judge. table: that judge's scores of the study.
 
-    None where the study compares nothing, or the judge does not. Its items are all of kind `pair`; its axes are
+    None where the study compares nothing yet, or the judge never does. Its items are all of kind `pair`; its axes are
     `preference` (1 won, 0.5 tie, 0 lost) and `longer` (characters of the checkpoint's answer minus those of the
     baseline's). `failed`: the pair applies and there is no verdict on it.
     """
     if connection.execute(_COMPARES, [study_id, judge_id]).fetchone() is None:
         return None
     units = _Units.load(connection, study_id, judge_id, table)
+    if not units.item.size:
+        return None
     rows = {name: row for row, name in enumerate(sorted(set(units.checkpoint)))}
     place = np.array([rows[name] for name in units.checkpoint], dtype=np.int64), units.item, units.sample
     shape = len(rows), table.items.kind.size, table.failed.shape[2]

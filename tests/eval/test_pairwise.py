@@ -106,11 +106,15 @@ def run(
     rule: Callable[[float, str], str],
     pairing: Pairing | None = PAIRING,
     sampling: Sampling = SAMPLING,
+    only: CheckpointKind | None = None,
 ) -> SweepCount:
-    jobs = [_job("model-useful", BASELINE), _job("merge", MERGE)]
+    both: dict[CheckpointKind, float] = {"model-useful": BASELINE, "merge": MERGE}
+    jobs = [_job(kind, weight) for kind, weight in both.items() if only in (None, kind)]
     groups = [Group(lambda: Writer(rule), sampling, jobs)]
     judges = [ProxyScorer("en"), judge]
-    return run_eval(store, STUDY, groups, [one_set], judges, Reporter(io.StringIO()), seed=1, pairing=pairing)
+    return run_eval(
+        store, STUDY, groups, [one_set], judges, Reporter(io.StringIO()), seed=1, some=bool(only), pairing=pairing
+    )
 
 
 def _job(kind: CheckpointKind, weight: float) -> CheckpointJob:
@@ -174,7 +178,7 @@ def honest(first: str, second: str) -> str:
 def test_an_honest_judge(
     tmp_path: Path, server: Server, judge: Callable[..., Judge], prompts: Callable[..., PromptSet]
 ) -> None:
-    """Of 8 prompts 3 are won (0, 3, 6), 3 lost (1, 4, 7) and 2 equal (2, 5): (3 + 2 / 2) / 8 = 0.5; of 7: 3.5 / 7."""
+    """Of 7 prompts 3 are won (0, 3, 6), 2 lost (1, 4) and 2 equal (2, 5): (3 + 2 / 2) / 7."""
     server.rule = preferring(honest)
     store = tmp_path / "results.duckdb"
     run(store, prompts(7), judge(), mixed)
@@ -301,4 +305,16 @@ def test_without_pairing_nothing_is_compared(
         assert connection.execute("SELECT count(*) FROM judgement WHERE kind = 'pairwise'").fetchall() == [(10,)]
     run(store, prompts(7), judge(), mixed)
     assert not server.requests
+    assert estimates(store)[0] == pytest.approx(4 / 7)
+
+
+def test_a_baseline_of_an_earlier_run_is_found(
+    tmp_path: Path, server: Server, judge: Callable[..., Judge], prompts: Callable[..., PromptSet]
+) -> None:
+    server.rule = preferring(honest)
+    store = tmp_path / "results.duckdb"
+    run(store, prompts(7), judge(), mixed, only="model-useful")
+    assert not compared(server)
+    run(store, prompts(7), judge(), mixed, only="merge")
+    assert len(compared(server)) == 10
     assert estimates(store)[0] == pytest.approx(4 / 7)
