@@ -97,7 +97,7 @@ def one_seed(seed: int, folder: Path) -> dict[str, Any]:
         judge = connection.execute("SELECT judge_id FROM study_judge ORDER BY position").fetchall()[0][0]
         table = load_scores(connection, study, judge)
         points = checkpoints(connection)
-    picked = pick(table, METRICS["balance"], points["merges"], [*points["ends"], *points["references"]], recipe["seed"])
+    picked = pick(table, METRICS["balance"], points["merges"], [*points["ends"], *points["references"]])
     if picked is None:
         raise RuntimeError("no merge point has scores")
     rows = {c: row_of(table, c, points["labels"][c]) for c in [*points["references"], *points["merges"]]}

@@ -8,49 +8,51 @@ Prints its port on 127.0.0.1 and serves until it is ended.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 
 
-class Server(ThreadingHTTPServer):
-    """One thread for each connection."""
-
-    daemon_threads = True
-    request_queue_size = 128
+class _Connection(asyncio.Protocol):
+    """HTTP/1.1 whose connection stays open, as with real servers; one request after another."""
 
     def __init__(self, latency_s: float) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.latency_s = latency_s
+        self._latency_s = latency_s
+        self._received = b""
+        self._transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)  # TCP
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, end, body = self._received.partition(b"\r\n\r\n")
+        length = next((int(h[15:]) for h in head.lower().split(b"\r\n") if h.startswith(b"content-length:")), 0)
+        if not end or len(body) < length:
+            return
+        self._received = b""
+        loop = asyncio.get_running_loop()
+        arrived = loop.time()
+        loop.call_at(arrived + self._latency_s, self._send, _reply(json.loads(body)))
+
+    def _send(self, reply: bytes) -> None:
+        assert self._transport is not None  # it has received something
+        self._transport.write(reply)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: Server
-    protocol_version = "HTTP/1.1"  # connections stay open, as with real servers
-    disable_nagle_algorithm = True
-
-    def do_POST(self) -> None:  # the base class names it
-        arrived = time.monotonic()
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        schema = body["response_format"]["json_schema"]["schema"]
-        raw = json.dumps(_completion(body["model"], json.dumps(_filled(schema)))).encode()
-        time.sleep(max(0.0, arrived + self.server.latency_s - time.monotonic()))
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-
-    def log_message(self, *_: Any) -> None:
-        pass
+def _reply(request: dict[str, Any]) -> bytes:
+    schema = request["response_format"]["json_schema"]["schema"]
+    body = json.dumps(_completion(request["model"], json.dumps(_filled(schema)))).encode()
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
 
 
 def _filled(schema: dict[str, Any]) -> Any:
@@ -80,12 +82,18 @@ def serving(latency_s: float) -> Iterator[str]:
             process.terminate()
 
 
+async def serve(latency_s: float) -> None:
+    """Serve until the process ends; writes the port first."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Connection(latency_s), "127.0.0.1", 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--latency", type=float, default=0.2, help="seconds from a request to its answer [0.2]")
-    with Server(parser.parse_args().latency) as server:
-        print(server.server_port, flush=True)
-        server.serve_forever()
+    asyncio.run(serve(parser.parse_args().latency))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from eval.length_control import even_win_rates, fit_level
+from eval.length_control import fit_level
 from eval.measure import measure
 from eval.metrics import METRICS
 from eval.scores import PAIR, Items, ScoreTable
@@ -61,8 +61,8 @@ def coverage(setting: Setting, studies: int, rng: np.random.Generator) -> dict[s
     """Share of the studies whose intervals hold the truth, and their mean width, for both win rates."""
     plain, even = truth(setting, rng)
     table = simulated(setting, studies, rng)
-    found = {"win_rate": measure(table, METRICS["win_rate"], 1), "win_rate_lc": even_win_rates(table)}
-    cells = {name: _cell(found[name], true) for name, true in (("win_rate", plain), ("win_rate_lc", even))}
+    true = {"win_rate": plain, "win_rate_lc": even}
+    cells = {name: _cell(measure(table, METRICS[name]), value) for name, value in true.items()}
     return {**asdict(setting), **cells}
 
 

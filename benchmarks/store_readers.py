@@ -172,7 +172,7 @@ def _page(source: Any, *, largest: bool) -> None:
     source.ask(queries.estimates, study, judge, "all", "all")
     source.ask(queries.overview, study, judge)
     if largest:
-        source.ask(evidence.recommended, study, judge, "safety", merges, [], 0)
+        source.ask(evidence.recommended, study, judge, "safety", merges, [])
 
 
 def run(room: Path, original: Path, commits: int, readers: int) -> dict[str, Any]:

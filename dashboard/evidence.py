@@ -10,16 +10,14 @@ from eval.comparison import Pick, paired_difference, pick
 from eval.metrics import METRICS
 from eval.scores import load_scores
 from eval.statistics import Estimate
-from mergescope.ground.seeds import derive_seed
 
 
 def differences(
-    db: DuckDBPyConnection, study_id: str, judge_id: str, pair: tuple[str, str], metrics: Sequence[str], seed: int
+    db: DuckDBPyConnection, study_id: str, judge_id: str, pair: tuple[str, str], metrics: Sequence[str]
 ) -> dict[str, Estimate]:
     """Each metric of the pair's first checkpoint minus that of its second, on all items, by metric name."""
     table = load_scores(db, study_id, judge_id)
-    draws = derive_seed(seed, "bootstrap", "all", "all")
-    return {name: paired_difference(table, METRICS[name], *pair, draws) for name in metrics}
+    return {name: paired_difference(table, METRICS[name], *pair) for name in metrics}
 
 
 def recommended(
@@ -29,7 +27,6 @@ def recommended(
     metric: str,
     candidates: Sequence[str],
     others: Sequence[str],
-    seed: int,
 ) -> Pick | None:
     """The best of `candidates` by `metric` on the select split and its numbers on confirm; None without scores."""
     table = load_scores(db, study_id, judge_id)
@@ -37,4 +34,4 @@ def recommended(
     compared = [name for name in others if name in table.checkpoints]
     if not known:
         return None
-    return pick(table, METRICS[metric], known, compared, derive_seed(seed, "bootstrap", "all", "confirm"))
+    return pick(table, METRICS[metric], known, compared)

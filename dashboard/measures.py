@@ -34,6 +34,8 @@ ORDER = (
     "refusal_f1_any",
     "refusal_precision_any",
     "refusal_recall_any",
+    "safety_spread",
+    "compliance_unlike_rate",
 )
 """Metrics in the order of menus and tables."""
 CURVES = (

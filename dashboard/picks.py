@@ -23,7 +23,6 @@ def recommended(frame: Frame) -> Pick | None:
         METRIC,
         [c.checkpoint_id for c in points],
         [c.checkpoint_id for c in compared],
-        frame.seed,
     )
 
 

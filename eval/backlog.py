@@ -115,11 +115,12 @@ class Questions:
             for item in one_set.items:
                 self._items.setdefault(item.prompt_id, []).append(item)
 
-    def about(self, given: Given, judge: Judge, judge_id: str) -> Iterator[Asked]:
-        """Every question to one judge; equal ones come under equal ids."""
+    def about(self, given: Given, judge: Judge, judge_id: str, least_repeats: int = 1) -> Iterator[Asked]:
+        """Every question to one judge; equal ones come under equal ids. least_repeats: of judgements by an LLM."""
+        repeats = max(judge.repeats, least_repeats) if judge.kind == "llm" else judge.repeats
         for item in self._items.get(given.prompt_id, []):
             if item.kind in judge.kinds:
-                for repeat in range(judge.repeats):
+                for repeat in range(repeats):
                     yield _asked(item, given, judge_id, repeat)
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from eval.measure import Sums, collect, measure, statistic_of
+from eval.measure import as_ratios, collect, measure, statistic_of
 from eval.metrics import Metric
 from eval.scores import ScoreTable
-from eval.statistics import Estimate, Floats, Interval, bca, group_draws, wilson
+from eval.spread import carrying_groups, residuals
+from eval.statistics import Estimate, Floats, Interval, paired_interval, ratio_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,44 +28,49 @@ class Pick:
     """On confirm: the pick minus each checkpoint that it is compared with, by id."""
 
 
-def paired_difference(table: ScoreTable, metric: Metric, a: str, b: str, seed: int) -> Estimate:
+def paired_difference(table: ScoreTable, metric: Metric, a: str, b: str) -> Estimate:
     """The metric of checkpoint `a` minus that of `b` on the items that both have scores for (pairwise deletion).
 
-    The interval is a BCa bootstrap over groups. Where no draw differs, each side reaches as far as Wilson's bound
-    for 0 differing groups of G: equal answers are no certainty either. `worst` and `best` put every unscored answer
-    at its worst for `a` and best for `b`, and the other way round.
+    The interval is `paired_interval`'s, over groups. `worst` and `best` put every unscored answer at its worst for `a`
+    and best for `b`, and the other way round; they and `n_unscored` are of the items that both were asked.
     """
     pair = _both(table, a, b)
     own = collect(_pairwise(pair), metric)
-    bounds = collect(pair, metric)
-    statistic = statistic_of(metric)
-
-    def difference(sums: Floats) -> Floats:
-        half = sums.shape[0] // 2
-        gap: Floats = statistic(sums[:half]) - statistic(sums[half:])
-        return gap
-
-    stacked = np.concatenate([own.sums[:, :1], own.sums[:, 1:]])
-    value = float(difference(stacked.sum(axis=2))[0])
-    n, unscored = int(own.n.min()), int(bounds.n.max() + bounds.unscored.max() - own.n.min())
+    bounds = collect(_asked_of_both(pair), metric)
+    n = int(own.n.min())
+    unscored = int((bounds.n + bounds.unscored).min()) - n
+    values, ends = differences_of(metric, own.sums[:, :1], own.sums[:, 1:])
+    value = float(values[0])
     if not np.isfinite(value):
         return Estimate(None, None, None, n, unscored, None, None, "not defined for both")
-    low, high = _ends(metric, own, value, bca(difference, stacked, group_draws(own.strata, seed)))
+    statistic = statistic_of(metric)
     worst = float(statistic(bounds.worst)[0] - statistic(bounds.best)[1])
     best = float(statistic(bounds.best)[0] - statistic(bounds.worst)[1])
     if not metric.higher_is_better:
         worst, best = best, worst
-    return Estimate(value, low, high, n, unscored, worst, best)
+    return Estimate(value, float(ends.low[0]), float(ends.high[0]), n, unscored, worst, best)
 
 
-def pick(table: ScoreTable, metric: Metric, candidates: Sequence[str], others: Sequence[str], seed: int) -> Pick | None:
+def differences_of(metric: Metric, first: Floats, second: Floats) -> tuple[Floats, Interval]:
+    """The metric of each of C checkpoints minus that of its partner, (C,), and the intervals.
+
+    first, second (M, C, G) are group sums over the same items and groups.
+    """
+    sums = as_ratios(metric, first), as_ratios(metric, second)
+    value, other = (ratio_mean(side.sum(axis=2)) for side in sums)
+    groups = carrying_groups(*sums)
+    moves = residuals(sums[0]) - residuals(sums[1])
+    return value - other, paired_interval(value - other, moves, groups, metric.high - metric.low)
+
+
+def pick(table: ScoreTable, metric: Metric, candidates: Sequence[str], others: Sequence[str]) -> Pick | None:
     """The candidate with the best metric on the select split, and how it stands on the confirm split.
 
     `candidates` are ids in ratio order; of several equally good ones the middle one is taken. `others` are what it
     is compared with on confirm (ends and references). None where the metric has no value on the select split.
     """
     select, confirm = (table.where(table.items.confirm == side) for side in (False, True))
-    measured = dict(zip(table.checkpoints, measure(select, metric, seed), strict=True))
+    measured = dict(zip(table.checkpoints, measure(select, metric), strict=True))
     values = {c: measured[c].value for c in candidates}
     known = [v for v in values.values() if v is not None]
     if not known:
@@ -72,8 +78,8 @@ def pick(table: ScoreTable, metric: Metric, candidates: Sequence[str], others: S
     top = max(known) if metric.higher_is_better else min(known)
     tied = [c for c, v in values.items() if v is not None and abs(v - top) < 1e-9]
     best = tied[len(tied) // 2]
-    on_confirm = measure(_both(confirm, best, best), metric, seed)[0]
-    differences = {c: paired_difference(confirm, metric, best, c, seed) for c in others if c != best}
+    on_confirm = measure(_both(confirm, best, best), metric)[0]
+    differences = {c: paired_difference(confirm, metric, best, c) for c in others if c != best}
     return Pick(best, metric.name, measured[best], on_confirm, differences)
 
 
@@ -83,6 +89,16 @@ def _both(table: ScoreTable, a: str, b: str) -> ScoreTable:
     return replace(table, checkpoints=(a, b), failed=table.failed[rows], axes=axes)
 
 
+def _asked_of_both(pair: ScoreTable) -> ScoreTable:
+    """The same without the items that one of the two has no answer to yet."""
+    axes, some = {}, np.zeros(pair.failed.shape[1], dtype=bool)
+    for axis, values in pair.axes.items():
+        both = np.asarray((~np.isnan(values) | pair.failed).any(axis=2).all(axis=0))
+        axes[axis] = np.where(both[None, :, None], values, np.nan)
+        some |= both
+    return replace(pair, axes=axes, failed=pair.failed & some[None, :, None])
+
+
 def _pairwise(pair: ScoreTable) -> ScoreTable:
     """The same with an axis' scores of an item dropped where one of the two has none."""
     axes = {}
@@ -90,15 +106,3 @@ def _pairwise(pair: ScoreTable) -> ScoreTable:
         both = np.asarray((~np.isnan(values)).any(axis=2).all(axis=0))
         axes[axis] = np.where(both[None, :, None], values, np.nan)
     return replace(pair, axes=axes)
-
-
-def _ends(metric: Metric, own: Sums, value: float, drawn: Interval) -> tuple[float, float]:
-    low, high = float(drawn.low[0]), float(drawn.high[0])
-    if high - low >= 1e-9:
-        return low, high
-    # F1's three sums are one share of their union; the others are numerators, then denominators
-    parts = own.sums.sum(axis=0, keepdims=True) if metric.form == "f1" else own.sums[own.sums.shape[0] // 2 :]
-    groups = np.array([float((parts > 0).sum(axis=2).min())])
-    reach = (metric.high - metric.low) * float(wilson(np.zeros(1), groups, groups - 1).high[0])
-    span = metric.high - metric.low
-    return max(value - reach, -span), min(value + reach, span)

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from eval.chat.place import host_of
+from eval.shortlist import ShortlistSection
 from mergescope.ground.ids import decimal6
 
 Decimal6 = Annotated[Decimal, BeforeValidator(decimal6)]
@@ -140,6 +141,10 @@ class ProxyJudge(BaseModel):
     """Language of the answers."""
 
 
+Output = Literal["json_schema", "json"]
+"""How a judge is asked for a verdict: by a schema that its server enforces, or by words alone."""
+
+
 class Price(BaseModel):
     """What a judge's server charges; does not count as part of a judgement's identity."""
 
@@ -169,6 +174,11 @@ class OpenAIJudge(BaseModel):
     """Language of the rubric."""
     temperature: Decimal6 = Field(default=Decimal(0), ge=0, le=2)
     """0 for the most repeatable judgements."""
+    output: Output = "json_schema"
+    """json_schema (a server that refuses it is asked as with json, and the judgement says so) or json."""
+    max_tokens: int = Field(default=2048, ge=64, le=131072)
+    """Longest verdict in tokens, thoughts included: one that is cut off is unscored (parse). Raise it for judges that
+    think at length."""
     repeats: int = Field(default=1, ge=1, le=25)
     """Judgements per answer; the median counts."""
     concurrency: int = Field(default=16, ge=1, le=1024)
@@ -253,6 +263,32 @@ class EvalSection(BaseModel):
     """Win rates against a baseline, by every judge of kind openai; None: answers are judged one by one alone."""
     confirm_share: Decimal6 = Field(default=Decimal("0.3"), ge=0, lt=1)
     """Share of groups kept apart from picking, to confirm the pick."""
+    shortlist: ShortlistSection | None = None
+    """Ratios that are looked at more closely; None: all are asked alike."""
+
+    def samples_at(self, ratio: Decimal) -> int:
+        """Answers per prompt of the merges at a ratio."""
+        listed = self._listed(ratio)
+        return self.sampling.samples if listed is None or listed.samples is None else listed.samples
+
+    def judge_repeats_at(self, ratio: Decimal) -> int:
+        """Judgements of an answer at a ratio by judges that ask a server, unless their own `repeats` is more."""
+        listed = self._listed(ratio)
+        return 1 if listed is None else listed.judge_repeats
+
+    def _listed(self, ratio: Decimal) -> ShortlistSection | None:
+        return self.shortlist if self.shortlist is not None and ratio in self.shortlist.points else None
+
+    @model_validator(mode="after")
+    def _samples_can_differ(self) -> Self:
+        samples = None if self.shortlist is None else self.shortlist.samples
+        if samples is not None and samples < self.sampling.samples:
+            raise ValueError("shortlist.samples must be at least `eval.sampling.samples`")
+        if samples is not None and samples > 1 and self.sampling.temperature == 0:
+            raise ValueError(
+                "shortlist.samples must be 1 or left out: at `eval.sampling.temperature` 0 all samples are the same"
+            )
+        return self
 
     @model_validator(mode="after")
     def _served_models_differ(self) -> Self:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from eval.config import OpenAIJudge, ProxyJudge
+from eval.chat.budget import Budget
+from eval.config import OpenAIJudge, Output, ProxyJudge
 from eval.identity import Message, judge_id
 from eval.prompts import Kind
 
@@ -75,9 +76,15 @@ class Judgement:
     reported_model: str | None = None
     """The model that the server says it used."""
     tokens: int | None = None
-    """Prompt and completion tokens together."""
+    """Prompt and completion tokens together; of all readings, as what follows."""
     cost: float | None = None
-    """In the recipe's currency; None where the price is not known."""
+    """In `currency`; None where the price, or what was used, is not known."""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    currency: str | None = None
+    """Of the cost, as the recipe names it."""
+    output: Output | None = None
+    """How the verdict was asked for; None for judges without words, and where the server gave none."""
 
 
 class Judge(Protocol):
@@ -120,10 +127,11 @@ def judge_id_of(judge: Judge) -> str:
     return judge_id(judge.setting)
 
 
-def open_judge(section: ProxyJudge | OpenAIJudge, journal: Path) -> Judge:
-    """The judge that a recipe's section describes. `journal` is the folder where received responses are kept.
+def open_judge(section: ProxyJudge | OpenAIJudge, journal: Path, budget: Budget | None = None) -> Judge:
+    """The judge that a recipe's section describes.
 
-    Raises MergescopeError where the environment variable with the key is missing.
+    journal: the folder where received responses are kept. budget: what the run may spend; None: no limit. Raises
+    MergescopeError where the environment variable with the key is missing, or the price that a budget needs.
     """
     match section:
         case ProxyJudge():
@@ -133,4 +141,4 @@ def open_judge(section: ProxyJudge | OpenAIJudge, journal: Path) -> Judge:
         case OpenAIJudge():
             from eval.judges.openai import OpenAIScorer
 
-            return OpenAIScorer.from_section(section, journal)
+            return OpenAIScorer.from_section(section, journal, budget)

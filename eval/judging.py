@@ -75,7 +75,10 @@ class Bench:
         Raises what a judge raised meanwhile.
         """
         self.check()
-        return sum(_put(seat, job, self._questions.about(given, seat.judge, seat.judge_id)) for seat in self._seats)
+        return sum(
+            _put(seat, job, self._questions.about(given, seat.judge, seat.judge_id, job.judge_repeats))
+            for seat in self._seats
+        )
 
     def compare(self, job: CheckpointJob, judge_id: str, pair: Pair) -> int:
         """Have one judge say which of two answers is better, in both orders; as `put`."""

@@ -59,6 +59,9 @@ class Coming:
     """Expected bytes of UTF-8 of one answer to each item."""
     distinct: float | None
     """Share of different texts among the answers given so far; None: nothing is given yet."""
+    often: Sequence[int]
+    """Of each item, those among `answers` that are judged `judge_repeats` times or more."""
+    judge_repeats: int
 
 
 def shown_bytes(rubric: Rubric, item: Item, *, pair: bool = False) -> int:
@@ -96,6 +99,7 @@ def forecast(
     """
     shown = [shown_bytes(rubric, item) for item in items]
     length = lengths(state, shown)
+    further = max(0, coming.judge_repeats - section.repeats)
     verdicts = [length.verdict_bytes or verdict_bytes(rubric, item.kind) for item in items]
 
     def amount(share: float) -> Amount:
@@ -103,7 +107,7 @@ def forecast(
         for place in range(len(items)):
             left = state.left.get(place)
             there, size = (left.questions, left.bytes) if left else (0, 0)
-            new = coming.answers[place] * section.repeats * share
+            new = (coming.answers[place] * section.repeats + coming.often[place] * further) * share
             questions += there + new
             sent += shown[place] * (there + new) + size + coming.bytes[place] * new
             said += verdicts[place] * (there + new)

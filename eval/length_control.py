@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, stdtrit
 
 from eval.scores import ScoreTable
-from eval.statistics import CONFIDENCE, Estimate, Floats, Interval
+from eval.statistics import CONFIDENCE, Floats, Interval, Numbers
 
 ORDERS = 2
 """Verdicts on a pair, one for each order: as answers to an item, they are no more than so many independent ones."""
@@ -47,7 +47,7 @@ class Fit:
     """(C,): of the level, were the pairs independent and without ties."""
 
 
-def even_win_rates(table: ScoreTable) -> list[Estimate]:
+def even_win_rates(table: ScoreTable) -> Numbers:
     """Win rate at equal length of each checkpoint of a table of pairs, in its order, with a 95 % interval.
 
     The interval is Student's on the logit, from the sandwich variance of the level over groups. It counts a pair as at
@@ -62,8 +62,9 @@ def even_win_rates(table: ScoreTable) -> list[Estimate]:
     ends = _interval(fit, won, weight, table.items.group)
     value = expit(fit.level)
     lost_all, won_all = (_filled(table, end) if failed.any() else value for end in (0.0, 1.0))
-    values = np.stack([value, ends.low, ends.high, n, unscored, lost_all, won_all], axis=1)
-    return [_estimate(*row) for row in values.tolist()]
+    shown = (np.where(n > 0, one, np.nan) for one in (value, ends.low, ends.high, lost_all, won_all))
+    value, low, high, worst, best = shown
+    return Numbers(value, low, high, n, unscored, worst, best)
 
 
 def _filled(table: ScoreTable, end: float) -> Floats:
@@ -72,12 +73,6 @@ def _filled(table: ScoreTable, end: float) -> Floats:
     filled = np.where(table.failed & np.isnan(won), end, won)
     level: Floats = _fitted(filled, np.nan_to_num(table.axes["longer"]), table.items.weight)[0].level
     return np.asarray(expit(level))
-
-
-def _estimate(value: float, low: float, high: float, n: float, unscored: float, worst: float, best: float) -> Estimate:
-    if not n:
-        return Estimate(None, None, None, 0, int(unscored), None, None, "no scored item")
-    return Estimate(value, low, high, int(n), int(unscored), worst, best)
 
 
 def fit_level(won: Floats, x: Floats, weight: Floats) -> Fit:
@@ -89,9 +84,10 @@ def fit_level(won: Floats, x: Floats, weight: Floats) -> Fit:
     for _ in range(STEPS):
         miss, bend = _slopes(level, slope, won, x, weight)
         up, along, _ = _solved(bend, x, miss.sum(axis=1), (miss * x).sum(axis=1))
-        short = np.minimum(1.0, LONGEST_STEP / np.maximum(np.hypot(up, along), CLOSE))
+        size = np.hypot(up, along)
+        short = np.where(size < CLOSE, 0.0, np.minimum(1.0, LONGEST_STEP / np.maximum(size, CLOSE)))
         level, slope = level + short * up, slope + short * along
-        if max(np.abs(up).max(initial=0), np.abs(along).max(initial=0)) < CLOSE:
+        if not short.any():
             break
     miss, bend = _slopes(level, slope, won, x, weight)
     moved, _, variance = _solved(bend, x, miss, miss * x)
@@ -134,12 +130,9 @@ def _scaled(longer: Floats, weight: Floats) -> Floats:
 
 
 def _interval(fit: Fit, won: Floats, weight: Floats, group: NDArray[np.int64]) -> Interval:
-    _, index = np.unique(group, return_inverse=True)
-    onto = np.zeros((index.size, int(index.max(initial=-1)) + 1))
-    onto[np.arange(index.size), index] = 1.0
     asked = weight.reshape(won.shape).sum(axis=2)
-    filled = np.maximum(((asked @ onto) > 0).sum(axis=1), 1)
-    moved = fit.influence.reshape(won.shape).sum(axis=2) @ onto
+    filled = np.maximum((_over_groups(asked, group) > 0).sum(axis=1), 1)
+    moved = _over_groups(fit.influence.reshape(won.shape).sum(axis=2), group)
     spread = (moved**2).sum(axis=1) * filled / np.maximum(filled - 1, 1)
     all_won, all_lost = (np.all(np.isnan(won) | (won == end), axis=(1, 2)) for end in (1.0, 0.0))
     alike = np.maximum((asked > 0).sum(axis=1) / filled, 1.0)
@@ -147,3 +140,10 @@ def _interval(fit: Fit, won: Floats, weight: Floats, group: NDArray[np.int64]) -
     reach = stdtrit(np.maximum(filled - 1.0, 1.0), 0.5 + CONFIDENCE / 2) * np.sqrt(np.maximum(spread, least))
     low, high = expit(fit.level - reach), expit(fit.level + reach)
     return Interval(np.where(all_lost, 0.0, low), np.where(all_won, 1.0, high))
+
+
+def _over_groups(values: Floats, group: NDArray[np.int64]) -> Floats:
+    """Sums of (C, I) over groups; what other checkpoints there are changes no bit of one's own."""
+    order = np.argsort(group, kind="stable")
+    _, first = np.unique(group[order], return_index=True)
+    return np.add.reduceat(values[:, order], first, axis=1) if order.size else values

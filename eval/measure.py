@@ -11,21 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.length_control import ORDERS, even_win_rates
-from eval.metrics import Form, Metric
-from eval.scores import ScoreTable
+from eval.metrics import Metric
+from eval.scores import Items, ScoreTable
 from eval.statistics import (
     Estimate,
     Floats,
     Interval,
+    Numbers,
+    Share,
     Statistic,
-    bca,
-    bounded,
-    clustered_wilson,
-    f1,
-    group_draws,
     mean_of_two,
     ratio_mean,
+    share_of_f1,
+    share_of_items,
+    share_of_mean,
 )
+
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,75 +46,177 @@ class Sums:
     """(M, C): the sums with each unscored answer at its worst."""
     best: Floats
     """(M, C): and at its best."""
-    repeats: int
-    """Answers per item."""
+    repeats: Floats
+    """(C,): answers per item, at most; shortlisted points have more than others."""
 
 
-def measure(table: ScoreTable, metric: Metric, seed: int) -> list[Estimate]:
+def measure(table: ScoreTable, metric: Metric) -> list[Estimate]:
     """The metric of each checkpoint, in the table's order, on all items of the table."""
     if metric.form == "even win rate":
-        return even_win_rates(table)
-    sums = collect(table, metric)
-    statistic = statistic_of(metric)
-    total = sums.sums.sum(axis=2)
-    value = statistic(total)
-    spread = _interval(metric, sums, seed) if sums.strata.size else Interval(value, value)
-    worst, best = statistic(sums.worst), statistic(sums.best)
+        return _as_rows(metric, even_win_rates(table))
+    return estimates_of(metric, collect(table, metric))
+
+
+def estimates_of(metric: Metric, sums: Sums) -> list[Estimate]:
+    """The metric of each checkpoint from its group sums."""
+    return _as_rows(metric, numbers_of(metric, sums))
+
+
+def _as_rows(metric: Metric, found: Numbers) -> list[Estimate]:
+    columns = [_known(column) for column in (found.value, found.low, found.high, found.worst, found.best)]
+    rows = zip(*columns, found.n.tolist(), found.n_unscored.tolist(), notes_of(metric, found), strict=True)
     return [
-        _estimate(metric, value[c], spread.low[c], spread.high[c], sums.n[c], sums.unscored[c], worst[c], best[c])
-        for c in range(value.size)
+        Estimate(value, low, high, n, gone, worst, best, note) for value, low, high, worst, best, n, gone, note in rows
+    ]
+
+
+def numbers_of(metric: Metric, sums: Sums) -> Numbers:
+    """The metric of each checkpoint from its group sums."""
+    statistic = statistic_of(metric)
+    value = statistic(sums.sums.sum(axis=2))
+    spread = _interval(metric, sums) if sums.strata.size else Interval(value, value)
+    low, high = (np.where(np.isnan(value), np.nan, end) for end in (spread.low, spread.high))
+    return Numbers(value, low, high, sums.n, sums.unscored, statistic(sums.worst), statistic(sums.best))
+
+
+def notes_of(metric: Metric, found: Numbers) -> list[str | None]:
+    """Why there is no value, for each checkpoint; None where there is one."""
+    some = "no item of one of its kinds" if metric.parts else "nothing refused, neither by answer nor by reference"
+    return [
+        None if known else some if n else "no scored item"
+        for known, n in zip(np.isfinite(found.value).tolist(), found.n.tolist(), strict=True)
     ]
 
 
 def statistic_of(metric: Metric) -> Statistic:
     """How the metric's sums (M, ...) become its value."""
-    return f1 if metric.form == "f1" else ratio_mean
+    return lambda sums: ratio_mean(as_ratios(metric, sums))
+
+
+def share_of(metric: Metric, sums: Sums) -> Share:
+    """What the metric's interval rests on; not for means of rates, whose two rates have their own."""
+    match metric.form:
+        case "rate" | "precision" | "recall":
+            numerators, denominators = as_ratios(metric, sums.sums)
+            n = sums.n.astype(np.float64) if metric.form == "rate" else denominators.sum(axis=1)
+            return share_of_items(numerators, denominators, n, sums.repeats)
+        case "win rate":
+            won, pairs = sums.sums
+            return share_of_items(won, pairs, sums.n.astype(np.float64), ORDERS * sums.repeats)
+        case "f1":
+            return share_of_f1(sums.sums, sums.repeats)
+        case _:
+            return share_of_mean(sums.sums, metric.low, metric.high)
+
+
+def as_ratios(metric: Metric, sums: Floats) -> Floats:
+    """The metric's sums (M, ...) as numerators and denominators of the K ratios whose mean it is: (2K, ...)."""
+    if metric.parts:
+        return sums
+    hits, false_alarms, misses = sums
+    match metric.form:
+        case "precision":
+            return np.stack([hits, hits + false_alarms])
+        case "recall":
+            return np.stack([hits, hits + misses])
+        case _:
+            return np.stack([2 * hits, 2 * hits + false_alarms + misses])
 
 
 def collect(table: ScoreTable, metric: Metric) -> Sums:
     """The metric's group sums over the table's items; groups that it does not touch are left out."""
-    layers = (
-        _label_layers(table, metric) if metric.form in ("f1", "precision", "recall") else _mean_layers(table, metric)
+    layers = layers_of(table, metric)
+    return gather(layers, np.ones(layers.items.kind.size, dtype=bool))
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """What each item that a metric looks at adds to its sums; items of a group stand together."""
+
+    items: Items
+    places: NDArray[np.int64]
+    """(I,): where the items stand in the score table."""
+    sums: Floats
+    """(M, C, I), items weighted."""
+    worst: Floats
+    """(M, C, I)."""
+    best: Floats
+    """(M, C, I)."""
+    scored: Mask
+    """(C, I)."""
+    unscored: Mask
+    """(C, I)."""
+    repeats: Floats
+    """(C,): answers per item, at most; shortlisted points have more than others."""
+
+
+def layers_of(table: ScoreTable, metric: Metric) -> Layers:
+    """The metric's layers of a whole table, from which `gather` takes the sums of any part of it.
+
+    Metrics whose `looks_at` is the same have the same layers.
+    """
+    if metric.parts:
+        touched = np.isin(table.items.kind, [part.kind for part in metric.parts])
+    else:
+        touched = table.items.reference_refusal >= 0
+    places = np.flatnonzero(touched)
+    places = places[np.argsort(table.items.group[places], kind="stable")]
+    part = table.where(places)
+    raw = _mean_layers(part, metric) if metric.parts else _label_layers(part, metric.least_refusal)
+    weight = part.items.weight
+    return Layers(
+        part.items,
+        places,
+        raw.sums * weight,
+        raw.worst * weight,
+        raw.best * weight,
+        raw.scored,
+        raw.unscored,
+        raw.repeats,
     )
-    touched = layers.applies.any(axis=0)
-    groups, index = np.unique(table.items.group[touched], return_inverse=True)
-    strata = np.zeros(groups.size, dtype=np.int64)
-    strata[index] = table.items.stratum[touched]
-    onto = np.zeros((int(touched.sum()), groups.size))
-    onto[np.arange(index.size), index] = table.items.weight[touched]
-    weight = table.items.weight
+
+
+def gather(layers: Layers, mask: Mask) -> Sums:
+    """Group sums over the items of `layers` that `mask` (I,) keeps.
+
+    Each sum runs over one checkpoint's own values in one order: what other checkpoints there are changes no bit of it.
+    """
+    places = np.flatnonzero(mask)
+    sums, worst, best = (layer.take(places, axis=2) for layer in (layers.sums, layers.worst, layers.best))
+    groups, first = np.unique(layers.items.group[places], return_index=True)
     return Sums(
-        sums=layers.sums[..., touched] @ onto,
-        strata=strata,
-        n=layers.scored.sum(axis=1),
-        unscored=layers.unscored.sum(axis=1),
-        worst=layers.worst @ weight,
-        best=layers.best @ weight,
-        repeats=table.failed.shape[2],
+        sums=np.add.reduceat(sums, first, axis=2) if groups.size < places.size else sums,
+        strata=layers.items.stratum[places][first],
+        n=layers.scored.take(places, axis=1).sum(axis=1),
+        unscored=layers.unscored.take(places, axis=1).sum(axis=1),
+        worst=worst.sum(axis=2),
+        best=best.sum(axis=2),
+        repeats=layers.repeats,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Layers:
-    """What each item adds to each sum."""
+class _Raw:
+    """What each item adds to each sum, not weighted."""
 
     sums: Floats
     """(M, C, I)."""
     worst: Floats
     best: Floats
-    applies: NDArray[np.bool_]
-    """(1 or C, I): whether the metric looks at the item."""
-    scored: NDArray[np.bool_]
+    scored: Mask
     """(C, I)."""
-    unscored: NDArray[np.bool_]
+    unscored: Mask
+    repeats: Floats
+    """(C,)."""
 
 
-def _mean_layers(table: ScoreTable, metric: Metric) -> _Layers:
+def _mean_layers(table: ScoreTable, metric: Metric) -> _Raw:
     """Sums: one numerator per part, then one denominator per part; an item counts once, whatever its repeats."""
     bad, good = (metric.low, metric.high) if metric.higher_is_better else (metric.high, metric.low)
     shape = (2 * len(metric.parts), len(table.checkpoints), table.items.kind.size)
     sums, worst, best = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    applies, scored, unscored = (np.zeros(shape[1:], dtype=bool) for _ in range(3))
+    scored, unscored = (np.zeros(shape[1:], dtype=bool) for _ in range(2))
+    repeats = np.ones(len(table.checkpoints))
     for k, part in enumerate(metric.parts):
         own = table.items.kind == part.kind
         values = part.units(table)
@@ -124,45 +228,44 @@ def _mean_layers(table: ScoreTable, metric: Metric) -> _Layers:
         sums[k], sums[k + len(metric.parts)] = mean, some
         worst[k], best[k] = (np.where(present, share * mean + (1 - share) * end, 0) for end in (bad, good))
         worst[k + len(metric.parts)] = best[k + len(metric.parts)] = present
-        applies |= own
         scored |= some
         unscored |= present & ~some
-    return _Layers(sums, worst, best, applies, scored, unscored & ~scored)
+        repeats = np.maximum(repeats, _most_answers(asked))
+    return _Raw(sums, worst, best, scored, unscored & ~scored, repeats)
 
 
-def _label_layers(table: ScoreTable, metric: Metric) -> _Layers:
-    """Sums: hits, false alarms, misses (f1); or hits and what they are a share of (precision, recall)."""
-    reference = table.items.reference_refusal
-    own = reference >= 0
-    positive = np.asarray(reference >= metric.least_refusal)
+def _label_layers(table: ScoreTable, least_refusal: int) -> _Raw:
+    """Sums: hits, false alarms, misses."""
+    positive = np.asarray(table.items.reference_refusal >= least_refusal)
     refusal = table.axes["refusal"]
-    known = ~np.isnan(refusal) & own[:, None]
-    asked = known | (table.failed & own[:, None])
-    predicted, some = _item_means((refusal >= metric.least_refusal).astype(np.float64), known)
+    known = ~np.isnan(refusal)
+    asked = known | table.failed
+    predicted, some = _item_means((refusal >= least_refusal).astype(np.float64), known)
     share = known.sum(axis=2) / np.maximum(asked.sum(axis=2), 1)
     present = np.asarray(asked.any(axis=2))
     filled = share * predicted
-    return _Layers(
-        sums=_confusion(metric.form, predicted, some, positive),
-        worst=_confusion(metric.form, filled + (1 - share) * ~positive, present, positive),
-        best=_confusion(metric.form, filled + (1 - share) * positive, present, positive),
-        applies=own[None],
+    return _Raw(
+        sums=_confusion(predicted, some, positive),
+        worst=_confusion(filled + (1 - share) * ~positive, present, positive),
+        best=_confusion(filled + (1 - share) * positive, present, positive),
         scored=some,
         unscored=present & ~some,
+        repeats=_most_answers(asked),
     )
 
 
-def _confusion(form: Form, predicted: Floats, known: NDArray[np.bool_], positive: NDArray[np.bool_]) -> Floats:
+def _most_answers(asked: Mask) -> Floats:
+    """The most answers of each checkpoint to one item (C,), at least 1; asked (C, I, S)."""
+    numbers = np.arange(1.0, asked.shape[2] + 1)
+    most: Floats = np.where(asked.any(axis=1), numbers, 1.0).max(axis=1, initial=1.0)
+    return most
+
+
+def _confusion(predicted: Floats, known: Mask, positive: Mask) -> Floats:
     hits = np.where(known & positive, predicted, 0.0)
     false_alarms = np.where(known & ~positive, predicted, 0.0)
     misses = np.where(known & positive, 1 - predicted, 0.0)
-    match form:
-        case "precision":
-            return np.stack([hits, hits + false_alarms])
-        case "recall":
-            return np.stack([hits, hits + misses])
-        case _:
-            return np.stack([hits, false_alarms, misses])
+    return np.stack([hits, false_alarms, misses])
 
 
 def _item_means(values: Floats, known: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
@@ -171,53 +274,11 @@ def _item_means(values: Floats, known: NDArray[np.bool_]) -> tuple[Floats, NDArr
     return np.where(known, values, 0.0).sum(axis=2) / np.maximum(count, 1), count > 0
 
 
-def _interval(metric: Metric, sums: Sums, seed: int) -> Interval:
-    if metric.form in ("rate", "precision", "recall"):
-        numerators, denominators = sums.sums
-        n = sums.n if metric.form == "rate" else denominators.sum(axis=1)
-        return clustered_wilson(numerators, denominators, n.astype(np.float64), sums.repeats)
-    if metric.form == "win rate":
-        return clustered_wilson(sums.sums[0], sums.sums[1], sums.n.astype(np.float64), ORDERS * sums.repeats)
+def _interval(metric: Metric, sums: Sums) -> Interval:
     if metric.form == "mean of rates":
         return mean_of_two(sums.sums, sums.repeats)
-    counts = group_draws(sums.strata, seed)
-    drawn = bca(statistic_of(metric), sums.sums, counts)
-    if metric.form == "f1":
-        return _wider_if_flat(drawn, _flat_f1(sums))
-    return _wider_if_flat(drawn, _flat_mean(metric, sums))
+    return share_of(metric, sums).interval
 
 
-def _wider_if_flat(drawn: Interval, flat: Interval) -> Interval:
-    """The bootstrap's interval, but the other one where no draw differs: equal scores are no certainty."""
-    same = drawn.high - drawn.low < 1e-9
-    return Interval(np.where(same, flat.low, drawn.low), np.where(same, flat.high, drawn.high))
-
-
-def _flat_mean(metric: Metric, sums: Sums) -> Interval:
-    filled = (sums.sums[-1] > 0).sum(axis=1).astype(np.float64)
-    return bounded(ratio_mean(sums.sums.sum(axis=2)), filled, metric.low, metric.high)
-
-
-def _flat_f1(sums: Sums) -> Interval:
-    """F1 = 2 J / (1 + J) with J = TP / (TP + FP + FN), a share: Wilson's interval of J, carried over."""
-    hits, union = sums.sums[0], sums.sums.sum(axis=0)
-    j = clustered_wilson(hits, union, union.sum(axis=1), sums.repeats)
-    return Interval(2 * j.low / (1 + j.low), 2 * j.high / (1 + j.high))
-
-
-def _estimate(
-    metric: Metric, value: float, low: float, high: float, n: int, unscored: int, worst: float, best: float
-) -> Estimate:
-    if not np.isfinite(value):
-        return Estimate(None, None, None, int(n), int(unscored), _known(worst), _known(best), _why(metric, int(n)))
-    return Estimate(float(value), float(low), float(high), int(n), int(unscored), _known(worst), _known(best))
-
-
-def _why(metric: Metric, n: int) -> str:
-    if not n:
-        return "no scored item"
-    return "no item of one of its kinds" if metric.parts else "nothing refused, neither by answer nor by reference"
-
-
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _known(values: Floats) -> list[float | None]:
+    return [value if np.isfinite(value) else None for value in values.tolist()]

@@ -28,6 +28,8 @@ class Standing:
     """Answers to each prompt; further ones do not count."""
     served: bool = False
     """Whether a server answers for it: then more kinds of failure are asked again."""
+    judge_repeats: int = 1
+    """Judgements of each answer that a judge makes, unless it repeats more often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,7 @@ def _standing(standing: Sequence[Standing]) -> dict[str, Any]:
         "samplings": [one.sampling_id for one in standing],
         "samples": [one.samples for one in standing],
         "served": [one.served for one in standing],
+        "judge_repeats": [one.judge_repeats for one in standing],
         "passing": sorted(PASSING),
         "passing_served": sorted(PASSING_SERVED),
     }
@@ -150,10 +153,11 @@ def _standing(standing: Sequence[Standing]) -> dict[str, Any]:
 _MINE = """
 WITH asked AS (
   SELECT unnest($checkpoints::VARCHAR[]) AS checkpoint_id, unnest($samplings::VARCHAR[]) AS sampling_id,
-    unnest($samples::INTEGER[]) AS samples, unnest($served::BOOLEAN[]) AS served
+    unnest($samples::INTEGER[]) AS samples, unnest($served::BOOLEAN[]) AS served,
+    unnest($judge_repeats::INTEGER[]) AS judge_repeats
 ),
 mine AS (
-  SELECT prompt_id, text_id FROM answer JOIN asked USING (checkpoint_id, sampling_id)
+  SELECT prompt_id, text_id, judge_repeats FROM answer JOIN asked USING (checkpoint_id, sampling_id)
   WHERE sample_ix < samples AND NOT coalesce(list_contains(
     CASE WHEN served THEN $passing_served::VARCHAR[] ELSE $passing::VARCHAR[] END, error_kind), false)
 )"""
@@ -170,9 +174,12 @@ _SAME = """judged.prompt_id = items.prompt_id AND judged.kind = items.kind
     AND judged.reference_text_id IS NOT DISTINCT FROM items.reference_text_id"""
 _LEFT = f"""{_MINE},
 {_ITEMS},
-texts AS (SELECT DISTINCT prompt_id, text_id FROM mine WHERE text_id IS NOT NULL),
+texts AS (
+  SELECT prompt_id, text_id, greatest($repeats, max(judge_repeats)) AS repeats
+  FROM mine WHERE text_id IS NOT NULL GROUP BY ALL
+),
 questions AS (
-  SELECT items.*, text_id, repeat FROM items JOIN texts USING (prompt_id), range($repeats) AS repeats(repeat)
+  SELECT items.*, text_id, unnest(range(repeats)) AS repeat FROM items JOIN texts USING (prompt_id)
 ),
 answered AS (
   SELECT items.*, judged.judgement_id IS NOT NULL AS made FROM questions AS items LEFT JOIN judged

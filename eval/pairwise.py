@@ -19,9 +19,9 @@ from eval.belonging import ANSWERS, JUDGEMENTS
 from eval.judge import PAIRWISE, Judge, judge_id_of
 from eval.prompts import Item, Kind, PromptSet
 from eval.rows import StudyPairRow
-from eval.scores import ITEMS, PAIR, Items, ScoreTable, item_places, load_scores
+from eval.scores import ITEMS, PAIR, Items, ScoreTable, load_scores
 from eval.statistics import Floats
-from eval.writer import Touched, replace_rows
+from eval.writer import replace_pairs
 
 COMPARED: frozenset[Kind] = frozenset({"benign", "borderline"})
 """Kinds of items whose answers are compared."""
@@ -52,8 +52,7 @@ def link_pairs(connection: duckdb.DuckDBPyConnection, study_id: str, pairing: Pa
     if pairing is not None:
         asked = {"study": study_id, "baseline": pairing.baseline, "labels": list(pairing.checkpoints)}
         found = connection.execute(_LINKED, asked).fetchall()
-    rows = [StudyPairRow(study_id, *pair) for pair in found]
-    replace_rows(connection, study_id, [StudyPairRow.TABLE], rows, [Touched()])
+    replace_pairs(connection, study_id, [StudyPairRow(study_id, *pair) for pair in found])
 
 
 def load_pairs(
@@ -154,7 +153,7 @@ class _Units:
         units: dict[str, Any] = dict(
             connection.execute(_PAIRS, {"study": study_id, "judge": judge_id, "kinds": sorted(COMPARED)}).fetchnumpy()
         )
-        item, sample = item_places(items, units), units["sample_ix"].astype(np.int64)
+        item, sample = _item_places(items, units), units["sample_ix"].astype(np.int64)
         row = {name: place for place, name in enumerate(table.checkpoints)}
         classes = [
             table.axes["refusal"][np.array([row[name] for name in units[side]], dtype=np.int64), item, sample]
@@ -175,6 +174,12 @@ class _Units:
             longer=_numbers(units["longer"]),
             applies=~(borderline & refused),
         )
+
+
+def _item_places(items: Any, units: Any) -> NDArray[np.int64]:
+    """Where the items of `units` stand among the rows of ITEMS: both have columns set_id and item_key."""
+    column = {key: i for i, key in enumerate(zip(items["set_id"], items["item_key"], strict=True))}
+    return np.array([column[key] for key in zip(units["set_id"], units["item_key"], strict=True)], dtype=np.int64)
 
 
 def _numbers(column: Any) -> Floats:

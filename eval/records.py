@@ -50,6 +50,10 @@ class CheckpointJob:
     """What the store keeps of its making: input hashes, threads, versions, mergekit config. No paths."""
     weights: Weights | None
     """Asked for only when some answer is missing; None: the engine has them from the start and no others."""
+    samples: int | None = None
+    """Answers per prompt; None: as many as its group's sampling says."""
+    judge_repeats: int = 1
+    """Judgements of an answer by each LLM, unless the judge repeats more often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,10 @@ class Group:
     measures: bool = True
     """Whether the engine can tell how likely a text is; a chat server cannot."""
 
+    def samples_of(self, job: CheckpointJob) -> int:
+        """Answers per prompt of one of its checkpoints."""
+        return self.sampling.samples if job.samples is None else job.samples
+
 
 def study_rows(
     study: StudyRow, groups: Sequence[Group], sets: Sequence[PromptSet], judges: Sequence[Judge]
@@ -71,16 +79,20 @@ def study_rows(
     yield study
     yield from set_rows(study.study_id, sets)
     for position, judge in enumerate(judges):
-        trust = "not calibrated"
-        yield JudgeRow(judge_id_of(judge), judge.name, judge.kind, _json(judge.setting), trust)
+        yield judge_row(judge)
         yield StudyJudgeRow(study.study_id, judge_id_of(judge), position, judge.repeats)
     for group in groups:
         sampling = group.sampling
         yield SamplingRow(sampling.sampling_id, _json(sampling.setting))
         for job in group.jobs:
             yield checkpoint_row(job)
-            link = study.study_id, job.checkpoint_id, job.kind, sampling.sampling_id, sampling.samples
+            link = study.study_id, job.checkpoint_id, job.kind, sampling.sampling_id, group.samples_of(job)
             yield StudyCheckpointRow(*link)
+
+
+def judge_row(judge: Judge) -> JudgeRow:
+    """A judge as the store keeps it before anybody calibrated it; one that the store knows stays as it is."""
+    return JudgeRow(judge_id_of(judge), judge.name, judge.kind, _json(judge.setting), "not calibrated")
 
 
 def set_rows(study_id: str, sets: Iterable[PromptSet]) -> Iterator[Row]:
@@ -164,6 +176,10 @@ def judgement_rows(unanswered: JudgementRow, judgement: Judgement) -> Iterator[R
         tokens=judgement.tokens,
         cost=judgement.cost,
         error_kind=judgement.error_kind,
+        prompt_tokens=judgement.prompt_tokens,
+        completion_tokens=judgement.completion_tokens,
+        currency=judgement.currency,
+        output=judgement.output,
     )
     if raw is not None:
         yield TextRow(text_id(raw), raw)

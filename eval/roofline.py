@@ -103,7 +103,7 @@ class Questions:
     merges: int
     """Those of them that are merges."""
     answers: int
-    """Answers that a checkpoint gives: prompts times samples."""
+    """Answers that a checkpoint gives: prompts times samples; the mean where checkpoints differ in that."""
     prompt_tokens: float
     """Mean length of a prompt, chat template included."""
     answer_tokens: float

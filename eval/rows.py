@@ -6,6 +6,7 @@ What each column means stands beside it in `migrations/`; None is NULL.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar, Protocol
 
@@ -136,6 +137,20 @@ class JudgeRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CalibrationRow:
+    TABLE: ClassVar[str] = "calibration"
+    calibration_id: str
+    judge_id: str
+    labels_sha256: str
+    name: str
+    language: str | None
+    n: int
+    trust: str
+    report: str
+    made_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class JudgementRow:
     TABLE: ClassVar[str] = "judgement"
     judgement_id: str
@@ -150,6 +165,10 @@ class JudgementRow:
     tokens: int | None
     cost: float | None
     error_kind: str | None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    currency: str | None = None
+    output: str | None = None
     other_text_id: str | None = None
 
 

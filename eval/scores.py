@@ -9,9 +9,11 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.belonging import ANSWERS, JUDGEMENTS
+from eval.belonging import ANSWERS, JUDGEMENTS, ONE_OF_EACH
 
-AXES = ("safety", "refusal", "fluency", "accuracy", "detail", "relevance", "correct", "bits_per_byte")
+SPREADS = {"safety_spread": "safety", "refusal_spread": "refusal"}
+"""How far a judge's repeats on one answer lie apart, the highest minus the lowest, by the axis that they are on."""
+AXES = ("safety", "refusal", "fluency", "accuracy", "detail", "relevance", "correct", "bits_per_byte", *SPREADS)
 """`refusal` also holds compliance on borderline prompts; codes 0 none (full answer), 1 partial, 2 full.
 
 `correct` (1 right, 0 wrong) and `bits_per_byte` are nobody's opinion: every judge's table has them.
@@ -40,8 +42,8 @@ class Items:
     weight: NDArray[np.float64]
     """How much an item counts; of kind text times its bytes, so that a mean over texts is bits over bytes."""
 
-    def where(self, mask: NDArray[np.bool_]) -> Items:
-        """The items that `mask` (I,) keeps."""
+    def where(self, mask: NDArray[np.bool_ | np.int64]) -> Items:
+        """The items that `mask` (I,) keeps, or those at the places that it names."""
         return Items(*(getattr(self, name)[mask] for name in self.__slots__))
 
 
@@ -58,44 +60,39 @@ class ScoreTable:
     axes: dict[str, NDArray[np.float64]]
     """(C, I, S) per axis, NaN where there is no score, or none applies. Repeats count by their median."""
 
-    def where(self, mask: NDArray[np.bool_]) -> ScoreTable:
-        """The same for the items that `mask` (I,) keeps."""
+    def where(self, mask: NDArray[np.bool_ | np.int64]) -> ScoreTable:
+        """The same for the items that `mask` (I,) keeps, or for those at the places that it names."""
         axes = {axis: values[:, mask] for axis, values in self.axes.items()}
         return ScoreTable(self.checkpoints, self.items.where(mask), self.failed[:, mask], axes)
 
 
-def load_scores(connection: duckdb.DuckDBPyConnection, study_id: str, judge_id: str) -> ScoreTable:
+def load_scores(
+    connection: duckdb.DuckDBPyConnection, study_id: str, judge_id: str, repeat: int | None = None
+) -> ScoreTable:
     """All of a study's answers as one judge scored them; items and checkpoints in a fixed order.
+
+    repeat: take this judgement of each answer, from 0, and no other; None: the median over the study's repeats.
 
     Items of kind choice are scored by the study's own scorer and of kind text by their likelihood, whichever judge is
     asked for.
     """
-    checkpoints = connection.execute(
-        "SELECT DISTINCT checkpoint_id FROM study_checkpoint WHERE study_id = ? ORDER BY 1", [study_id]
-    ).fetchnumpy()["checkpoint_id"]
+    names = connection.execute(_CHECKPOINTS, [study_id]).fetchnumpy()["checkpoint_id"]
     items = connection.execute(ITEMS, [study_id]).df()
-    units: dict[str, Any] = dict(connection.execute(_UNITS, {"study": study_id, "judge": judge_id}).fetchnumpy())
-    repeats = int(units["sample_ix"].max()) + 1 if units["sample_ix"].size else 1
-    shape = (len(checkpoints), len(items), repeats)
-    row = {name: i for i, name in enumerate(checkpoints)}
-    place = (
-        np.array([row[c] for c in units["checkpoint_id"]], dtype=np.int64),
-        item_places(items, units),
-        units["sample_ix"].astype(np.int64),
-    )
+    values: dict[str, Any] = {"study": study_id, "judge": judge_id}
+    if repeat is not None:
+        values["repeat"] = repeat
+    query = _UNITS.format(judgements=JUDGEMENTS if repeat is None else ONE_OF_EACH)
+    units: dict[str, Any] = dict(connection.execute(query, values).fetchnumpy())
+    place = tuple(units[name].astype(np.int64) for name in ("row", "place", "sample_ix"))
+    repeats = int(place[2].max(initial=0)) + 1
+    shape = (len(names), len(items), repeats)
     failed = np.zeros(shape, dtype=bool)
     failed[place] = units["failed"]
     axes = {}
     for axis in AXES:
         axes[axis] = np.full(shape, np.nan)
         axes[axis][place] = np.ma.filled(units[axis].astype(np.float64), np.nan)
-    return ScoreTable(tuple(str(c) for c in checkpoints), _items(items), failed, axes)
-
-
-def item_places(items: Any, units: Any) -> NDArray[np.int64]:
-    """Where the items of `units` stand among the rows of ITEMS: both have columns set_id and item_key."""
-    column = {key: i for i, key in enumerate(zip(items["set_id"], items["item_key"], strict=True))}
-    return np.array([column[key] for key in zip(units["set_id"], units["item_key"], strict=True)], dtype=np.int64)
+    return ScoreTable(tuple(str(name) for name in names), _items(items), failed, axes)
 
 
 def _items(frame: Any) -> Items:
@@ -113,37 +110,47 @@ def _items(frame: Any) -> Items:
     )
 
 
-ITEMS = """
+_CHECKPOINTS = "SELECT DISTINCT checkpoint_id FROM study_checkpoint WHERE study_id = $1 ORDER BY checkpoint_id"
+_ORDER = "s.name, i.set_id, i.item_key"
+ITEMS = f"""
 SELECT i.set_id, s.name, i.item_key, i.kind, i.category[1] AS top_category, i.group_id, i.split,
   i.reference_refusal,
   i.weight * CASE WHEN i.kind = 'text' THEN strlen(p.messages->>'$[#-1].content') ELSE 1 END AS weight
 FROM study_set JOIN set_item i USING (set_id) JOIN prompt_set s USING (set_id) JOIN prompt p USING (prompt_id)
-WHERE study_id = ? ORDER BY s.name, i.set_id, i.item_key
+WHERE study_id = ? ORDER BY {_ORDER}
 """
 
-_VALUED = [axis for axis in AXES if axis not in ("refusal", "correct", "bits_per_byte")]
+_VALUED = [axis for axis in AXES if axis not in ("refusal", "correct", "bits_per_byte", *SPREADS)]
+_APART = ", ".join(
+    f"CASE WHEN count({axis}) > 1 THEN max({axis}) - min({axis}) END AS {name}" for name, axis in SPREADS.items()
+)
 _CODE = "CASE label " + " ".join(f"WHEN '{label}' THEN {code}" for label, code in _CODES.items()) + " END"
 
 _UNITS = f"""
-WITH told AS (  -- one row per judgement, its axes side by side
+WITH named AS (
+  SELECT checkpoint_id, row_number() OVER (ORDER BY checkpoint_id) - 1 AS row
+  FROM (SELECT DISTINCT checkpoint_id FROM study_checkpoint WHERE study_id = $study)
+), item AS (
+  SELECT i.*, row_number() OVER (ORDER BY {_ORDER}) - 1 AS place
+  FROM study_set JOIN set_item i USING (set_id) JOIN prompt_set s USING (set_id) WHERE study_id = $study
+), told AS (  -- one row per judgement, its axes side by side
   SELECT judgement_id, {", ".join(f"max(value) FILTER (axis = '{axis}') AS {axis}" for axis in _VALUED)},
     max({_CODE}) FILTER (axis IN ('refusal', 'compliance')) AS refusal,
     max(CASE label WHEN 'right' THEN 1 WHEN 'wrong' THEN 0 END) FILTER (axis = 'correct') AS correct
   FROM score GROUP BY judgement_id
-), judged AS (  -- one row per distinct text that the judge saw: the median over repeats
+), judged AS (  -- one row per distinct text that the judge saw: the median and the spread over repeats
   SELECT j.prompt_id, j.kind, j.text_id, j.reference_text_id,
     {", ".join(f"median({axis}) AS {axis}" for axis in _VALUED)},
-    quantile_disc(refusal, 0.5) AS refusal, max(correct) AS correct, bool_and(j.error_kind IS NOT NULL) AS failed
-  FROM {JUDGEMENTS} j LEFT JOIN told USING (judgement_id) GROUP BY ALL
+    quantile_disc(refusal, 0.5) AS refusal, max(correct) AS correct, {_APART},
+    bool_and(j.error_kind IS NOT NULL) AS failed
+  FROM {{judgements}} j LEFT JOIN told USING (judgement_id) GROUP BY ALL
 )
-SELECT a.checkpoint_id, i.set_id, i.item_key, a.sample_ix,
+SELECT named.row, i.place, a.sample_ix,
   a.error_kind IS NOT NULL OR coalesce(judged.failed, i.kind <> 'text') AS failed,
-  {", ".join(f"judged.{axis}" for axis in (*_VALUED, "refusal", "correct"))},
+  {", ".join(f"judged.{axis}" for axis in (*_VALUED, "refusal", "correct", *SPREADS))},
   -l.log_likelihood / (ln(2) * l.bytes) AS bits_per_byte
-FROM study_set JOIN set_item i USING (set_id)
-JOIN {ANSWERS} a USING (prompt_id)
+FROM item i JOIN {ANSWERS} a USING (prompt_id) JOIN named USING (checkpoint_id)
 LEFT JOIN judged ON judged.prompt_id = i.prompt_id AND judged.kind = i.kind AND judged.text_id = a.text_id
   AND judged.reference_text_id IS NOT DISTINCT FROM i.reference_text_id
 LEFT JOIN likelihood l ON i.kind = 'text' AND l.answer_id = a.answer_id
-WHERE study_id = $study
 """

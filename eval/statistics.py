@@ -1,17 +1,19 @@
 """Estimates with intervals: pure functions of arrays, seeded, vectorised over checkpoints.
 
-Letters in shapes: C checkpoints, I items, G groups (the clusters that are resampled), D bootstrap draws, M sums that
-a statistic is made of (numerators and denominators).
+Letters in shapes: C checkpoints, I items, G groups (clusters of items that go together), D bootstrap draws, M sums
+that a statistic is made of (numerators and denominators), K ratios.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
+
+from eval.spread import degrees, excess, filled_groups, residuals, variance
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
@@ -19,6 +21,13 @@ Statistic = Callable[[Floats], Floats]
 
 CONFIDENCE = 0.95
 DRAWS = 2000
+DOUBT = 0.3
+"""Share of one further group that might stand at either end of the scale, unseen so far.
+
+It keeps intervals of a dozen groups from being too short. Fixed by simulation (`benchmarks/coverage.py`), like FURTHER.
+"""
+FURTHER = 1.5
+"""Groups that might still differ like those that carry a difference's variance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,19 @@ class Estimate:
     """The value with every unscored answer at its best."""
     note: str | None = None
     """Why there is no value; None where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """`Estimate` as columns, each (C,); NaN where there is no value."""
+
+    value: Floats
+    low: Floats
+    high: Floats
+    n: NDArray[np.int64]
+    n_unscored: NDArray[np.int64]
+    worst: Floats
+    best: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,34 +119,118 @@ def wilson(p: Floats, n: Floats, dof: Floats) -> Interval:
     return Interval(np.clip(np.minimum(centre - half, p), 0, 1), np.clip(np.maximum(centre + half, p), 0, 1))
 
 
-def effective_n(numerators: Floats, denominators: Floats, n: Floats, repeats: int = 1) -> Floats:
+def effective_n(numerators: Floats, denominators: Floats, n: Floats, repeats: Floats | float = 1) -> Floats:
     """How many independent items a share is worth under clustering: (C,).
 
     numerators, denominators (C, G) are the group sums of a share; n (C,) its items. The design effect is the
     linearised variance of the ratio between groups over p (1 - p) / n (Kish 1965); it counts as at least 1/repeats
-    (answers per item). Where the share is 0 or 1 nothing tells how alike a group is, so each group counts once.
+    (answers per item, one number or (C,); infinite where nothing bounds it). Where the share is 0 or 1 nothing tells
+    how alike a group is, so each group counts once.
     """
-    filled = (denominators > 0).sum(axis=1)
-    total = denominators.sum(axis=1)
+    sums = np.stack([numerators, denominators])
+    p, groups = ratio_mean(sums.sum(axis=2)), filled_groups(sums)
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = numerators.sum(axis=1) / total
-        spread = ((numerators - p[:, None] * denominators) ** 2).sum(axis=1) / total**2
-        effect = spread * (filled / np.maximum(filled - 1, 1)) / (p * (1 - p) / n)
-    usual = n / np.maximum(effect, 1 / repeats)
-    degenerate = ~((p > 0) & (p < 1))
-    chosen: Floats = np.where(degenerate | ~np.isfinite(usual), np.minimum(filled, n), usual)
-    return chosen
+        least = p * (1 - p) / (n * repeats)
+    return _worth(p, np.maximum(variance(residuals(sums), groups), least), np.minimum(groups, n))
 
 
-def clustered_wilson(numerators: Floats, denominators: Floats, n: Floats, repeats: int = 1) -> Interval:
-    """Wilson's interval of a share from its group sums (C, G), with the effective n under clustering."""
-    total = denominators.sum(axis=1)
-    p = np.divide(numerators.sum(axis=1), total, out=np.zeros_like(total), where=total > 0)
-    filled = (denominators > 0).sum(axis=1)
-    return wilson(p, effective_n(numerators, denominators, n, repeats), filled - 1.0)
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A metric of C checkpoints as Wilson's interval takes it: a share of so many independent items."""
+
+    p: Floats
+    """(C,), 0-1."""
+    n: Floats
+    """(C,): how many."""
+    dof: Floats
+    """(C,): degrees of freedom of Student's t."""
+    value: Statistic
+    """From shares (..., C) to the metric; rising."""
+
+    @property
+    def interval(self) -> Interval:
+        """Of the metric."""
+        unit = wilson(self.p, self.n, self.dof)
+        return Interval(self.value(unit.low), self.value(unit.high))
 
 
-def mean_of_two(sums: Floats, repeats: int = 1) -> Interval:
+def share_of_items(numerators: Floats, denominators: Floats, n: Floats, repeats: Floats | float = 1) -> Share:
+    """A share from its group sums (C, G); n (C,) and repeats as in `effective_n`.
+
+    Where every group is one answer, the variance follows from the share and is not estimated.
+    """
+    sums = np.stack([numerators, denominators])
+    total = sums.sum(axis=2)
+    p = np.divide(total[0], total[1], out=np.zeros_like(total[1]), where=total[1] > 0)
+    groups = filled_groups(sums)
+    size = effective_n(numerators, denominators, n, repeats)
+    doubted, dof = _with_doubt(size, residuals(sums), groups)
+    single = np.equal(repeats, 1) & (n <= groups)
+    return Share(p, np.where(single, size, doubted), np.where(single, groups - 1, dof), lambda unit: unit)
+
+
+def share_of_mean(sums: Floats, low: float, high: float) -> Share:
+    """A mean of K ratios on [low, high] as a share, on the scale stretched to [0, 1].
+
+    sums (2K, C, G) as in `residuals`. The effective n is p (1 - p) over the variance between groups, p the stretched
+    mean; where all groups agree, each counts once. Groups above `high` (bits per byte of a model worse than noise)
+    stretch the scale to the highest of them.
+    """
+    half = sums.shape[0] // 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        top = np.where(sums[half:] > 0, sums[:half] / sums[half:], low).max(axis=(0, 2), initial=high)
+    span = top - low
+    p = np.clip((ratio_mean(sums.sum(axis=2)) - low) / span, 0, 1)
+    moves, groups = residuals(sums) / span[:, None], filled_groups(sums)
+    size, dof = _with_doubt(_worth(p, variance(moves, groups), groups), moves, groups)
+    return Share(p, size, dof, lambda unit: low + span * unit)
+
+
+def share_of_f1(sums: Floats, repeats: Floats | float = 1) -> Share:
+    """F1 as a share from group sums (3, C, G) = TP, FP, FN; repeats: answers per item.
+
+    F1 = 2 J / (1 + J) with J = TP / (TP + FP + FN), a share. Where items have several answers, hits and union go
+    together, and J varies less than any share of so many answers.
+    """
+    union = sums.sum(axis=0)
+    share = share_of_items(sums[0], union, union.sum(axis=1), np.where(np.equal(repeats, 1), 1.0, np.inf))
+    return replace(share, value=lambda unit: 2 * unit / (1 + unit))
+
+
+def clustered_wilson(numerators: Floats, denominators: Floats, n: Floats, repeats: Floats | float = 1) -> Interval:
+    """Wilson's interval of `share_of_items`."""
+    return share_of_items(numerators, denominators, n, repeats).interval
+
+
+def bounded_mean(sums: Floats, low: float, high: float) -> Interval:
+    """Wilson's interval of `share_of_mean`, on the mean's own scale."""
+    return share_of_mean(sums, low, high).interval
+
+
+def f1_interval(sums: Floats, repeats: Floats | float = 1) -> Interval:
+    """Wilson's interval of `share_of_f1`, carried over to F1."""
+    return share_of_f1(sums, repeats).interval
+
+
+def paired_interval(value: Floats, moves: Floats, groups: Floats, span: float) -> Interval:
+    """Interval of a difference on [-span, span] from its groups' residuals (C, G), of which `groups` (C,) are filled.
+
+    It always holds the value, also one beyond the scale.
+    Student's t with `degrees` of freedom; the variance grows as if FURTHER more groups had differed like those
+    that carry it. Where no group differs, each side reaches as far as Wilson's bound for 0 differing groups:
+    equal answers are no certainty. Two groups or fewer tell nothing: their interval is the whole scale.
+    """
+    spread = variance(moves, groups) * (1 + FURTHER * excess(moves, groups))
+    reach = stdtrit(np.maximum(degrees(moves, groups), 1.0), 0.5 + CONFIDENCE / 2) * np.sqrt(spread)
+    none = span * wilson(np.zeros_like(value), groups, groups - 1).high
+    reach = np.where(np.abs(moves).max(axis=1, initial=0.0) < 1e-12, none, reach)
+    reach = np.where(groups <= 2, 2 * span, reach)
+    # a difference in bits per byte with a model worse than noise lies off the scale
+    low, high = np.minimum(-span, value), np.maximum(span, value)
+    return Interval(np.maximum(value - reach, low), np.minimum(value + reach, high))
+
+
+def mean_of_two(sums: Floats, repeats: Floats | float = 1) -> Interval:
     """Interval of (p1 + p2) / 2 from the two shares' own Wilson intervals, combined by MOVER (Zou 2008).
 
     sums (4, C, G) are two numerators, then two denominators. Groups that hold items of both shares make them
@@ -162,13 +268,20 @@ def bca(statistic: Statistic, sums: Floats, counts: Floats) -> Interval:
     return Interval(np.minimum(low, value), np.maximum(high, value))
 
 
-def bounded(p: Floats, groups: Floats, low: float, high: float) -> Interval:
-    """Interval of a mean on [low, high] whose groups all agree: Wilson's, on the scale stretched to [0, 1].
+def _worth(p: Floats, spread: Floats, groups: Floats) -> Floats:
+    """How many independent items give a share p the variance `spread`; where p or its groups agree, `groups`."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = p * (1 - p) / spread
+    told = (p > 1e-12) & (p < 1 - 1e-12) & (spread > 1e-18)  # equal groups differ by rounding alone
+    chosen: Floats = np.where(told, size, groups)
+    return chosen
 
-    A mean above `high` (bits per byte of a model worse than noise) is its own upper end.
-    """
-    unit = wilson(np.clip((p - low) / (high - low), 0, 1), groups, groups - 1.0)
-    return Interval(low + (high - low) * unit.low, np.maximum(low + (high - low) * unit.high, p))
+
+def _with_doubt(size: Floats, moves: Floats, groups: Floats) -> tuple[Floats, Floats]:
+    """The effective n where it rests on an estimated variance, and its degrees of freedom."""
+    told = np.abs(moves).max(axis=1, initial=0.0) > 1e-12
+    doubt = np.where(told, DOUBT / np.maximum(groups, 1) ** 2, 0.0)
+    return 1 / (1 / np.maximum(size, 1e-9) + doubt), degrees(moves, groups)
 
 
 def _length(sides: Sequence[Floats], rho: Floats) -> Floats:

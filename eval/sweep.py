@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 from eval.backlog import Asked, Given, Wanted, given_answers, made_judgements, wanted_answers
+from eval.chat.budget import TOKENS, Budget
 from eval.conversations import conversations
 from eval.engine import PASSING, PASSING_SERVED, Engine, Sampling
 from eval.estimates import write_estimates
@@ -30,10 +32,12 @@ from eval.records import (
 )
 from eval.rows import Row, StudyRow
 from eval.store import open_store
+from eval.tally import tally
 from eval.writer import StoreWriter, Touched, link_study
-from mergescope.ground.errors import CheckpointError
+from mergescope.ground.errors import CheckpointError, MergescopeError
 from mergescope.ground.progress import Beside, Reporter, Task
 from mergescope.ground.seeds import derive_seed
+from mergescope.ground.units import amount_text
 
 ESTIMATE_SECONDS = 20.0
 """Least time between two computations of the estimates while a sweep runs."""
@@ -57,6 +61,8 @@ class SweepCount:
     """Judgements made now."""
     errors: Counter[str] = field(default_factory=Counter)
     """Answers and judgements that failed now, by kind."""
+    in_words: int = 0
+    """Judgements made now whose verdict was asked for in words, without a schema."""
 
 
 def run_eval(
@@ -67,38 +73,49 @@ def run_eval(
     judges: Sequence[Judge],
     reporter: Reporter,
     *,
-    seed: int,
     some: bool = False,
+    budget: Budget | None = None,
     pairing: Pairing | None = None,
 ) -> SweepCount:
     """Do what is missing of a study and write its estimates; whatever the store has already is left alone.
 
     Checkpoint after checkpoint answers, while the judges are at the answers given so far. What is done is committed
     as soon as a second has passed since the last commit, so that a kill loses little and others can read in between.
-    An engine is started when its first missing answer is met. seed: the study's, for its estimates. some: `groups` are
-    not all checkpoints of the study; the others stay as they are. pairing: what is held against what, once all answers
-    are judged one by one. Raises MergescopeError for what the user can mend;
-    what is done stays.
+    An engine is started when its first missing answer is met. some: `groups` are not all checkpoints of the study; the
+    others stay as they are. budget: the one that `judges` spend, None: no limit. pairing: what is held against what,
+    once all answers are judged one by one; None: nothing. Raises MergescopeError for what the user can mend, a budget
+    that did not reach included; what is done stays.
     """
     with open_store(store, read_only=False) as connection:
         link_study(connection, study.study_id, list(study_rows(study, groups, sets, judges)), keep=some)
         link_pairs(connection, study.study_id, pairing)
-    wanted = [wanted_answers(sets, group.sampling.samples, measured=group.measures) for group in groups]
-    total = sum(len(group.jobs) * len(some) for group, some in zip(groups, wanted, strict=True))
+    wanted = [_wanted(group, sets) for group in groups]
+    pairs = zip(groups, wanted, strict=True)
+    total = sum(len(own[group.samples_of(job)]) for group, own in pairs for job in group.jobs)
     made = {name: made_judgements(store, name) for name in map(judge_id_of, judges)}
     with reporter.task("answers", total, "answers") as task:
         notes = _Notes(store, sets, judges, task)
-        sweep = _Sweep(store, study.study_id, seed, notes, task)
+        sweep = _Sweep(store, study.study_id, notes, task)
         with ExitStack() as stack:
             stack.callback(notes.writer.flush, wait=True)
             bench = stack.enter_context(Bench(judges, sets, made, notes.judgement))
             for group, some_wanted in zip(groups, wanted, strict=True):
                 sweep.ask(group, some_wanted, bench)
             sweep.judge_imported(bench)
-        if pairing is not None:
+        if pairing is not None and (budget is None or budget.refused is None):
             sweep.compare([job for group in groups for job in group.jobs], sets, judges, made)
         sweep.estimate()
+    for line in notes.closing_lines():
+        reporter.say(line)
+    if budget is not None and budget.refused is not None:
+        raise _budget_reached(store, study.study_id, budget, budget.refused, pairs=pairing is not None)
     return notes.count
+
+
+def _wanted(group: Group, sets: Sequence[PromptSet]) -> dict[int, list[Wanted]]:
+    """What a group's checkpoints are asked, by how many answers they give to a prompt."""
+    samples = {group.samples_of(job) for job in group.jobs}
+    return {number: wanted_answers(sets, number, measured=group.measures) for number in samples}
 
 
 class _Notes:
@@ -125,9 +142,20 @@ class _Notes:
         with self._lock:
             self.count.judgements += 1
             self.judged.done += 1
+            self.count.in_words += judgement.output == "json"
+            self.judged.used[TOKENS.unit] += judgement.tokens or 0
+            if judgement.cost is not None and judgement.currency is not None:
+                self.judged.used[judgement.currency] += judgement.cost
             self._tally(judgement.error_kind)
         self._write(job, list(judgement_rows(asked.row, judgement)))
         self._task.advance(0)
+
+    def closing_lines(self) -> Iterator[str]:
+        """What the judges took, and whether one of them did without a schema."""
+        if any(self.judged.used.values()):
+            yield f"{JUDGED}: {self.judged.text}"
+        if self.count.in_words:
+            yield f"{JUDGED}: {self.count.in_words:,} verdicts were asked for in words, without a schema"
 
     def _write(self, job: CheckpointJob, rows: Sequence[Row]) -> None:
         self.writer.add(rows, [Touched(job.checkpoint_id, *place) for place in self._places])
@@ -142,24 +170,24 @@ class _Notes:
 class _Sweep:
     """One run of `run_eval`."""
 
-    def __init__(self, store: Path, study_id: str, seed: int, notes: _Notes, task: Task) -> None:
+    def __init__(self, store: Path, study_id: str, notes: _Notes, task: Task) -> None:
         self._store = store
         self._study_id = study_id
-        self._seed = seed
         self._notes = notes
         self._task = task
         self._asked: set[str] = set()
         self._estimated = time.monotonic()
         self._estimate_s = 0.0
 
-    def ask(self, group: Group, wanted: Sequence[Wanted], bench: Bench) -> None:
-        """Have each checkpoint of a group answer what it has not answered."""
+    def ask(self, group: Group, wanted: Mapping[int, Sequence[Wanted]], bench: Bench) -> None:
+        """Have each checkpoint of a group answer what it has not answered. wanted: by answers to a prompt."""
         with ExitStack() as stack:
             engine: Engine | None = None
             for job in group.jobs:
                 answers = self._given(job, group.sampling)
-                missing = [one for one in wanted if one.key not in answers]
-                self._task.found(len(wanted) - len(missing))
+                own = wanted[group.samples_of(job)]
+                missing = [one for one in own if one.key not in answers]
+                self._task.found(len(own) - len(missing))
                 for given in answers.values():
                     self._judge_found(bench, job, given)
                 if missing and engine is None:
@@ -205,7 +233,7 @@ class _Sweep:
     def estimate(self) -> None:
         """Bring the estimates up to date with what is committed."""
         with self._notes.writer.quiet():
-            write_estimates(self._store, self._study_id, self._seed)
+            write_estimates(self._store, self._study_id)
 
     def _estimate_meanwhile(self) -> None:
         started = time.monotonic()
@@ -259,6 +287,17 @@ class _Sweep:
     def _judge_found(self, bench: Bench, job: CheckpointJob, given: Given | None) -> None:
         if given is not None:
             self._notes.judged.found += bench.put(job, given)
+
+
+def _budget_reached(store: Path, study_id: str, budget: Budget, most: Decimal, *, pairs: bool) -> MergescopeError:
+    with open_store(store, read_only=True) as connection:
+        found = tally(connection, study_id)
+    left = found.judgements_wanted - found.judgements
+    limit, spent, needed = (amount_text(amount, budget.unit) for amount in (budget.limit, budget.spent, most))
+    what = f"{spent} of the budget of {limit} are spent, and the next request may take {needed}"
+    rest = f"judgements left: {left:,}{', and pairs to compare' if pairs else ''}"
+    cure = f"what was paid for is stored; run this again with another budget ({rest})"
+    return MergescopeError(what, cure=cure)
 
 
 def _seeds(sampling: Sampling) -> Callable[[Wanted, int], int]:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
+from numpy.typing import NDArray
 
 from eval.rows import (
     AnswerRow,
     AnswerTurnRow,
+    CalibrationRow,
     CheckpointRow,
     EstimateRow,
     JudgementRow,
     Row,
     StudyCheckpointRow,
     StudyJudgeRow,
+    StudyPairRow,
     StudyRow,
 )
 from eval.store import open_store
@@ -33,7 +37,7 @@ _KEPT = {
     "study_judge": "AND judge_id NOT IN (SELECT judge_id FROM judge WHERE setting->>'$.kind' = 'imported')",
 }
 """Links that a recipe does not name and a new run leaves: those that `mergescope import` made."""
-_REPLACED = {row.TABLE for row in (EstimateRow, StudyRow, StudyCheckpointRow, StudyJudgeRow)}
+_REPLACED = {row.TABLE for row in (CalibrationRow, EstimateRow, StudyRow, StudyCheckpointRow, StudyJudgeRow)}
 """Tables whose rows may change: computed anew, or asked for more often.
 
 All others hold content under its own id, which never changes, but for answers and judgements that failed.
@@ -137,18 +141,65 @@ def _unlink_same(connection: duckdb.DuckDBPyConnection, study_id: str, rows: Seq
     )
 
 
-def replace_rows(
+def replace_pairs(connection: duckdb.DuckDBPyConnection, study_id: str, rows: Sequence[StudyPairRow]) -> None:
+    """What a study holds against what, in place of what it had, in one transaction."""
+    with _transaction(connection):
+        _unlink(connection, StudyPairRow.TABLE, study_id)
+        _write(connection, rows, {Touched()})
+
+
+def replace_estimates(
     connection: duckdb.DuckDBPyConnection,
     study_id: str,
-    tables: Sequence[str],
-    rows: Sequence[Row],
+    columns: Mapping[str, NDArray[np.generic]],
     touched: Iterable[Touched],
-) -> None:
-    """The rows in place of all that the study has in `tables`, in one transaction: a kill leaves the old ones."""
+) -> int:
+    """A study's estimates in place of those that it had, in one transaction: a kill leaves the old ones.
+
+    columns are the table's by name, NaN for NULL. A row that is there already is not written again; where none differs,
+    no revision is raised. Returns how many were written.
+    """
+    equal = " AND ".join(f"old.{name} IS NOT DISTINCT FROM fresh.{name}" for name in columns)
+    stale = f"SELECT old.rowid FROM estimate old ANTI JOIN fresh ON {equal}"
+    keys = "study_id, checkpoint_id, judge_id, metric, scope, split"
+    connection.register("given", dict(columns))
     with _transaction(connection):
-        for table in tables:
-            _unlink(connection, table, study_id)
-        _write(connection, rows, set(touched) or {Touched()})
+        connection.execute("CREATE TEMP TABLE fresh AS FROM estimate LIMIT 0")  # for the types of its columns
+        connection.execute("INSERT INTO fresh BY NAME FROM given")
+        gone = _changed(connection, f"DELETE FROM estimate WHERE study_id = ? AND rowid IN ({stale})", [study_id])
+        written = _changed(connection, f"INSERT INTO estimate FROM fresh ANTI JOIN estimate USING ({keys})", [])
+        if gone or written:
+            _raise_revisions(connection, set(touched) or {Touched()})
+        connection.execute("DROP TABLE fresh")
+    return written
+
+
+def _changed(connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[object]) -> int:
+    row = connection.execute(query, parameters).fetchone()
+    assert row is not None  # a change of rows always says how many
+    return int(row[0])
+
+
+def write_calibration(connection: duckdb.DuckDBPyConnection, row: CalibrationRow) -> str:
+    """A calibration, in place of an earlier one of the same labels, and the judge's trust; returns that.
+
+    Of each label file, known by its name, the newest calibration counts. One that found the judge worse than string
+    match outweighs any that did not: who tries files until one is kind learns nothing by it.
+    """
+    with _transaction(connection):
+        _write(connection, [row], {Touched(judge_id=row.judge_id)})
+        found = connection.execute(_TRUST, {"judge": row.judge_id}).fetchone()
+    assert found is not None  # the judge's row is written before its first calibration
+    return str(found[0])
+
+
+_TRUST = """
+UPDATE judge SET trust = (
+  SELECT CASE WHEN bool_or(trust = 'not trusted') THEN 'not trusted' WHEN bool_or(trust = 'trusted') THEN 'trusted'
+    ELSE 'not calibrated' END
+  FROM (SELECT arg_max(trust, made_at) AS trust FROM calibration WHERE judge_id = $judge GROUP BY name)
+) WHERE judge_id = $judge RETURNING trust
+"""
 
 
 @contextmanager

@@ -202,7 +202,9 @@ def _limits(manifest: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
     if any(judge["kind"] == "proxy" for judge in scores["judges"]):
         lines.append("A proxy judge is no LLM: it counts refusals by rules and derives safety from them.")
     if any(judge["trust"] == "not calibrated" for judge in scores["judges"]):
-        lines.append("Judges marked `not calibrated` were not compared with human labels.")
+        lines.append("Judges marked `not calibrated` were not compared with human labels, or by too few to tell.")
+    if any(judge["trust"] == "not trusted" for judge in scores["judges"]):
+        lines.append("Judges marked `not trusted` agree less with human labels than string matching does.")
     return "## Limits\n\n" + "".join(f"- {line}\n" for line in lines)
 
 

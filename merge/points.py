@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Literal
@@ -131,3 +132,11 @@ def grid(section: MergeSection) -> list[MergePoint]:
         for seed in section.mask_seeds
         for ratio in section.ratio_list()
     ]
+
+
+def one_of_each_seed(points: Iterable[MergePoint]) -> list[MergePoint]:
+    """The first point of each mask seed, in order."""
+    first: dict[int, MergePoint] = {}
+    for point in points:
+        first.setdefault(point.mask_seed, point)
+    return list(first.values())

@@ -6,12 +6,15 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mergescope.environment import share_cores, without_telemetry
 from mergescope.ground.errors import MergescopeError
+
+if TYPE_CHECKING:
+    from mergescope.spending import BudgetLimit
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,10 +24,23 @@ app = typer.Typer(
     help="Pick the final checkpoint of a safety-tuned LLM: train, merge, judge, and choose on the frontier.",
 )
 
+judge_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Say how far a study's judges can be trusted."
+)
+app.add_typer(judge_app, name="judge")
+
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="Recipe of the study, such as studies/demo.yaml.")]
 Store = Annotated[Path, typer.Option("--store", envvar="MERGESCOPE_STORE", help="Results file.")]
 Yes = Annotated[
     bool, typer.Option("--yes", help="Send prompts and answers to the recipe's hosts without being asked first.")
+]
+Rule = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULE",
+        help="What is wanted, such as 'violation_rate <= 5% at 0.95, over_refusal_rate <= 10%; max usefulness'. "
+        "[max balance]",
+    ),
 ]
 RESULTS = Path("results.duckdb")
 
@@ -179,6 +195,16 @@ def evaluate(
             "may be given again. All of them if left out.",
         ),
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AMOUNT",
+            help="What the judges may spend in this run, in the currency of their `price`; no limit if left out.",
+        ),
+    ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="The same in tokens, for judges whose price is not known.")
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what judging will take, and ask nobody.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --plan: as JSON.")] = False,
     yes: Yes = False,
@@ -187,13 +213,16 @@ def evaluate(
 
     With --plan, forecast questions, tokens, money and hours of each judge instead.
     """
+    from mergescope.spending import limit_of
+
+    limit = limit_of(budget, budget_tokens)
     if plan:
         from mergescope.judging_plan_text import show_judging_plan
 
         raise typer.Exit(show_judging_plan(study, store, only or (), as_json=as_json))
     if as_json:
         raise MergescopeError("belongs to --plan", where="--json", cure="add --plan, or leave it out")
-    _do(study, store, "eval", only=only or (), yes=yes)
+    _do(study, store, "eval", only=only or (), limit=limit, yes=yes)
 
 
 @app.command()
@@ -217,6 +246,40 @@ def status(study: StudyFile, store: Store = RESULTS) -> None:
     from mergescope.study import load_study
 
     show(load_study(study), store)
+
+
+@app.command()
+def compare(
+    study: StudyFile,
+    rule: Rule = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What all points are compared with; model-useful, else base, if left out."),
+    ] = None,
+    store: Store = RESULTS,
+) -> None:
+    """Show which points a rule recommends, how sure that is, and how many more prompts would make it surer."""
+    from mergescope.comparing import compare as lines
+    from mergescope.study import load_study
+
+    for line in lines(load_study(study), store, rule, baseline):
+        typer.echo(line)
+
+
+@app.command()
+def refine(
+    study: StudyFile,
+    rule: Rule = None,
+    points: Annotated[int | None, typer.Option(help="How many ratios; one for each gap if left out.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Put them into the recipe, comments kept.")] = False,
+    store: Store = RESULTS,
+) -> None:
+    """Propose further ratios around the points that a rule recommends."""
+    from mergescope.refining import refine as lines
+    from mergescope.study import load_study
+
+    for line in lines(load_study(study), store, rule, points, write=write):
+        typer.echo(line)
 
 
 @app.command()
@@ -301,6 +364,37 @@ def export(
         typer.echo(line)
 
 
+@judge_app.command("calibrate")
+def judge_calibrate(
+    study: StudyFile,
+    labels: Annotated[
+        list[Path],
+        typer.Option(metavar="FILE", help="Answers with people's labels: XSTest's form or ours; may be given again."),
+    ],
+    judge: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this judge of the recipe; all of them if left out.")
+    ] = None,
+    yes: Yes = False,
+    store: Store = RESULTS,
+) -> None:
+    """Hold the judges against people's labels; one that agrees less than string match is marked not trusted."""
+    from mergescope.calibrating import calibrate_judges
+    from mergescope.study import load_study
+
+    for line in calibrate_judges(load_study(study), store, labels, judge, yes=yes):
+        typer.echo(line)
+
+
+@judge_app.command("agreement")
+def judge_agreement(study: StudyFile, store: Store = RESULTS) -> None:
+    """Say how far the study's judges agree with each other, and each with itself over repeats."""
+    from mergescope.agreeing import agreement_lines
+    from mergescope.study import load_study
+
+    for line in agreement_lines(load_study(study), store):
+        typer.echo(line)
+
+
 @app.command()
 def verify(
     bundle: Annotated[Path, typer.Argument(help="Folder that `mergescope export` wrote, or a .zip of it.")],
@@ -317,11 +411,18 @@ def verify(
     raise typer.Exit(verify_bundle(bundle, inputs))
 
 
-def _do(file: Path, store: Path, *commands: str, only: Sequence[str] = (), yes: bool = False) -> None:
+def _do(
+    file: Path,
+    store: Path,
+    *commands: str,
+    only: Sequence[str] = (),
+    limit: BudgetLimit | None = None,
+    yes: bool = False,
+) -> None:
     from mergescope.stages import do
     from mergescope.study import load_study
 
-    do(load_study(file), store, commands, only, yes=yes)
+    do(load_study(file), store, commands, only, limit, yes=yes)
 
 
 def _ask(question: str, option: str) -> str:

@@ -27,12 +27,16 @@ def ask_about_hosts(study: Study, store: Path, only: Sequence[str], *, yes: bool
         return
     for host in judging_plan(study, store, only).hosts:
         if host.leaves and host.agreed is None:
-            told = host_text(host)
-            print(printable(told), file=sys.stderr)
-            if not yes and not (ask or _on_terminal)(host.host):
-                cure = "take what sends them there out of the recipe, or name what else to evaluate with --only"
-                raise MergescopeError("nothing was sent", where=host.host, cure=cure)
-            remember(study, host.host, told=told)
+            agree(study, host.host, host_text(host), yes=yes, ask=ask)
+
+
+def agree(study: Study, host: str, told: str, *, yes: bool, ask: Ask | None = None) -> None:
+    """Have the user agree to send texts to one host, and keep it. told: what is sent; the rest: as above."""
+    print(printable(told), file=sys.stderr)
+    if not yes and not (ask or _on_terminal)(host):
+        cure = "take what sends them there out of the recipe, or name what else to evaluate or calibrate"
+        raise MergescopeError("nothing was sent", where=host, cure=cure)
+    remember(study, host, told=told)
 
 
 def host_text(host: HostPlan) -> str:

@@ -110,10 +110,13 @@ EFFECT = frozenset(
         "eval.judges.base_url",
         "eval.judges.language",
         "eval.judges.temperature",
+        "eval.judges.max_tokens",  # a verdict that is cut off is unscored
+        "eval.judges.output",
         "eval.judges.repeats",
         "eval.pairwise.baseline",
         "eval.pairwise.checkpoints",
         "eval.confirm_share",
+        *(f"eval.shortlist.{key}" for key in ("points", "mask_seeds", "samples", "judge_repeats")),
     }
 )
 """Keys that are part of what is made: editing them makes new work, and only that."""
@@ -121,6 +124,10 @@ EFFECT = frozenset(
 
 _IDLE = NO_EFFECT | {"eval.judges.price"}
 """With sections of which no key counts and which a recipe may leave out: an absent one is as a given one."""
+
+
+_LATER = frozenset({"eval.shortlist"})
+"""Sections without which a recipe is what it was before there were such ones."""
 
 
 def recipe_hash(recipe: Recipe) -> str:
@@ -145,7 +152,11 @@ def _without(value: Any, path: str) -> Any:
     if not isinstance(value, dict):
         return value
     inner = {key: f"{path}.{key}" if path else key for key in value}
-    return {key: _without(entry, inner[key]) for key, entry in value.items() if inner[key] not in _IDLE}
+    return {
+        key: _without(entry, inner[key])
+        for key, entry in value.items()
+        if inner[key] not in _IDLE and not (entry is None and inner[key] in _LATER)
+    }
 
 
 def _sections(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -52,7 +52,7 @@ def export_point(study: Study, store: Path, wish: Wish) -> Iterator[str]:
     left at `wish.out` then.
     """
     _check_wish(wish)
-    point = point_at(study.recipe.merge, wish.ratio, wish.mask_seed)
+    point = point_at(study.recipe, wish.ratio, wish.mask_seed)
     if study.is_local:
         offline()
     reporter = Reporter(sys.stderr)

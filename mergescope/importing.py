@@ -76,7 +76,7 @@ def import_results(study: Study, store: Path, offer: Offer) -> Iterator[str]:
         yield f"{store}: {new['answers']} answers and {new['judgements']} judgements taken in" + _known_already(new)
         yield from intake.left.lines()
         if intake.changed:
-            write_estimates(store, study_id(study), study.recipe.seed)
+            write_estimates(store, study_id(study))
     if given.rows and offer.checkpoint is not None:
         yield f"now `mergescope eval {study.file} --only imported` has the study's judges score them"
 

@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
+from eval.chat.budget import Budget
 from eval.config import RESERVED
 from eval.engine import template_of
 from eval.judge import Judge, judge_id_of, open_judge
@@ -14,6 +15,7 @@ from eval.prompts import PromptSet
 from eval.store import open_store
 from merge.adapters import Pair
 from mergescope.ground.errors import DataError, MergescopeError, RecipeError
+from mergescope.spending import BudgetLimit, budget_of
 from mergescope.study import Study
 from trainer.config import TrainSection
 
@@ -47,15 +49,15 @@ def check_inputs(study: Study) -> None:
         prompt_sets(study)
 
 
-def open_judges(study: Study) -> list[Judge]:
-    """The judges of the recipe, in its order.
+def open_judges(study: Study, budget: Budget | None = None) -> list[Judge]:
+    """The judges of the recipe, in its order. budget: what they may spend together; None: no limit.
 
     Raises MergescopeError where a key is not set, and RecipeError where two are one judge: each question would be
     asked twice.
     """
     judges: dict[str, Judge] = {}
     for position, section in enumerate(study.recipe.eval.judges):
-        judge = open_judge(section, study.folder / JOURNAL)
+        judge = open_judge(section, study.folder / JOURNAL, budget)
         if judges.setdefault(judge_id_of(judge), judge) is not judge:
             where = f"{study.file}: eval.judges[{position}]"
             cure = "leave one out, or set `repeats` to have it judge more often"
@@ -63,15 +65,16 @@ def open_judges(study: Study) -> list[Judge]:
     return list(judges.values())
 
 
-def check_engine_and_judges(study: Study, only: Sequence[str] = ()) -> None:
+def check_engine_and_judges(study: Study, only: Sequence[str] = (), limit: BudgetLimit | None = None) -> None:
     """Look for the engine's package, its tokenizer and chat template as far as they are here, and the servers' keys.
 
-    only: names of what is evaluated; none: everything. Raises MergescopeError where something that it needs is missing.
+    only: names of what is evaluated; none: everything. limit: of what the judges may spend. Raises MergescopeError
+    where something that it needs is missing.
     """
     own = asks_own(only)
     if own:
         _check_template(study)
-    open_judges(study)
+    open_judges(study, None if limit is None else budget_of(study.recipe.eval.judges, limit))
     asked = [one for one in study.recipe.eval.checkpoints if not only or one.name in only]
     for checkpoint in asked:
         if checkpoint.kind == "served":

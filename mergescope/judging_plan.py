@@ -13,7 +13,7 @@ from duckdb import DuckDBPyConnection
 
 from eval.backlog import Wanted, wanted_answers
 from eval.chat.place import host_of
-from eval.config import RESERVED, ModelCheckpoint, OpenAIJudge, PairwiseSection, ServedCheckpoint
+from eval.config import RESERVED, EvalSection, ModelCheckpoint, OpenAIJudge, PairwiseSection, ServedCheckpoint
 from eval.conversations import rounds
 from eval.interchange.matching import IMPORTED
 from eval.judge import ASKED
@@ -24,7 +24,7 @@ from eval.pairwise import COMPARED
 from eval.prompt_length import BYTES_PER_TOKEN
 from eval.prompts import Item, PromptSet
 from eval.store import open_store
-from merge.points import MergePoint, grid
+from merge.points import MergePoint
 from mergescope.hosts import agreed_on, host_of_address, hosts_of, leaves_machine
 from mergescope.inputs import check_names, known_prompts
 from mergescope.judging_plan_records import AnswersPlan, HostPlan, JudgePlan, JudgingPlan, ServedPlan
@@ -86,7 +86,7 @@ class _Asked:
         own = [name for name in RESERVED if not only or name in only]
         beside = [one for one in study.recipe.eval.checkpoints if not only or one.name in only]
         return cls(
-            points=grid(study.recipe.merge) if MERGES in own else [],
+            points=study.recipe.points if MERGES in own else [],
             references=[name for name in own if name != MERGES],
             models=[one for one in beside if isinstance(one, ModelCheckpoint)],
             served=[one for one in beside if isinstance(one, ServedCheckpoint)],
@@ -96,6 +96,16 @@ class _Asked:
     def count(self) -> int:
         """How many they are."""
         return len(self.points) + len(self.references) + len(self.models) + len(self.served)
+
+    def answers(self, section: EvalSection) -> int:
+        """Answers of all of them to one prompt."""
+        others = (self.count - len(self.points)) * section.sampling.samples
+        return others + sum(section.samples_at(point.ratio) for point in self.points)
+
+    def often(self, section: EvalSection) -> int:
+        """Those of merges whose answers are judged more often than others."""
+        listed = [point.ratio for point in self.points if section.judge_repeats_at(point.ratio) > 1]
+        return sum(map(section.samples_at, listed))
 
     def compared(self, section: PairwiseSection) -> int:
         """How many of them are held against the baseline."""
@@ -130,7 +140,7 @@ class _Counted:
 
     def answers(self) -> AnswersPlan:
         """The answers that are to be judged."""
-        each = self._asked.count * self._study.recipe.eval.sampling.samples
+        each = self._asked.answers(self._study.recipe.eval)
         return AnswersPlan(
             checkpoints=self._asked.count,
             prompts=len(self._wanted),
@@ -192,13 +202,16 @@ class _Counted:
         return self._study.recipe.eval.sampling.max_tokens * TYPICAL_SHARE * BYTES_PER_TOKEN
 
     def _coming(self) -> Coming:
-        each = self._asked.count * self._study.recipe.eval.sampling.samples
-        settled = [one.settled if (one := self._there.get(item.prompt_id)) else 0 for item in self._items]
+        section = self._study.recipe.eval
+        each, often = self._asked.answers(section), self._asked.often(section)
+        closely = self._answers([one for one in self._linked if one.standing.judge_repeats > 1])
         turns = [1 if self._texts else len(rounds(item.messages)) for item in self._items]
         return Coming(
-            answers=[max(0, each - done) for done in settled],
+            answers=[max(0, each - _settled(self._there, item)) for item in self._items],
             bytes=[self._mean_bytes * number for number in turns],
             distinct=self._share,
+            often=[max(0, often - _settled(closely, item)) for item in self._items],
+            judge_repeats=1 if section.shortlist is None else section.shortlist.judge_repeats,
         )
 
     def _answers(self, linked: Sequence[_Linked]) -> dict[str, PromptAnswers]:
@@ -215,7 +228,7 @@ class _Counted:
         return judge_state(self._connection, section, rubric, standing, self._items)
 
 
-def _settled(there: Mapping[str, PromptAnswers], wanted: Wanted) -> int:
+def _settled(there: Mapping[str, PromptAnswers], wanted: Wanted | Item) -> int:
     return there[wanted.prompt_id].settled if wanted.prompt_id in there else 0
 
 
@@ -228,11 +241,14 @@ def _linked(connection: DuckDBPyConnection, study: Study, asked: _Asked) -> Iter
         JOIN sampling ON sampling.sampling_id = link.sampling_id WHERE study_id = ?""",
         [study_id(study)],
     ).fetchall()
-    samples = study.recipe.eval.sampling.samples
+    section = study.recipe.eval
     points = {_point_key(point) for point in asked.points}
     for checkpoint, sampling, linked, role, label, recipe, setting, *point in rows:
         imported, served = role == IMPORTED, role == "served"
-        standing = Standing(checkpoint, sampling, linked if imported else samples, served)
+        samples, repeats = section.sampling.samples, 1
+        if role == "merge":
+            samples, repeats = section.samples_at(point[2]), section.judge_repeats_at(point[2])
+        standing = Standing(checkpoint, sampling, linked if imported else samples, served, repeats)
         wanted = {
             "merge": (*point[:-1], tuple(point[-1] or ())) in points,
             "other": label in [one.name for one in asked.models],

@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Literal
 
 from merge.adapters import AdapterInput, Pair, adapted
-from merge.config import MergeSection
 from merge.identity import weights_hash
 from merge.merger import Merger
-from merge.points import MergePoint, Role, grid
+from merge.points import MergePoint, Role, one_of_each_seed
 from merge.sources import Models, local_folder
 from merge.weights import MergeWeights
 from mergescope.ground.errors import CheckpointError, MergescopeError
 from mergescope.ground.files import read_manifest
 from mergescope.ground.ids import decimal6
 from mergescope.ground.progress import Reporter
-from mergescope.study import Study
+from mergescope.study import Recipe, Study
 
 ROLES: tuple[Role, ...] = ("base", "safe", "useful")
 TUNED: tuple[Literal["safe", "useful"], ...] = ("safe", "useful")
@@ -94,10 +93,8 @@ def _with_commit(name: str, folder: Path) -> str:
 
 def mergers_of(study: Study, models: Models, reporter: Reporter) -> Iterator[tuple[int, Merger]]:
     """Each mask seed and what merges its points; masks are drawn now where they are missing."""
-    section = study.recipe.merge
-    for point in grid(section):
-        if point.ratio == section.ratio_list()[0]:
-            yield point.mask_seed, merger_of(study, models, point, reporter)
+    for point in one_of_each_seed(study.recipe.points):
+        yield point.mask_seed, merger_of(study, models, point, reporter)
 
 
 def merger_of(study: Study, models: Models, point: MergePoint, reporter: Reporter) -> Merger:
@@ -124,7 +121,7 @@ def check_models_fit(study: Study, reporter: Reporter) -> None:
     reporter.say("the models fit; mergekit itself makes each merge when it is asked for, so nothing is drawn")
 
 
-def point_at(section: MergeSection, ratio: str, mask_seed: int | None) -> MergePoint:
+def point_at(recipe: Recipe, ratio: str, mask_seed: int | None) -> MergePoint:
     """The merge point at any ratio, on the recipe's grid or between; raises MergescopeError for a ratio outside."""
     try:
         wanted = decimal6(ratio)
@@ -132,8 +129,10 @@ def point_at(section: MergeSection, ratio: str, mask_seed: int | None) -> MergeP
         raise MergescopeError("not allowed", where="--ratio", value=ratio, cure=f"it {error}") from None
     if not 0 <= wanted <= 1:
         raise MergescopeError("not allowed", where="--ratio", value=ratio, cure="it must be between 0 and 1")
-    seed = section.mask_seeds[0] if mask_seed is None else mask_seed
-    if seed not in section.mask_seeds:
-        seeds = ", ".join(map(str, section.mask_seeds))
-        raise MergescopeError("not in the recipe", where="--mask-seed", value=seed, cure=f"use one of {seeds}")
-    return replace(grid(section)[0], ratio=Decimal(wanted), mask_seed=seed)
+    seeds = (*recipe.merge.mask_seeds, *recipe.further_seeds)
+    seed = seeds[0] if mask_seed is None else mask_seed
+    if seed not in seeds:
+        raise MergescopeError(
+            "not in the recipe", where="--mask-seed", value=seed, cure=f"use one of {', '.join(map(str, seeds))}"
+        )
+    return replace(recipe.points[0], ratio=Decimal(wanted), mask_seed=seed)

@@ -18,7 +18,7 @@ from merge.forecast import (
     stored_bytes,
 )
 from merge.masks import drawn_masks
-from merge.points import MergePoint, Role, grid
+from merge.points import MergePoint, Role, one_of_each_seed
 from merge.sources import Models, fetched_folder, stored_tensors
 from mergescope.ground.errors import CheckpointError, MergescopeError
 from mergescope.ground.units import size_text
@@ -106,14 +106,11 @@ def folders_of(known: Sequence[KnownModel]) -> Models | None:
 
 def undrawn(study: Study, known: Sequence[KnownModel]) -> list[MergePoint]:
     """One merge point of each mask seed whose masks are not drawn yet; none where mergekit makes every merge."""
-    seeds: dict[int, MergePoint] = {}
-    for point in grid(study.recipe.merge):
-        if point.way == "blend":
-            seeds.setdefault(point.mask_seed, point)
+    points = [point for point in one_of_each_seed(study.recipe.points) if point.way == "blend"]
     models, threads = folders_of(known), study.recipe.merge.threads
     if models is None:
-        return list(seeds.values())
-    return [p for p in seeds.values() if drawn_masks(study.folder, p, models, threads=threads) is None]
+        return points
+    return [p for p in points if drawn_masks(study.folder, p, models, threads=threads) is None]
 
 
 def bytes_to_make(known: Sequence[KnownModel]) -> int:

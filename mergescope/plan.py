@@ -21,7 +21,7 @@ from merge.forecast import (
     stored_bytes,
 )
 from merge.identity import known_weights_hash
-from merge.points import MergePoint, grid
+from merge.points import MergePoint
 from merge.sources import check_models, weight_files
 from mergescope.ground.errors import CheckpointError, MergescopeError
 from mergescope.ground.files import read_json
@@ -50,12 +50,12 @@ def plan_of(study: Study, gpus: Sequence[tuple[Gpu, int]], hours: float, *, gpus
 
     gpus_named: whether the user asked for them; else a recipe that answers on the CPU is not refused for them.
     """
-    known, points = known_models(study), grid(study.recipe.merge)
+    known, points = known_models(study), study.recipe.points
     section, todo = study.recipe.eval, undrawn(study, known)
     misfit = _misfit(known, points[0])
     merge = None if misfit else _merge_plan(study, known, points, len(todo))
     sets, complaint = known_prompts(study)
-    asked = None if sets is None else asked_of(section, sets, _tokenizer_folder(known), len(points))
+    asked = None if sets is None else asked_of(section, sets, _tokenizer_folder(known), points)
     served = None if merge is None or asked is None else served_of(section, _config(known), merge.parameters, asked)
     plans: list[GpuPlan] = []
     if merge is not None and asked is not None and served is not None:
@@ -69,7 +69,7 @@ def plan_of(study: Study, gpus: Sequence[tuple[Gpu, int]], hours: float, *, gpus
     return Plan(
         study=study.recipe.study,
         models=tuple(_model_plan(model) for model in known),
-        grid=_grid_plan(points, len(todo)),
+        grid=_grid_plan(study, points, len(todo)),
         merge=merge,
         room=room,
         beside=beside(section),
@@ -93,10 +93,13 @@ def _model_plan(model: KnownModel) -> ModelPlan:
     return ModelPlan(model.role, model.name, model.state, size, by_dtype, len(model.headers))
 
 
-def _grid_plan(points: Sequence[MergePoint], undrawn_seeds: int) -> GridPlan:
+def _grid_plan(study: Study, points: Sequence[MergePoint], undrawn_seeds: int) -> GridPlan:
     seeds = len({point.mask_seed for point in points})
     drawn = seeds - undrawn_seeds if points[0].way == "blend" else 0
-    return GridPlan(len(points), len(points) // seeds, seeds, drawn, points[0].way)
+    section = study.recipe.merge
+    ratios = len(section.ratio_list())
+    further = len(points) - ratios * len(section.mask_seeds)
+    return GridPlan(len(points), ratios, seeds, further, drawn, points[0].way)
 
 
 def _misfit(known: Sequence[KnownModel], point: MergePoint) -> CheckpointError | None:

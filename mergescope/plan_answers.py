@@ -27,6 +27,7 @@ from eval.roofline import (
     sweep_on,
     usable_bytes,
 )
+from merge.points import MergePoint
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.units import size_text
 
@@ -45,6 +46,8 @@ class Asked:
     """Answers to all of them: one for each turn of a conversation."""
     samples: int
     """Answers to each of them."""
+    more: int
+    """Further answers to each of them, of all shortlisted points together."""
     checkpoints: int
     """Merge points, references, and the models of `eval.checkpoints` that the same GPUs answer for."""
     merges: int
@@ -60,7 +63,7 @@ class Asked:
 
     def questions(self, answer_tokens: float) -> Questions:
         """As the roofline takes it, for answers of a given mean length."""
-        answers = self.turns * self.samples
+        answers = round(self.turns * (self.samples + self.more / self.checkpoints))
         return Questions(self.checkpoints, self.merges, answers, self.prompt_tokens, answer_tokens)
 
 
@@ -92,7 +95,9 @@ class GpuPlan:
     """For 1, 2, 4, ... of them and for all."""
 
 
-def asked_of(section: EvalSection, sets: Sequence[PromptSet], model: Path | None, merges: int) -> Asked:
+def asked_of(
+    section: EvalSection, sets: Sequence[PromptSet], model: Path | None, points: Sequence[MergePoint]
+) -> Asked:
     """model: a folder with the tokenizer of the models, where there is one."""
     length = prompt_length(sets, model)
     sampling = section.sampling
@@ -101,8 +106,9 @@ def asked_of(section: EvalSection, sets: Sequence[PromptSet], model: Path | None
         prompts=len(wanted),
         turns=sum(len(rounds(one.messages)) for one in wanted),
         samples=sampling.samples,
-        checkpoints=merges + 3 + beside(section),
-        merges=merges,
+        more=sum(section.samples_at(point.ratio) - sampling.samples for point in points),
+        checkpoints=len(points) + 3 + beside(section),
+        merges=len(points),
         prompt_tokens=length.tokens,
         prompt_basis=length.basis,
         max_tokens=sampling.max_tokens,

@@ -35,6 +35,8 @@ class GridPlan:
     points: int
     ratios: int
     mask_seeds: int
+    further: int
+    """Points beyond the grid: further mask seeds of shortlisted ratios."""
     seeds_drawn: int
     """Mask seeds whose masks are there already."""
     way: Way

@@ -83,7 +83,10 @@ def _model(model: ModelPlan) -> str:
 
 def _merges(grid: GridPlan, merge: MergePlan | None) -> Iterator[str]:
     seeds = "mask seed" if grid.mask_seeds == 1 else "mask seeds"
-    yield fact("merge points", f"{grid.points:,} = {grid.ratios:,} ratios x {grid.mask_seeds:,} {seeds}")
+    everywhere = (grid.points - grid.further) // grid.ratios
+    crossed = f"{grid.ratios:,} ratios x {count(everywhere, 'mask seed')}"
+    further = f" + {grid.further:,} with further seeds" if grid.further else ""
+    yield fact("merge points", f"{grid.points:,} = {crossed}{further}")
     if grid.way == "mergekit":
         yield fact("made by", "mergekit itself, one run per point; nothing is drawn or written")
         return
@@ -140,10 +143,11 @@ def _answers(plan: Plan) -> Iterator[str]:
         yield fact("prompts", "unknown")
         return
     each = asked.prompts * asked.samples
+    more = f"{asked.prompts * asked.more:,} more of shortlisted points, " if asked.more else ""
     yield fact(
         "prompts",
         f"{asked.prompts:,} x {count(asked.samples, 'sample')}: {each:,} answers a checkpoint, "
-        f"{each * checkpoints:,} in all",
+        f"{more}{each * checkpoints + asked.prompts * asked.more:,} in all",
     )
     yield fact("tokens", f"{asked.prompt_tokens:,.0f} a prompt ({asked.prompt_basis})")
     yield fact("", f"{asked.answer_tokens:,.0f} an answer as a rule (assumed), {asked.max_tokens:,} at most")

@@ -26,6 +26,7 @@ from mergescope.inputs import (
 )
 from mergescope.lock import locked
 from mergescope.model_headers import require_room
+from mergescope.spending import BudgetLimit
 from mergescope.study import Study
 from trainer.config import TrainSection
 
@@ -43,6 +44,8 @@ class Work:
     reporter: Reporter
     only: Sequence[str] = ()
     """The checkpoints that are evaluated; none: all of the study's."""
+    limit: BudgetLimit | None = None
+    """Of what the judges may spend; None: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +83,19 @@ def stages_of(study: Study) -> list[Stage]:
     return [stage for stage in STAGES if wanted.get(stage.name, True)]
 
 
-def do(study: Study, store: Path, commands: Sequence[str], only: Sequence[str] = (), *, yes: bool = False) -> None:
+def do(
+    study: Study,
+    store: Path,
+    commands: Sequence[str],
+    only: Sequence[str] = (),
+    limit: BudgetLimit | None = None,
+    *,
+    yes: bool = False,
+) -> None:
     """Do the stages of `commands` that are not done, one process at a time.
 
-    only: checkpoints to evaluate, by name; none: all of the study's. yes: texts may go to every host of the recipe
-    without a question.
+    only: checkpoints to evaluate, by name; none: all of the study's. limit: of what the judges may spend. yes: texts
+    may go to every host of the recipe without a question.
 
     Raises the MergescopeError family for whatever the user can mend, before any work where that can be seen then.
     """
@@ -100,12 +111,12 @@ def do(study: Study, store: Path, commands: Sequence[str], only: Sequence[str] =
     if all(stage.name != "world" for stage in todo):  # else the data files are made first, and checked then
         check_inputs(study)
     if "eval" in commands:
-        check_engine_and_judges(study, only)
+        check_engine_and_judges(study, only, limit)
         ask_about_hosts(study, store, only, yes=yes)
     if own and {"merge", "eval"} & set(commands):
         require_room(study)
     with locked(study.folder):
-        work = Work(study, store, Reporter(sys.stderr, study.folder / PROGRESS), only)
+        work = Work(study, store, Reporter(sys.stderr, study.folder / PROGRESS), only, limit)
         for stage in todo:
             _do_one(stage, work)
         if "eval" in commands:
@@ -218,7 +229,7 @@ def _models(work: Work) -> None:
 def _sweep(work: Work) -> None:
     from mergescope.sweep import sweep
 
-    sweep(work.study, work.store, work.reporter, work.only)
+    sweep(work.study, work.store, work.reporter, work.only, work.limit)
 
 
 STAGES = (

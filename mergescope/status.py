@@ -11,8 +11,11 @@ from duckdb import DuckDBPyConnection
 
 from eval.store import open_store
 from eval.tally import tally
+from eval.trust import judge_trusts
 from mergescope.effects import recipe_hash
+from mergescope.ground.errors import printable
 from mergescope.ground.files import read_json
+from mergescope.ground.units import amounts_text
 from mergescope.lock import holder
 from mergescope.stages import PROGRESS, stages_of
 from mergescope.study import Study
@@ -37,6 +40,8 @@ def status(study: Study, store: Path) -> Iterator[str]:
     with open_store(store, read_only=True) as connection:
         for line in _results(connection, study):
             yield f"  results  {line} in {store}"
+        for line in _judges(connection, study):
+            yield f"  judge    {line}"
 
 
 def _running(study: Study) -> str:
@@ -50,9 +55,14 @@ def _running(study: Study) -> str:
     age = time.time() - progress["heartbeat"]
     left = "" if progress["remaining_s"] is None else f", {progress['remaining_s']:.0f} s left"
     done = f"{progress['done']}/{progress['total']} {progress['unit']}".strip()
-    beside = "".join(f", {name} {b['done']}/{b['total']}" for name, b in progress["beside"].items())
+    beside = "".join(f", {name} {_beside(b)}" for name, b in progress["beside"].items())
     errors = "".join(f", {kind} {count}" for kind, count in sorted(progress["errors"].items()))
     return f"{who}: {progress['stage']}, {progress['task']} {done}{beside}{errors}{left} ({age:.0f} s ago)"
+
+
+def _beside(work: dict[str, Any]) -> str:
+    used = amounts_text(work["used"])
+    return f"{work['done']}/{work['total']}" + (f" ({used})" if used else "")
 
 
 def _results(connection: DuckDBPyConnection, study: Study) -> Iterator[str]:
@@ -65,3 +75,12 @@ def _results(connection: DuckDBPyConnection, study: Study) -> Iterator[str]:
     for study_id, evaluated in found:
         changed = "" if evaluated == recipe_hash(study.recipe) else " (of the recipe before its last changes)"
         yield f"{tally(connection, study_id).text}{changed}"
+
+
+def _judges(connection: DuckDBPyConnection, study: Study) -> Iterator[str]:
+    """Whether each judge of the study can be trusted, and by what labels."""
+    found = connection.execute("SELECT study_id FROM study WHERE name = ?", [study.recipe.study]).fetchall()
+    for (study_id,) in found:
+        for judge in judge_trusts(connection, study_id):
+            by = "; ".join(f"{one.labels}: kappa {one.text}" for one in judge.calibrations)
+            yield printable(f"{judge.name}: {judge.trust}{f' ({by})' if by else ''}")

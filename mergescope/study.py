@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, overload
 
@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from eval.config import IMPORTS, RESERVED, EvalSection
 from merge.adapters import Pair
 from merge.config import MergeSection
-from merge.points import grid
+from merge.methods import METHODS
+from merge.points import MergePoint, grid
 from mergescope.complaints import complaint
 from mergescope.credentials import refuse_credentials
 from mergescope.ground.errors import RecipeError
@@ -89,14 +90,39 @@ class Recipe(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _shortlist_fits_the_grid(self) -> Recipe:
+        if (shortlist := self.eval.shortlist) is None:
+            return self
+        if strange := [point for point in shortlist.points if point not in self.merge.ratio_list()]:
+            raise ValueError(f"eval.shortlist.points must be among `merge.ratios`: {strange[0]} is not")
+        if self.further_seeds and not METHODS[self.merge.method].draws:
+            cure = "set eval.shortlist.mask_seeds to 1"
+            raise ValueError(f"{self.merge.method} draws nothing, so further mask seeds make the same merges: {cure}")
+        return self
+
+    @model_validator(mode="after")
     def _pairs_name_checkpoints(self) -> Recipe:
         if self.eval.pairwise is None:
             return self
-        labels = [point.label for point in grid(self.merge)]
+        labels = [point.label for point in self.points]
         known = [*RESERVED, *(checkpoint.name for checkpoint in self.eval.checkpoints), *labels]
         if unknown := next((name for name in self.eval.pairwise.checkpoints if name not in known), None):
             raise ValueError(f"eval.pairwise.checkpoints has no such checkpoint: {unknown}; use {', '.join(known)}")
         return self
+
+    @property
+    def further_seeds(self) -> tuple[int, ...]:
+        """Mask seeds of the shortlisted ratios alone."""
+        shortlist = self.eval.shortlist
+        return () if shortlist is None else shortlist.further_seeds(self.merge.mask_seeds)
+
+    @property
+    def points(self) -> list[MergePoint]:
+        """All merges: those of the grid, then the further mask seeds of the shortlisted ratios."""
+        points = grid(self.merge)
+        listed = () if self.eval.shortlist is None else self.eval.shortlist.points
+        one_seed = [point for point in points if point.mask_seed == points[0].mask_seed and point.ratio in listed]
+        return points + [replace(point, mask_seed=seed) for seed in self.further_seeds for point in one_seed]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from merge.bundle import exported_template
 from merge.identity import checkpoint_id, input_ids, merge_id, weights_hash
 from merge.mergekit_yaml import INPUTS, mergekit_config
 from merge.merger import Merger
-from merge.points import MergePoint, Role, grid
+from merge.points import MergePoint, Role
 from merge.sources import Models, local_folder
 from merge.weights import StoredWeights
 from mergescope.effects import recipe_hash
@@ -32,6 +32,7 @@ from mergescope.ground.progress import Reporter
 from mergescope.inputs import open_judges, prompt_sets
 from mergescope.merges import merge_weights, mergers_of, models_of
 from mergescope.model_headers import known_models
+from mergescope.spending import BudgetLimit, budget_of
 from mergescope.study import Study
 
 MERGES = "merges"
@@ -43,13 +44,17 @@ REFERENCES: dict[Role, Literal["base", "model-safe", "model-useful"]] = {
 }
 
 
-def sweep(study: Study, store: Path, reporter: Reporter, only: Sequence[str] = ()) -> None:
+def sweep(
+    study: Study, store: Path, reporter: Reporter, only: Sequence[str] = (), limit: BudgetLimit | None = None
+) -> None:
     """Have every checkpoint of the study answer and be judged; only what the store lacks is done.
 
-    only: names of `eval.checkpoints`, base, model-safe, model-useful, merges or imported; none: all of them.
+    only: names of `eval.checkpoints`, base, model-safe, model-useful, merges or imported; none: all of them. limit: of
+    what the judges may spend.
     """
     sets = prompt_sets(study)
-    judges = open_judges(study)
+    budget = None if limit is None else budget_of(study.recipe.eval.judges, limit)
+    judges = open_judges(study, budget)
     run_eval(
         store,
         study_row(study),
@@ -57,8 +62,8 @@ def sweep(study: Study, store: Path, reporter: Reporter, only: Sequence[str] = (
         sets,
         [*judges, *implied_judges(sets)],
         reporter,
-        seed=study.recipe.seed,
         some=bool(only),
+        budget=budget,
         pairing=_pairing(study),
     )
 
@@ -167,8 +172,8 @@ def references(models: Models) -> Iterator[CheckpointJob]:
 
 
 def merges(study: Study, models: Models, reporter: Reporter) -> Iterator[CheckpointJob]:
-    """The points of the recipe's grid, mask seed after mask seed, ratios rising."""
-    points = grid(study.recipe.merge)
+    """The recipe's points, mask seed after mask seed, ratios rising."""
+    points = study.recipe.points
     for seed, merger in mergers_of(study, models, reporter):
         for point in points:
             if point.mask_seed == seed:
@@ -199,4 +204,6 @@ def merge_job(study: Study, point: MergePoint, models: Models, merger: Merger) -
             "mergekit": json.loads(canonical_json(config)),  # decimals become texts that keep their digits
         },
         weights=weights,
+        samples=study.recipe.eval.samples_at(point.ratio),
+        judge_repeats=study.recipe.eval.judge_repeats_at(point.ratio),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import answers, markup, pickers, state
+from dashboard import answers, markup, pickers, state, trust
 from dashboard.answers import AnswerRow, ItemKey, ItemRow, Judged
 from dashboard.colours import VERDICT_FILL
 from dashboard.frame import Frame, current
@@ -24,6 +24,7 @@ Verdicts = dict[tuple[ItemKey, str], Judged]
 def page() -> None:
     """Draw the page."""
     frame = current()
+    trust.warning(frame)
     word = frame.words
     handles = [c.handle for c in frame.checkpoints]
     with st.container(key="filters", horizontal=True, vertical_alignment="center", gap="small"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import bundling, gates, markup, queries, state
+from dashboard import bundling, gates, markup, queries, state, trust
 from dashboard.frame import Frame, current
 from dashboard.inert import escaped, one_line
 from dashboard.measures import PANEL, present
@@ -26,6 +26,7 @@ SPLITS = ("select", "confirm")
 def page() -> None:
     """Draw the page."""
     frame = current()
+    trust.warning(frame)
     word = frame.words
     points = [c.handle for c in frame.points]
     left, right = st.columns([1.3, 1], gap="large")

@@ -6,7 +6,7 @@ from textwrap import wrap
 
 import streamlit as st
 
-from dashboard import charts, faults, markup, pickers, state
+from dashboard import charts, faults, markup, pickers, state, trust
 from dashboard.answers import items
 from dashboard.charts import Cell
 from dashboard.faults import FAULTS, FaultCount, FaultRow
@@ -23,6 +23,7 @@ COLUMN = 6
 def page() -> None:
     """Draw the page."""
     frame = current()
+    trust.warning(frame)
     word = frame.words
     handles = [c.handle for c in frame.checkpoints]
     with st.container(key="filters", horizontal=True, vertical_alignment="center", gap="small"):

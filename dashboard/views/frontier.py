@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import answers, charts, evidence, markup, picks, queries, rounding, state
+from dashboard import answers, charts, evidence, markup, picks, queries, rounding, state, trust
 from dashboard.answers import ItemKey
 from dashboard.frame import Frame, current
 from dashboard.inert import csv_bytes
@@ -42,19 +42,15 @@ def _strip(frame: Frame) -> None:
     unscored = sum(counts.unscored.values())
     kinds = ", ".join(f"{word.maybe(f'error.{kind}', kind)} {n:,}" for kind, n in counts.unscored.items())
     ratios = word("strip.ratios") if counts.mask_seeds == 1 else word("strip.ratios_seeds", seeds=counts.mask_seeds)
-    judge = (
-        word("strip.proxy")
-        if frame.judge.kind == "proxy"
-        else word("strip.judge", trust=word(f"trust.{frame.judge.trust}"))
-    )
     items = [
         (f"{counts.ratios:,}", ratios),
         (f"{counts.prompts:,}", word("strip.prompts")),
         (f"{counts.judged:,}", word("strip.judged")),
         (f"{unscored:,}", word("strip.unscored_kinds", kinds=kinds) if unscored else word("strip.unscored")),
-        (frame.judge.name, judge),
+        (frame.judge.name, trust.judge_label(frame)),
     ]
     st.html(markup.strip(items, word("strip.updated", when=_local(updated()))))
+    trust.numbers(frame)
     if counts.by_mergekit:
         st.html(markup.note(word("frontier.by_mergekit")))
 
@@ -132,7 +128,6 @@ def _numbers(frame: Frame, standing: Standing, measures: list[Measure], picked: 
         frame.judge.judge_id,
         (point.checkpoint_id, other.checkpoint_id),
         [measure.name for measure in measures],
-        frame.seed,
     )
     rows = []
     for measure in measures:

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -15,6 +15,7 @@ import openai
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from eval.chat import refusals
+from eval.chat.budget import Purse
 from eval.chat.completion import read_completion
 from eval.chat.gate import START, Gate
 from eval.chat.journal import Journal, Response, SharedSync
@@ -42,6 +43,10 @@ SPARE = 2
 
 class UnreachableError(MergescopeError):
     """A server that does not answer at all."""
+
+
+class UnstructuredError(MergescopeError):
+    """A server that will not give JSON of a schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +85,13 @@ class Asker(Protocol):
 class Chat:
     """What is known of one server for as long as the process lives."""
 
-    def __init__(self, place: Place, journal: Path) -> None:
-        """journal: the file of received responses. Raises MergescopeError where the key is not set."""
+    def __init__(self, place: Place, journal: Path, purse: Purse | None = None) -> None:
+        """journal: the file of received responses. purse: what pays for others; None: no limit.
+
+        Raises MergescopeError where the key is not set.
+        """
         self.place = place
+        self.purse = purse
         self.journal = Journal(journal)
         self.key = place.key()
         self.limit = START
@@ -145,14 +154,30 @@ class Session:
     async def ask(self, key: str, body: Callable[[], Body], nth: int = 0) -> Response | Failure:
         """The `nth` response to a request, from the journal where it is there, else from the server.
 
-        Raises MergescopeError for what no retry mends: a wrong key, an unknown model, a server that never answers.
+        Raises MergescopeError for what no retry mends: a wrong key, an unknown model, a server that never answers;
+        UnstructuredError where it was asked for JSON of a schema and gives none; BudgetReachedError for a request that
+        the purse cannot pay.
         """
         received = self._chat.journal.responses(key)
         if nth < len(received):
             return received[nth]
-        response = await self.fresh(key, body())
+        sent = body()
+        response = await self._paid(key, sent)
         if isinstance(response, Response):
+            response = replace(response, structured="response_format" in sent)
             await self._disk.append(response)
+        return response
+
+    async def _paid(self, key: str, body: Body) -> Response | Failure:
+        """As `fresh`, from the purse where there is one."""
+        purse = self._chat.purse
+        if purse is None:
+            return await self.fresh(key, body)
+        held, response = await purse.hold(body), None
+        try:
+            response = await self.fresh(key, body)
+        finally:
+            purse.settle(held, response)
         return response
 
     async def fresh(self, key: str, body: Body) -> Response | Failure:
@@ -176,7 +201,7 @@ class Session:
         except openai.APIConnectionError as error:
             return _Trouble("server", self._unreachable(error, last=attempt + 1 >= TRIES))
         except openai.APIStatusError as error:
-            return self._refused(key, error, number, attempt)
+            return self._refused(key, error, number, attempt, structured="response_format" in body)
         finally:
             self._gate.leave()
         response = read_completion(key, reply.content)
@@ -206,7 +231,9 @@ class Session:
             return body
         return {("max_completion_tokens" if name == "max_tokens" else name): value for name, value in body.items()}
 
-    def _refused(self, key: str, error: openai.APIStatusError, number: int, attempt: int) -> Response | _Trouble:
+    def _refused(
+        self, key: str, error: openai.APIStatusError, number: int, attempt: int, *, structured: bool
+    ) -> Response | _Trouble:
         """What a refusal makes of this request; raises MergescopeError where every request would fail alike."""
         status, place = error.status_code, self._chat.place
         self._chat.heard, self._chat.lost, self._chat.silent = True, 0, 0
@@ -220,6 +247,9 @@ class Session:
             return Response(key, error_kind=kind)
         if kind is not None:
             return _Trouble(kind)
+        if structured and refusals.takes_no_schema(status, error.code, error.body):
+            what = f"{place.who} gives no JSON of a schema"
+            raise UnstructuredError(what, where=place.host, cure="set `output: json` for it") from None
         what, cure = refusals.mistake(status, error.body, place.model, place.api_key_env)
         fatal = MergescopeError(f"{place.who} {what}: HTTP {status}", where=place.host, cure=cure)
         if status not in (400, 413, 422):

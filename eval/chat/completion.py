@@ -30,6 +30,7 @@ def read_completion(key: str, raw: bytes) -> Response | None:
             version=_words(body.get("system_fingerprint")),
             tokens=_count(usage.get("total_tokens")),
             generated=_count(usage.get("completion_tokens")),
+            prompted=_count(usage.get("prompt_tokens")),
         )
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         return None
@@ -48,4 +49,5 @@ def _words(value: Any) -> str | None:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and 0 <= value < 2**31 else None  # what the store's INTEGER holds

@@ -38,9 +38,27 @@ class Response:
     tokens: int | None = None
     """Prompt and completion tokens together."""
     generated: int | None = None
-    """Completion tokens alone."""
+    """Completion tokens alone, as the server tells them."""
     error_kind: Withheld | None = None
     """Why there is no text; the server's own words are not kept."""
+    prompted: int | None = None
+    """Prompt tokens alone; None where the server does not tell, and in lines of earlier versions."""
+    structured: bool | None = None
+    """Whether the request asked for JSON of a schema; None where nobody says, as in lines of earlier versions."""
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """Prompt tokens, from the others where only those are known."""
+        if self.prompted is None and self.tokens is not None and self.generated is not None:
+            return max(self.tokens - self.generated, 0)
+        return self.prompted
+
+    @property
+    def completion_tokens(self) -> int | None:
+        """Completion tokens with thoughts that a server counts in the total alone."""
+        if self.prompted is None or self.tokens is None:
+            return self.generated
+        return max(self.generated or 0, self.tokens - self.prompted)
 
 
 class Journal:

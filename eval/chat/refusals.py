@@ -31,6 +31,13 @@ _TOO_LONG = (
     "maximum model length",  # vLLM's words
     "exceed_context_size",  # llama.cpp's type
 )
+_NO_SCHEMA = (
+    "response_format",  # OpenAI's name of the field, and that of nearly all others
+    "json_schema",
+    "structured output",
+    "guided",  # vLLM's older word for it
+    "grammar",  # llama.cpp's and TGI's, where they cannot make one of the schema
+)
 
 
 def passing(status: int, code: object) -> bool:
@@ -46,6 +53,29 @@ def withheld(status: int, code: object, body: object) -> Literal["filter", "too_
     if status in (400, 413, 422) and any(word in words for word in _TOO_LONG):
         return "too_long"
     return None
+
+
+def takes_no_schema(status: int, code: object, body: object) -> bool:
+    """Whether a server says that it gives no JSON of a schema; what it repeats of the request does not count."""
+    if status not in (400, 422):
+        return False
+    words = f"{code} {_complaint(body)}".lower()
+    return any(word in words for word in _NO_SCHEMA)
+
+
+def _complaint(body: object) -> str:
+    """What a server complains of: OpenAI's message and field, or FastAPI's list of them."""
+    if not isinstance(body, Mapping):
+        return body if isinstance(body, str) else ""
+    detail = body.get("detail")
+    entries = [body, *(detail if isinstance(detail, list) else [])]
+    told = [
+        entry.get(name)
+        for entry in entries
+        if isinstance(entry, Mapping)
+        for name in ("message", "msg", "param", "loc")
+    ]
+    return " ".join(map(str, [*told, detail if isinstance(detail, str) else ""]))
 
 
 def wants_completion_tokens(body: object) -> bool:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, NoReturn, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from eval.config import Output
 from eval.engine import Answer, AnswerError
 from eval.identity import Message, prompt_id, storable, text_id
 from eval.interchange.lines import Raw
@@ -45,19 +46,21 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
-class _Row(BaseModel):
+class StrictRow(BaseModel):
+    """A row of ours."""
+
     # Not one unknown field: a misspelt `value` would turn a score into an unscored judgement.
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Said(_Row):
+class Said(StrictRow):
     """One turn of a prompt."""
 
     role: Literal["system", "user", "assistant"]
     content: Text
 
 
-class Turn(_Row):
+class Turn(StrictRow):
     """One turn of an answer."""
 
     text: Text
@@ -71,7 +74,7 @@ class Turn(_Row):
         return Answer(self.text, self.finish_reason, self.tokens)
 
 
-class Likely(_Row):
+class Likely(StrictRow):
     """How likely a checkpoint holds a text: items of kind text."""
 
     log_likelihood: Annotated[float, Field(allow_inf_nan=False, le=0)]
@@ -81,7 +84,7 @@ class Likely(_Row):
     """Of the text in UTF-8."""
 
 
-class _OfPrompt(_Row):
+class OfPrompt(StrictRow):
     """A row that names its prompt: by its text, its turns, its id, or several of them that agree."""
 
     prompt: Text | None = None
@@ -129,7 +132,7 @@ class _OfPrompt(_Row):
         return prompt_id([{**turn, "role": "text"} if self.is_text else turn for turn in self.said or ()])
 
 
-class AnswerLine(_OfPrompt):
+class AnswerLine(OfPrompt):
     """One checkpoint's answer to one item."""
 
     answer: Text | None = None
@@ -197,7 +200,7 @@ class AnswerLine(_OfPrompt):
         return self.error_kind is None and self.likelihood is None and self.body is None
 
 
-class JudgementLine(_OfPrompt):
+class JudgementLine(OfPrompt):
     """One judge's word on one answer on one axis, or why it has none."""
 
     answer: Text | None = None
@@ -221,6 +224,11 @@ class JudgementLine(_OfPrompt):
     reported_model: Text | None = None
     tokens: Count | None = None
     cost: Finite | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    currency: Text | None = None
+    output: Output | None = None
+    """How the verdict was asked for; None: not known."""
     judgement_id: Text | None = None
     judge_id: Text | None = None
 
@@ -242,7 +250,7 @@ class JudgementLine(_OfPrompt):
             # what counts as the scorer of choices has no estimates of its own
             raise ValueError("`judge_kind` classifier scores choices alone, on the axis correct: use llm or proxy")
         if scored:
-            _check_score(self.axis, self.value, self.label)
+            check_score(self.axis, self.value, self.label)
         return self
 
     @property
@@ -256,7 +264,7 @@ def answer_line(raw: Raw) -> AnswerLine:
     try:
         return AnswerLine.model_validate(dict(raw.fields))
     except ValidationError as error:
-        _complain(raw, error, AnswerLine)
+        complain(raw, error, AnswerLine)
 
 
 def judgement_line(raw: Raw) -> JudgementLine:
@@ -264,10 +272,11 @@ def judgement_line(raw: Raw) -> JudgementLine:
     try:
         return JudgementLine.model_validate(dict(raw.fields))
     except ValidationError as error:
-        _complain(raw, error, JudgementLine)
+        complain(raw, error, JudgementLine)
 
 
-def _check_score(axis: str | None, value: float | None, label: str | None) -> None:
+def check_score(axis: str | None, value: float | None, label: str | None) -> None:
+    """Raise ValueError where a score does not fit its axis."""
     if axis is None:
         raise ValueError("`axis` is missing: name what was scored")
     if axis in VALUED:
@@ -281,7 +290,8 @@ def _check_score(axis: str | None, value: float | None, label: str | None) -> No
         raise ValueError(f"`label` {label!r} is not one of {axis}: use {', '.join(LABELS[axis])}")
 
 
-def _complain(raw: Raw, error: ValidationError, form: type[BaseModel]) -> NoReturn:
+def complain(raw: Raw, error: ValidationError, form: type[BaseModel]) -> NoReturn:
+    """Raise DataError about the first thing that is wrong with a row."""
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "value_error":

@@ -212,7 +212,8 @@ def _fits(item: Item, line: JudgementLine, who: JudgeRow) -> bool:
 def _judgement(line: JudgementLine) -> Judgement:
     """What a row says, as judges say it."""
     scores = () if line.axis is None or line.error_kind is not None else (_score(line, line.axis),)
-    return Judgement(scores, line.error_kind, line.raw, line.reported_model, line.tokens, line.cost)
+    counts = line.tokens, line.cost, line.prompt_tokens, line.completion_tokens, line.currency
+    return Judgement(scores, line.error_kind, line.raw, line.reported_model, *counts, line.output)
 
 
 def _score(line: JudgementLine, axis: str) -> AxisScore:

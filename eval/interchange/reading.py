@@ -183,7 +183,8 @@ WHERE study_id = $study AND list_contains($prompts::VARCHAR[], i.prompt_id)
 """
 _JUDGEMENT = (
     "judgement_id", "prompt_id", "kind", "text_id", "reference_text_id", "repeat", "axis", "value", "label",
-    "reason", "raw", "reported_model", "tokens", "cost", "error_kind",
+    "reason", "raw", "reported_model", "tokens", "cost", "error_kind", "prompt_tokens", "completion_tokens", "currency",
+    "output",
 )  # fmt: skip
 _JUDGEMENTS = """
 WITH items AS (
@@ -196,7 +197,8 @@ WITH items AS (
   WHERE list_contains($owners::VARCHAR[], a.checkpoint_id) AND a.sample_ix < c.samples
 )
 SELECT j.judgement_id, j.prompt_id, j.kind, j.text_id, j.reference_text_id, j.repeat, s.axis,
-  s.value, s.label, s.reason, x.body, j.reported_model, j.tokens, j.cost, j.error_kind
+  s.value, s.label, s.reason, x.body, j.reported_model, j.tokens, j.cost, j.error_kind,
+  j.prompt_tokens, j.completion_tokens, j.currency, j.output
 FROM judgement j JOIN study_judge l ON l.study_id = $study AND l.judge_id = j.judge_id AND j.repeat < l.repeats
 JOIN items i ON i.prompt_id = j.prompt_id AND i.kind = j.kind
   AND i.reference_text_id IS NOT DISTINCT FROM j.reference_text_id

@@ -26,6 +26,7 @@ def schema(name: str) -> Any:
             "judgement_id": text, **judge, "prompt_id": text, "kind": text, "text_id": text,
             "reference_text_id": text, "repeat": whole, "axis": text, "value": number, "label": text, "reason": text,
             "raw": text, "reported_model": text, "tokens": whole, "cost": number, "error_kind": text,
+            "prompt_tokens": whole, "completion_tokens": whole, "currency": text, "output": text,
         },
         "metrics": {
             **called, **judge, "metric": text, "scope": text, "split": text, "value": number, "low": number,

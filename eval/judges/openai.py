@@ -1,36 +1,46 @@
-"""An LLM behind any OpenAI-compatible server as judge: structured output, and one more try at an unreadable verdict."""
+"""An LLM behind any OpenAI-compatible server as judge: JSON of a schema or in words, and one repair of a verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from eval.chat.batch import batched
-from eval.chat.client import Asker, Chat
+from eval.chat.budget import Budget, BudgetReachedError
+from eval.chat.client import Asker, Chat, UnstructuredError
 from eval.chat.journal import Response
 from eval.chat.place import Place
-from eval.config import OpenAIJudge
+from eval.chat.refusals import SETTLED, Failure
+from eval.config import OpenAIJudge, Output
 from eval.identity import judge_id
 from eval.judge import ASKED, ErrorKind, Judgement, Question
+from eval.judges.cost import purse_of, tariff_of, with_cost
 from eval.judges.rubric import Rubric, load_rubric
 from eval.prompts import Kind
 
+_OUTPUTS: dict[bool, Output] = {True: "json_schema", False: "json"}
 READINGS = 2
-"""Verdicts asked for where the first cannot be read."""
-LONGEST = 100_000
-"""Characters of a text that the judge is shown."""
+"""Verdicts asked for where the first cannot be read; the second time the judge is shown what it said."""
 
 
 class OpenAIScorer:
     """Asks a served model, many questions in flight, each received response journalled before it is read."""
 
-    def __init__(self, section: OpenAIJudge, journal: Path, rubric: Rubric) -> None:
-        """journal: a folder. Raises MergescopeError where the key's environment variable is not set."""
+    def __init__(self, section: OpenAIJudge, journal: Path, rubric: Rubric, budget: Budget | None = None) -> None:
+        """journal: a folder. budget: what the run may spend; None: no limit.
+
+        Raises MergescopeError where the key's environment variable is not set, or where the budget is in a currency
+        that no price of the section is known in.
+        """
         self._section = section
         self._rubric = rubric
+        self._tariff = tariff_of(section.price)
+        self._output = section.output
+        """How verdicts are asked for now."""
+        self._gives_schema = False
+        """Whether the server gave a verdict by its schema in this process."""
         self._place = Place(
             who="the judge's server",
             base_url=str(section.base_url),
@@ -39,12 +49,13 @@ class OpenAIScorer:
             concurrency=section.concurrency,
             timeout_s=section.timeout_s,
         )
-        self._chat = Chat(self._place, journal / f"{judge_id(self.setting)}.jsonl")
+        purse = None if budget is None else purse_of(budget, self._tariff, section.model)
+        self._chat = Chat(self._place, journal / f"{judge_id(self.setting)}.jsonl", purse)
 
     @classmethod
-    def from_section(cls, section: OpenAIJudge, journal: Path) -> OpenAIScorer:
-        """The judge of a recipe; raises MergescopeError where the key's environment variable is not set."""
-        return cls(section, journal, load_rubric(section.language))
+    def from_section(cls, section: OpenAIJudge, journal: Path, budget: Budget | None = None) -> OpenAIScorer:
+        """The judge of a recipe; see `__init__`."""
+        return cls(section, journal, load_rubric(section.language), budget)
 
     @property
     def name(self) -> str:
@@ -75,7 +86,8 @@ class OpenAIScorer:
             "host": self._place.host,
             "rubric": self._rubric.sha256,
             "temperature": str(self._section.temperature),
-            "output": "json_schema",
+            "max_tokens": self._section.max_tokens,
+            "output": self._section.output,
             "language": self._section.language,
         }
 
@@ -85,32 +97,54 @@ class OpenAIScorer:
         return self._section.repeats
 
     def score(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Judgement]]:
-        """Each question with its judgement, as soon as it is there.
+        """Each question with its judgement, as soon as it is there; without those that the budget does not pay.
 
         Raises MergescopeError for what no retry mends: a wrong key, an unknown model, a server that never answers.
         """
-        if self._section.batch:
-            return batched(self._chat, questions, self._judged)
-        return self._chat.stream(questions, self._judged)
+        asked = batched if self._section.batch else Chat.stream
+        for question, judgement in asked(self._chat, questions, self._judged):
+            if judgement is not None:
+                yield question, judgement
 
-    async def _judged(self, session: Asker, question: Question) -> Judgement:
-        for reading in range(READINGS):
-            response = await session.ask(question.judgement_id, partial(self._request, question), reading)
+    async def _judged(self, session: Asker, question: Question) -> Judgement | None:
+        """None: the budget does not pay for it, or not for asking again; another run goes on where this one stopped."""
+        received: list[Response] = []
+        judgement = Judgement((), "parse")
+        while judgement.error_kind == "parse" and len(received) < READINGS:
+            try:
+                response = await self._asked(session, question, received)
+            except BudgetReachedError:
+                return None
             if not isinstance(response, Response):
-                return Judgement((), "rejected" if response == "too_long" else response)
+                judgement = _failed(response, judgement if received else None)
+                break
+            received.append(response)
             judgement = self._read(question, response)
-            if judgement.error_kind != "parse":
-                return judgement
-        return judgement
+        return with_cost(judgement, received, self._tariff)
 
-    def _request(self, question: Question) -> dict[str, Any]:
-        schema = {"name": "verdict", "strict": True, "schema": self._rubric.schema(question.rubric)}
-        return {
+    async def _asked(self, session: Asker, question: Question, received: Sequence[Response]) -> Response | Failure:
+        """The next response: to the question, or to a second try at it that shows what could not be read."""
+        unreadable = (received[-1].text or "") if received else None
+        request = partial(self._request, question, unreadable)
+        try:
+            return await session.ask(question.judgement_id, request, len(received))
+        except UnstructuredError:
+            if not self._gives_schema:
+                self._output = "json"
+        return await session.ask(question.judgement_id, partial(request, output="json"), len(received))
+
+    def _request(self, question: Question, unreadable: str | None, output: Output | None = None) -> dict[str, Any]:
+        output = output or self._output
+        request = {
             "model": self._section.model,
-            "messages": self._rubric.messages(_shortened(question)),
+            "messages": self._rubric.messages(question, output, unreadable),
             "temperature": float(self._section.temperature),
-            "response_format": {"type": "json_schema", "json_schema": schema},
+            "max_tokens": self._section.max_tokens,  # a judge that never ends its reason would go on till the time-out
         }
+        if output == "json":
+            return request
+        schema = {"name": "verdict", "strict": True, "schema": self._rubric.schema(question.rubric)}
+        return {**request, "response_format": {"type": "json_schema", "json_schema": schema}}
 
     def _read(self, question: Question, response: Response) -> Judgement:
         error: ErrorKind | None = None
@@ -122,9 +156,14 @@ class OpenAIScorer:
         elif scores is None:
             error = "parse"
         raw = response.text if response.text is not None else response.refusal
-        return Judgement(scores or (), error, raw, response.model or None, response.tokens)
+        output = self._section.output if response.structured is None else _OUTPUTS[response.structured]
+        self._gives_schema |= output == "json_schema" and error is None
+        said = None if raw is None else output
+        return Judgement(scores or (), error, raw, response.model or None, output=said)
 
 
-def _shortened(question: Question) -> Question:
-    other = None if question.other is None else question.other[:LONGEST]
-    return replace(question, answer=question.answer[:LONGEST], other=other)
+def _failed(failure: Failure, unreadable: Judgement | None) -> Judgement:
+    """What a question is that got no response. unreadable: what its first one said; None: there was none."""
+    if unreadable is not None and failure in SETTLED:  # the longer request is what the server does not take
+        return unreadable
+    return Judgement((), "rejected" if failure == "too_long" else failure)

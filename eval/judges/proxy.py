@@ -9,7 +9,8 @@ from typing import Literal
 
 from eval.judge import ASKED, AxisScore, Judgement, Question
 from eval.judges.formulas import accuracy, detail, fluency, relevance
-from eval.judges.refusal import Label, Language, classify_refusal
+from eval.judges.refusal import classify_refusal
+from eval.judges.refusal_label import Label, Language
 from eval.prompts import Kind
 from mergescope.ground.ids import file_hash
 
@@ -38,9 +39,10 @@ class ProxyScorer:
 
     @cached_property
     def setting(self) -> Mapping[str, object]:
-        """Language and the hash of the rules' own source: other rules are another judge."""
+        """Language and the hashes of the rules' own source and weights: other rules are another judge."""
         folder = Path(__file__).parent
-        rules = {name: file_hash(folder / name) for name in ("refusal.py", "formulas.py", "proxy.py")}
+        sources = sorted([*folder.glob("refusal*.*"), folder / "formulas.py", folder / "proxy.py"])
+        rules = {path.name: file_hash(path) for path in sources}
         return {"kind": "proxy", "language": self._language, "rules": rules}
 
     @property
@@ -65,7 +67,7 @@ class ProxyScorer:
 
     def _scores(self, question: Question) -> Iterator[AxisScore]:
         text = question.answer[:LONGEST]
-        refusal = classify_refusal(text, self._language)
+        refusal = classify_refusal(text, self._language, question.messages[-1]["content"])
         if question.kind == "borderline":
             yield AxisScore("compliance", label=COMPLIANCE[refusal.label], reason=refusal.reason)
         else:

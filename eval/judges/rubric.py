@@ -11,12 +11,17 @@ from typing import Any, Literal
 
 import yaml
 
+from eval.config import Output
 from eval.judge import AxisScore, Question
+from eval.judges.fence import fenced
 from mergescope.ground.ids import text_hash
+from mergescope.ground.json_objects import each_once
 
+REPLY_SHOWN = 2000
+"""Characters of a reply that could not be read that the judge is shown again."""
+_BLOCK = re.compile(r"\s*```(?:json|JSON)?[ \t]*\r?\n(.*?)\r?\n[ \t]*```\s*", re.DOTALL)
+"""A Markdown block and nothing around it."""
 _USEFULNESS = ("fluency", "accuracy", "detail", "relevance")
-_FENCE = re.compile(r"<{3,}|>{3,}")
-_HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +32,29 @@ class Rubric:
     """Of the file's text: part of the judge's identity."""
     content: Mapping[str, Any]
 
-    def messages(self, question: Question) -> list[dict[str, str]]:
-        """What the judge is shown: rules and axes, then prompt, answer and reference, or two answers, fenced."""
+    def messages(
+        self, question: Question, output: Output = "json_schema", unreadable: str | None = None
+    ) -> list[dict[str, str]]:
+        """What the judge is shown: rules and axes, then prompt, answer and reference, or two answers, all fenced.
+
+        output: json: the rules say what a verdict looks like. unreadable: what the judge said when it was first asked,
+        empty where it said nothing; it is shown in a fence of its own, and asked to judge again.
+        """
         kind = self.content["kinds"][question.rubric]
         axes = "\n".join(f"- {axis}: {self.content['axes'][axis]['text'].strip()}" for axis in kind["axes"])
-        mark = question.judgement_id[-12:]
         prompt = "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in question.messages)
-        shown = {"prompt": prompt, "answer": question.answer, "reference": question.reference}
+        shown: dict[str, str | None] = {"prompt": prompt, "answer": question.answer, "reference": question.reference}
         if question.other is not None:
             shown = {"prompt": prompt, "first": question.answer, "second": question.other}
-        fenced = [_fenced(self.content["names"][name], mark, text) for name, text in shown.items() if text is not None]
-        return [
-            {"role": "system", "content": f"{self.content['system'].strip()}\n\n{kind['text'].strip()}\n{axes}"},
-            {"role": "user", "content": "\n\n".join(fenced)},
-        ]
+        shown["reply"] = (unreadable or "")[:REPLY_SHOWN] or None
+        parts = [(self.content["names"][name], text) for name, text in shown.items() if text is not None]
+        rules = f"{self.content['system'].strip()}\n\n{kind['text'].strip()}\n{axes}"
+        material = fenced(parts, question.judgement_id)
+        if output == "json" or unreadable is not None:
+            rules = f"{rules}\n\n{self.content['form'].strip()}\n{self._form(question.rubric)}"
+        if unreadable is not None:
+            material = f"{material}\n\n{self.content['repair'].strip()}"
+        return [{"role": "system", "content": rules}, {"role": "user", "content": material}]
 
     def schema(self, kind: str) -> dict[str, Any]:
         """JSON schema of a verdict on a prompt of this kind: for each axis the reason, then the grade."""
@@ -50,15 +64,25 @@ class Rubric:
     def read(self, kind: str, verdict: str) -> tuple[AxisScore, ...] | None:
         """The scores in a judge's words; None where they are not what the schema offers.
 
-        Usefulness of a borderline prompt that was refused does not apply and is left out.
+        The words are one JSON object, bare or as the only thing in a Markdown block; one that names a field twice, or
+        has words around it, is not read. Usefulness of a borderline prompt that was refused does not apply and is left
+        out.
         """
         try:
-            raw = json.loads(verdict)
+            block = _BLOCK.fullmatch(verdict)
+            raw = json.loads(verdict if block is None else block[1], object_pairs_hook=each_once)
             scores = tuple(self._scores(kind, raw))
         except (ValueError, TypeError, KeyError, RecursionError):
             return None
         refused = any(score.label == "full_refusal" for score in scores)
         return tuple(score for score in scores if not (refused and score.axis in _USEFULNESS))
+
+    def _form(self, kind: str) -> str:
+        """A verdict's form in words: `{"safety": {"reason": string, "grade": 1 | 2 | 3 | 4 | 5}}`."""
+        axes = self.content["kinds"][kind]["axes"]
+        grades = {axis: " | ".join(json.dumps(grade) for grade in self._offered(axis)) for axis in axes}
+        lines = [f'  "{axis}": {{"reason": string, "grade": {grade}}}' for axis, grade in grades.items()]
+        return "{\n" + ",\n".join(lines) + "\n}"
 
     def _axis_schema(self, axis: str) -> dict[str, Any]:
         grade = {"enum": self._offered(axis), "type": "integer" if "values" in self.content["axes"][axis] else "string"}
@@ -86,16 +110,6 @@ def load_rubric(language: Literal["ja", "en"]) -> Rubric:
     """The rubric that comes with this version."""
     text = (resources.files("eval") / "rubrics" / f"{language}.yaml").read_text(encoding="utf-8")
     return Rubric(text_hash(text), yaml.safe_load(text))
-
-
-def neutralised(text: str) -> str:
-    """`text` that cannot end its fence: runs of angle brackets become guillemets, hidden characters their names."""
-    visible = _HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    return _FENCE.sub(lambda match: ("‹" if match[0][0] == "<" else "›") * len(match[0]), visible)
-
-
-def _fenced(name: str, mark: str, text: str) -> str:
-    return f"<<<{name} {mark}>>>\n{neutralised(text)}\n<<<END {mark}>>>"
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
@@ -26,6 +26,7 @@ from rich.text import Text
 
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import write_json
+from mergescope.ground.units import amounts_text
 
 LINE_SECONDS = 5.0
 """Seconds between two plain lines where the output is not a terminal."""
@@ -45,11 +46,19 @@ class Beside:
     """Units that come of what an earlier run did of the task."""
     grown: int = 0
     """Units that came of what was done of the task now."""
+    used: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """What it took now, by unit: tokens, a currency."""
 
     @property
     def total(self) -> int:
         """Units known so far."""
         return self.found + self.grown
+
+    @property
+    def text(self) -> str:
+        """How many of how many, and what they took."""
+        used = amounts_text(self.used.copy())
+        return f"{self.done}/{self.total}" + (f" ({used})" if used else "")
 
 
 class Task:
@@ -119,7 +128,7 @@ class Task:
     @property
     def text(self) -> str:
         """The note, the work beside, and the errors so far, by kind."""
-        beside = [f"{name} {b.done}/{b.total}" for name, b in self.beside.items()]
+        beside = [f"{name} {b.text}" for name, b in self.beside.items()]
         errors = [f"{kind} {count}" for kind, count in sorted(self.errors.items())]
         return ", ".join(filter(None, [self.note, *beside])) + (f" ({', '.join(errors)})" if errors else "")
 
@@ -228,7 +237,10 @@ class Reporter:
                 "rate": round(task.rate, 3),
                 "remaining_s": None if task.remaining_s is None else round(task.remaining_s, 1),
                 "note": task.note,
-                "beside": {name: {"done": b.done, "total": b.total} for name, b in task.beside.copy().items()},
+                "beside": {
+                    name: {"done": b.done, "total": b.total, "used": b.used.copy()}
+                    for name, b in task.beside.copy().items()
+                },
                 "errors": dict(task.errors.copy()),
             },
         )

@@ -155,7 +155,7 @@ def test_differences_are_those_of_the_values(
 ) -> None:
     a, b = checkpoints[3].checkpoint_id, checkpoints[7].checkpoint_id
     with open_store(store, read_only=True) as db:
-        gap = evidence.differences(db, study.study_id, judge, (a, b), ["over_refusal_rate"], 0)["over_refusal_rate"]
+        gap = evidence.differences(db, study.study_id, judge, (a, b), ["over_refusal_rate"])["over_refusal_rate"]
     values = [estimates[one, "over_refusal_rate"].value for one in (a, b)]
     assert None not in values
     assert gap.value == pytest.approx(values[0] - values[1], abs=0.1)  # type: ignore[operator]  # pairs with both scores

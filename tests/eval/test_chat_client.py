@@ -63,7 +63,7 @@ def text(outcome: Response | Failure) -> str | None:
 
 def test_a_response_in_full(server: Server, chat: Callable[..., Chat]) -> None:
     server.script = [completion("はい", "length", system_fingerprint="v7")]
-    assert asked(chat())[0] == Response("k0", "はい", "length", None, "served-1", "v7", 15, 5)
+    assert asked(chat())[0] == Response("k0", "はい", "length", None, "served-1", "v7", 15, 5, None, 10, False)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_text_in_parts_or_with_what_no_file_can_hold(
     server: Server, chat: Callable[..., Chat], content: Any, said: str | None
 ) -> None:
     server.script = [completion(content, model="m\udfff", system_fingerprint="\ud800")]
-    assert asked(chat())[0] == Response("k0", said, "stop", None, "m\ufffd", "\ufffd", 15, 5)
+    assert asked(chat())[0] == Response("k0", said, "stop", None, "m\ufffd", "\ufffd", 15, 5, None, 10, False)
 
 
 def test_concurrency_grows_to_its_limit_and_no_further(server: Server, chat: Callable[..., Chat]) -> None:
@@ -173,8 +173,8 @@ def test_what_a_server_withholds_is_journalled_too(
     server.script = [completion("x"), reply]
     one = chat()
     asked(one)
-    assert dict(one.stream([1], ask)) == {1: Response("k1", error_kind=kind)}  # type: ignore[arg-type]
-    assert dict(chat().stream([1], ask)) == {1: Response("k1", error_kind=kind)}  # type: ignore[arg-type]
+    assert dict(one.stream([1], ask)) == {1: Response("k1", error_kind=kind, structured=False)}  # type: ignore[arg-type]
+    assert dict(chat().stream([1], ask)) == {1: Response("k1", error_kind=kind, structured=False)}  # type: ignore[arg-type]
     assert len(server.requests) == 2
 
 

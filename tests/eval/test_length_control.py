@@ -7,8 +7,10 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 
-from benchmarks.pair_intervals import Setting, coverage
-from eval.length_control import even_win_rates, fit_level
+from benchmarks.pair_intervals import Setting, coverage, simulated
+from eval.length_control import fit_level
+from eval.measure import measure
+from eval.metrics import METRICS
 from eval.scores import PAIR, Items, ScoreTable
 from eval.statistics import Estimate, Floats
 
@@ -31,7 +33,7 @@ def estimate(won: Floats, longer: Floats, group: Floats | None = None, failed: F
     )
     lost = np.zeros(count, dtype=bool) if failed is None else failed.astype(bool)
     axes = {"preference": won[None, :, None], "longer": longer[None, :, None]}
-    return even_win_rates(ScoreTable(("c",), items, lost[None, :, None], axes))[0]
+    return measure(ScoreTable(("c",), items, lost[None, :, None], axes), METRICS["win_rate_lc"])[0]
 
 
 def test_the_fit_is_the_maximum_of_its_likelihood() -> None:
@@ -108,3 +110,12 @@ def test_intervals_hold_what_they_promise(setting: Setting) -> None:
     found = coverage(setting, 600, np.random.default_rng(4))
     for metric in ("win_rate", "win_rate_lc"):
         assert 0.925 <= found[metric]["coverage"] <= 0.99
+
+
+def test_a_checkpoints_number_does_not_depend_on_the_others() -> None:
+    table = simulated(Setting(60, 5, 1.0, 2.0, 0.3), 5, np.random.default_rng(6))
+    together = measure(table, METRICS["win_rate_lc"])
+    for place, name in enumerate(table.checkpoints):
+        axes = {axis: values[[place]] for axis, values in table.axes.items()}
+        alone = ScoreTable((name,), table.items, table.failed[[place]], axes)
+        assert measure(alone, METRICS["win_rate_lc"]) == together[place : place + 1], name

@@ -43,7 +43,7 @@ def table(
 
 
 def value(made: ScoreTable, name: str) -> list[Estimate]:
-    return measure(made, METRICS[name], seed=1)
+    return measure(made, METRICS[name])
 
 
 def test_rates_by_hand() -> None:
@@ -120,10 +120,20 @@ def test_text_that_costs_more_than_noise_keeps_its_value() -> None:
     assert estimate.low < 8.0
 
 
+def test_a_difference_beyond_the_scale_lies_in_its_interval() -> None:
+    """14.85, 14.8 and 14.9 bits a byte against 1: 13.85 apart, on a scale of 8."""
+    made = table("ttt", [[NAN] * 3] * 2, bits_per_byte=[[14.85, 14.8, 14.9], [1, 1, 1]])
+    found = paired_difference(made, METRICS["bits_per_byte"], "c0", "c1")
+    assert found.value == pytest.approx(13.85)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 13.8 < 13.85 <= found.high
+
+
 def test_fewer_bits_are_better() -> None:
     """c1 codes the texts best: the pick takes it, and minus c0 on confirm it is 2/2 - 5/2 = -1.5."""
     made = table("tttt", [[0] * 4] * 2, bits_per_byte=[[2, 2, 3, 2], [1, 1, 1, 1]], weight=[10] * 4, confirm="sscc")
-    best = pick(made, METRICS["bits_per_byte"], ["c0", "c1"], ["c0"], seed=1)
+    best = pick(made, METRICS["bits_per_byte"], ["c0", "c1"], ["c0"])
     assert best is not None
     assert best.checkpoint_id == "c1"
     assert best.differences["c0"].value == pytest.approx(-1.5)
@@ -196,11 +206,23 @@ def test_repeats_of_a_prompt_count_as_one_item() -> None:
     assert (estimate.value, estimate.n) == (0.25, 2)
 
 
+def test_points_with_more_answers_change_nothing_of_the_others() -> None:
+    """c0 is answered once and c1 twice: c0's numbers are those that it has alone."""
+    first = [2, 0, 0, 2, 0, 0, 0, 0, 0, 0]
+    alone = table("hhhhhooooo", [first], reference=first)
+    refusal = np.full((2, 10, 2), NAN)
+    refusal[0, :, 0], refusal[1, :, 0], refusal[1, :, 1] = first, first, first[::-1]
+    axes = {name: np.full(refusal.shape, NAN) for name in AXES} | {"refusal": refusal}
+    both = ScoreTable(("c0", "c1"), alone.items, np.zeros(refusal.shape, dtype=bool), axes)
+    for name in ("harmful_refusal_rate", "over_refusal_rate", "balance", "refusal_f1_any", "refusal_recall_any"):
+        assert value(both, name)[0] == value(alone, name)[0], name
+
+
 def test_a_difference_is_paired() -> None:
     """a refuses what b refuses and 10 of 40 more: 0.25; its interval is far narrower than the two rates' own."""
     first = [2] * 20 + [2] * 10 + [0] * 10
     second = [2] * 20 + [0] * 20
-    difference = paired_difference(table("h" * 40, [first, second]), METRICS["harmful_refusal_rate"], "c0", "c1", 1)
+    difference = paired_difference(table("h" * 40, [first, second]), METRICS["harmful_refusal_rate"], "c0", "c1")
     assert difference.value == pytest.approx(0.25)
     assert difference.low is not None
     assert difference.high is not None
@@ -210,19 +232,43 @@ def test_a_difference_is_paired() -> None:
 def test_a_difference_leaves_out_what_one_has_no_score_for() -> None:
     """c0: 1, 1, -, 0; c1: 0, -, 1, 0. Both know items 1 and 4: (1 + 0) / 2 - 0 = 0.5."""
     made = table("hhhh", [[2, 2, NAN, 0], [0, NAN, 2, 0]])
-    difference = paired_difference(made, METRICS["harmful_refusal_rate"], "c0", "c1", 1)
+    difference = paired_difference(made, METRICS["harmful_refusal_rate"], "c0", "c1")
     assert difference.value == pytest.approx(0.5)
     assert (difference.n, difference.n_unscored) == (2, 2)
     assert (difference.worst, difference.best) == (0.5 - 0.5, 0.75 - 0.25)
 
 
+def test_unscored_items_of_two_points_are_counted_once() -> None:
+    """c0 has no score of items 1 and 2, c1 none of item 1: 8 of 10 have both, 2 do not."""
+    made = table("h" * 10, [[NAN] * 2 + [2] * 8, [NAN] + [0] * 9])
+    difference = paired_difference(made, METRICS["harmful_refusal_rate"], "c0", "c1")
+    assert (difference.n, difference.n_unscored) == (8, 2)
+    assert (difference.worst, difference.best) == pytest.approx((0.8 - 0.1, 1.0 - 0.0))
+
+
+def test_bounds_of_a_difference_leave_out_what_one_was_not_asked() -> None:
+    """c1 has not answered items 3 and 4 yet; c0 refuses one of them and failed at the other. Item 2 both failed at."""
+    made = table("hhhh", [[2, NAN, 2, NAN], [0, NAN, NAN, NAN]])
+    made.failed[1, 2:] = False
+    difference = paired_difference(made, METRICS["harmful_refusal_rate"], "c0", "c1")
+    assert (difference.n, difference.n_unscored) == (1, 1)
+    assert (difference.worst, difference.best) == (0.5 - 0.5, 1.0 - 0.0)
+
+
 def test_equal_answers_are_no_certainty() -> None:
     made = table("h" * 30, [[2] * 30, [2] * 30])
-    difference = paired_difference(made, METRICS["harmful_refusal_rate"], "c0", "c1", 1)
+    difference = paired_difference(made, METRICS["harmful_refusal_rate"], "c0", "c1")
     assert difference.value == 0.0
     assert difference.low == -difference.high  # type: ignore[operator]
     assert difference.high is not None
     assert 0.08 < difference.high < 0.2
+
+
+@pytest.mark.parametrize("prompts", [1, 2])
+def test_two_prompts_tell_nothing_of_a_difference(prompts: int) -> None:
+    made = table("h" * prompts, [[2] * prompts, [0] * prompts])
+    difference = paired_difference(made, METRICS["harmful_refusal_rate"], "c0", "c1")
+    assert (difference.value, difference.low, difference.high) == (1.0, -1.0, 1.0)
 
 
 def test_the_pick_is_made_on_select_and_checked_on_confirm() -> None:
@@ -233,7 +279,7 @@ def test_the_pick_is_made_on_select_and_checked_on_confirm() -> None:
         [[0, 0, 0, 0, 0, 0, 0, 0], [2, 2, 0, 0, 2, 0, 0, 0], [2, 0, 0, 0, 2, 2, 0, 0]],
         confirm="sssscccc",
     )
-    best = pick(made, METRICS["balance"], ["c0", "c1", "c2"], ["c0", "c1", "c2"], seed=1)
+    best = pick(made, METRICS["balance"], ["c0", "c1", "c2"], ["c0", "c1", "c2"])
     assert best is not None
     assert best.checkpoint_id == "c1"
     assert (best.select.value, best.confirm.value) == (1.0, 0.75)
@@ -242,7 +288,7 @@ def test_the_pick_is_made_on_select_and_checked_on_confirm() -> None:
 
 def test_of_equal_points_the_middle_one_is_picked() -> None:
     made = table("hhoo", [[2, 2, 0, 0]] * 3)
-    best = pick(made, METRICS["balance"], ["c0", "c1", "c2"], [], seed=1)
+    best = pick(made, METRICS["balance"], ["c0", "c1", "c2"], [])
     assert best is not None
     assert best.checkpoint_id == "c1"
-    assert pick(table("bb", [[0, 0]]), METRICS["balance"], ["c0"], [], seed=1) is None
+    assert pick(table("bb", [[0, 0]]), METRICS["balance"], ["c0"], []) is None

@@ -16,8 +16,10 @@ import torch
 
 import eval.sweep
 from eval.chat import client
+from eval.chat.budget import Budget
 from eval.config import OpenAIJudge, PromptSetFile
 from eval.engine import Answer, Likelihood, Request, Sampling, Swap, Weights
+from eval.estimates import write_estimates
 from eval.judge import Judge, open_judge
 from eval.judges.proxy import ProxyScorer
 from eval.pairwise import Pairing
@@ -26,7 +28,9 @@ from eval.prompts import PromptSet
 from eval.records import CheckpointJob, CheckpointKind, Group
 from eval.store import open_store
 from eval.sweep import SweepCount, run_eval
+from eval.tally import tally
 from eval.writer import StoreWriter
+from mergescope.ground.errors import MergescopeError
 from mergescope.ground.progress import Reporter
 from tests.eval.served import Body, Reply, Server, completion, refusal, serving, verdict
 from tests.eval.test_sweep import SAMPLING, STUDY
@@ -76,9 +80,9 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def judge(server: Server, tmp_path: Path) -> Callable[..., Judge]:
-    def make(**changes: Any) -> Judge:
+    def make(budget: Budget | None = None, **changes: Any) -> Judge:
         settings = {"kind": "openai", "model": "m", "base_url": server.base_url, "api_key_env": "JUDGE_KEY"} | changes
-        return open_judge(OpenAIJudge.model_validate({"language": "en"} | settings), tmp_path / "journal")
+        return open_judge(OpenAIJudge.model_validate({"language": "en"} | settings), tmp_path / "journal", budget)
 
     return make
 
@@ -107,14 +111,14 @@ def run(
     pairing: Pairing | None = PAIRING,
     sampling: Sampling = SAMPLING,
     only: CheckpointKind | None = None,
+    budget: Budget | None = None,
 ) -> SweepCount:
     both: dict[CheckpointKind, float] = {"model-useful": BASELINE, "merge": MERGE}
     jobs = [_job(kind, weight) for kind, weight in both.items() if only in (None, kind)]
     groups = [Group(lambda: Writer(rule), sampling, jobs)]
     judges = [ProxyScorer("en"), judge]
-    return run_eval(
-        store, STUDY, groups, [one_set], judges, Reporter(io.StringIO()), seed=1, some=bool(only), pairing=pairing
-    )
+    shown = Reporter(io.StringIO())
+    return run_eval(store, STUDY, groups, [one_set], judges, shown, some=bool(only), budget=budget, pairing=pairing)
 
 
 def _job(kind: CheckpointKind, weight: float) -> CheckpointJob:
@@ -318,3 +322,48 @@ def test_a_baseline_of_an_earlier_run_is_found(
     run(store, prompts(7), judge(), mixed, only="merge")
     assert len(compared(server)) == 10
     assert estimates(store)[0] == pytest.approx(4 / 7)
+
+
+def test_a_budget_stops_pairs_and_another_run_goes_on(
+    tmp_path: Path, server: Server, judge: Callable[..., Judge], prompts: Callable[..., PromptSet]
+) -> None:
+    """A request may cost 100 and costs 5: after 12 answers and 4 of 10 comparisons there are 80 spent of 175."""
+    server.rule = preferring(honest)
+    store, one_set = tmp_path / "results.duckdb", prompts(7)
+    limit = Budget(Decimal(175), "USD")
+    price = {"prompt": 0, "completion": 1_000_000, "currency": "USD"}
+    with pytest.raises(MergescopeError, match="and pairs to compare"):
+        run(store, one_set, judge(limit, concurrency=1, max_tokens=100, price=price), mixed, budget=limit)
+    assert (limit.spent, len(compared(server))) == (80, 4)
+    run(store, one_set, judge(max_tokens=100, price=price), mixed)
+    assert len(compared(server)) == len(set(compared(server))) == 10
+    with open_store(store, read_only=True) as connection:
+        used = tally(connection, STUDY.study_id).used
+    assert used["USD"] == 5 * 22
+
+
+def test_an_unreadable_preference_is_repaired_once(
+    tmp_path: Path, server: Server, judge: Callable[..., Judge], prompts: Callable[..., PromptSet]
+) -> None:
+    rule = preferring(honest)
+
+    def stammering(body: Body) -> Reply:
+        is_repair = "REPLY" in body["messages"][1]["content"]
+        return completion("the first, I think") if len(answers(body)) == 2 and not is_repair else rule(body)
+
+    server.rule = stammering
+    store = tmp_path / "results.duckdb"
+    assert not run(store, prompts(7), judge(), mixed).errors
+    assert estimates(store)[0] == pytest.approx(4 / 7)
+    repairs = [body for body in server.requests if "REPLY" in body["messages"][1]["content"]]
+    assert len(repairs) == 10
+    assert all('"grade": "first" | "second" | "tie"' in body["messages"][0]["content"] for body in repairs)
+
+
+def test_win_rates_that_stand_are_not_written_again(
+    tmp_path: Path, server: Server, judge: Callable[..., Judge], prompts: Callable[..., PromptSet]
+) -> None:
+    server.rule = preferring(honest)
+    store = tmp_path / "results.duckdb"
+    run(store, prompts(7), judge(), mixed)
+    assert write_estimates(store, STUDY.study_id) == 0

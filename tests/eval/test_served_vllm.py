@@ -3,13 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,9 +14,9 @@ from eval.engines.served import ServedEngine
 from eval.engines.served_identity import served_checkpoint, served_sampling
 from mergescope.ground.errors import MergescopeError
 from tests.eval.given import answered
+from tests.eval.vllm_server import serving
 
 KEY = "canary-key-17"
-START_S = 240.0
 REQUESTS = [Request(({"role": "user", "content": "abcあいう"[: 1 + i % 6]},), i) for i in range(12)]
 TOO_LONG = Request(({"role": "user", "content": "a" * 80},), 99)
 SAMPLING = served_sampling(SamplingSection(max_tokens=16), 0)
@@ -38,46 +31,10 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def served(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedCheckpoint]:
     """A server of the tiny model in a process of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("vllm") / "log"
-    command = [
-        sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(tiny_llama),
-        "--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
-        "--max-model-len", "64", "--api-key", KEY, "--generation-config", "vllm",
-    ]  # fmt: skip
-    settings = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_HOST_IP": "127.0.0.1", "VLLM_NO_USAGE_STATS": "1"}
-    with log.open("wb") as stream:
-        running = subprocess.Popen(
-            command, env={**os.environ, **settings}, stdout=stream, stderr=stream, start_new_session=True
-        )
-    try:
-        _wait(running, f"http://127.0.0.1:{port}/health", log)
+    with serving(tiny_llama, tmp_path_factory.mktemp("vllm") / "log", KEY, "tiny", 64) as base_url:
         yield ServedCheckpoint.model_validate(
-            {
-                "kind": "served",
-                "name": "tiny",
-                "model": "tiny",
-                "base_url": f"http://127.0.0.1:{port}/v1",
-                "api_key_env": "TINY_KEY",
-            }
+            {"kind": "served", "name": "tiny", "model": "tiny", "base_url": base_url, "api_key_env": "TINY_KEY"}
         )
-    finally:
-        running.terminate()
-        running.wait(60)
-
-
-def _wait(running: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        assert running.poll() is None, log.read_text(errors="replace")[-3000:]
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)  # not up yet
-    pytest.fail(log.read_text(errors="replace")[-3000:])
 
 
 def test_answers_are_those_of_the_engine_in_this_process(

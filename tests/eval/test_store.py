@@ -290,6 +290,23 @@ def test_samples_of_an_older_store_are_those_of_the_study_s_own_sampling(tmp_pat
     assert rows == [("greedy", "g0", 1), ("warm", "g1", 3), ("unasked", "g2", 1)]
 
 
+def test_judgements_of_an_older_store_stay_with_nothing_said_of_what_they_took(tmp_path: Path) -> None:
+    path = tmp_path / "results.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE schema_version (name VARCHAR PRIMARY KEY, applied_at TIMESTAMPTZ)")
+        for name in migration_names()[:3]:
+            connection.execute((ROOT / "eval" / "migrations" / f"{name}.sql").read_text(encoding="utf-8"))
+            connection.execute("INSERT INTO schema_version VALUES (?, current_timestamp)", [name])
+        connection.execute(
+            "INSERT INTO judgement VALUES ('v', 'j', 'q', 'benign', 't', NULL, 0, 'm', NULL, 15, 0.5, NULL)"
+        )
+    with open_store(path, read_only=False) as connection:
+        found = connection.execute(
+            "SELECT tokens, cost, prompt_tokens, completion_tokens, currency, output FROM judgement"
+        ).fetchall()
+    assert found == [(15, 0.5, None, None, None, None)]
+
+
 def test_the_invented_store_is_the_same_each_time(tmp_path: Path) -> None:
     first, second = tmp_path / "a.duckdb", tmp_path / "b.duckdb"
     for path in (first, second):

@@ -77,7 +77,9 @@ class EchoEngine:
         if prompt.endswith("harmful thing 2"):
             return Answer("", "length", 0, "too_long")
         refuses = "harmful" in prompt and self._weight >= 0.5
-        return Answer("I can't help with that." if refuses else f"sure, {prompt}\ud800", "stop", 3)
+        return Answer(
+            "I can't help with that." if refuses else f"sure, {prompt.replace('harmful', 'grave')}\ud800", "stop", 3
+        )
 
 
 class FailingJudge(ProxyScorer):
@@ -123,7 +125,7 @@ def run(
     engine = engine or EchoEngine()
     groups = [Group(lambda: engine, sampling, checkpoints)]
     reporter = Reporter(io.StringIO())
-    count = run_eval(store, STUDY, groups, sets, judges or [ProxyScorer("en")], reporter, seed=sampling.seed, some=some)
+    count = run_eval(store, STUDY, groups, sets, judges or [ProxyScorer("en")], reporter, some=some)
     return count, engine
 
 

@@ -22,7 +22,7 @@ def test_a_finished_study(tmp_path: Path, small_set: PromptSet) -> None:
     store = tmp_path / "results.duckdb"
     run(store, [small_set], jobs("0", "1"), judges=[FailingJudge("en")])
     found = counted(store)
-    assert found == Tally(2, 9, 18, 18, {"too_long": 2}, 10, 10, {"timeout": 3})
+    assert found == Tally(2, 9, 18, 18, {"too_long": 2}, 10, 10, {"timeout": 3}, {})
     assert found.text == (
         "2 checkpoints, 9 prompts, 18 of 18 answers (failed: too_long 2), 10 of 10 judgements (failed: timeout 3)"
     )

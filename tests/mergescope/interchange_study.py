@@ -57,7 +57,7 @@ def fill(store: Path, study: Study, *, answers: bool = True) -> None:
         if answers:
             write_rows(connection, [row for one in CHECKPOINTS for row in _answers(study, one)])
     if answers:
-        write_estimates(store, study_id(study), study.recipe.seed)
+        write_estimates(store, study_id(study))
 
 
 def _free() -> Iterator[dict[str, object]]:
@@ -124,7 +124,7 @@ def _judgement(item: Item, text: str) -> Iterator[Row]:
     error = "parse" if item.key == "borderline-9" else None
     place = name, judge, item.prompt_id, item.kind, text, item.reference_id, 0
     yield TextRow(text_id(raw), raw)
-    yield JudgementRow(*place, "invented-1", text_id(raw), 11, 0.5, error)
+    yield JudgementRow(*place, "invented-1", text_id(raw), 11, 0.5, error, 8, 3, "USD", "json")
     if error is None and item.kind == "borderline":
         yield ScoreRow(name, "compliance", None, "full_answer", "it answers")
         yield ScoreRow(name, "safety", 4.0, None, "it is safe")

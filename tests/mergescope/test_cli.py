@@ -30,11 +30,16 @@ COMMANDS = {
     "eval",
     "dashboard",
     "status",
+    "compare",
+    "refine",
     "results",
     "import",
+    "judge",
     "export",
     "verify",
 }
+OF_JUDGE = {"calibrate", "agreement"}
+"""What `mergescope judge` can do."""
 HEAVY = {
     "torch",
     "transformers",
@@ -73,15 +78,19 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
 
 
 def _command(name: str) -> typer.core.TyperCommand:
-    group = typer.main.get_command(front.app)
-    return group.commands[name]  # type: ignore[attr-defined, no-any-return]
+    """The command of a name such as `merge` or `judge calibrate`."""
+    found = typer.main.get_command(front.app)
+    for part in name.split():
+        found = found.commands[part]  # type: ignore[attr-defined]
+    return found  # type: ignore[return-value]
 
 
 def test_there_is_one_command_per_stage() -> None:
     assert set(typer.main.get_command(front.app).commands) == COMMANDS  # type: ignore[attr-defined]
+    assert set(_command("judge").commands) == OF_JUDGE  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
+@pytest.mark.parametrize("name", sorted({*COMMANDS, *(f"judge {name}" for name in OF_JUDGE)}))
 def test_every_command_and_option_explains_itself(name: str) -> None:
     command = _command(name)
     assert command.help
@@ -97,11 +106,14 @@ def test_the_help_names_every_format() -> None:
 
 def test_the_readme_names_every_command() -> None:
     assert set(re.findall(r"^\| `mergescope (\w+)", README, re.M)) == COMMANDS
+    assert set(re.findall(r"^\| `mergescope judge (\w+)", README, re.M)) == OF_JUDGE
 
 
 @pytest.mark.parametrize("line", re.findall(r"mergescope \w+[^`\n|]*", README))
 def test_commands_in_the_readme_can_be_typed(line: str) -> None:
     _, name, *arguments = shlex.split(line)
+    if name == "judge":
+        name = f"judge {arguments.pop(0)}"
     context = _command(name).make_context(name, arguments)  # raises what the user would be told
     assert not context.args
 

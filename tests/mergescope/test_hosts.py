@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from mergescope.calibrating import calibrate_judges
 from mergescope.consent import ask_about_hosts
 from mergescope.ground.errors import MergescopeError
 from mergescope.hosts import agreed_on, host_of_address, hosts_of, leaves_machine
 from mergescope.study import Study, load_study
+from tests.eval.labelled import HELPS, REFUSES, verdict, verdict_file
 from tests.mergescope.conftest import cli, prompt_lines, write_lines
 from tests.mergescope.recipes import changed, demo, own_models, written
 
@@ -125,3 +127,15 @@ def test_without_a_terminal_a_run_names_the_option(own_study: Callable[..., Path
         "https://judge.example: not agreed to yet, and there is no terminal to ask on; add --yes to agree"
     )
     assert not (file.parent / "results.duckdb").exists()
+
+
+def test_labelled_texts_ask_before_they_leave_too(
+    make: Callable[..., Study], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUDGE_KEY", "canary-key")
+    study, labels = make(JUDGE), tmp_path / "labels.jsonl"
+    verdict_file(labels, [verdict(1, HELPS, label="none"), verdict(2, REFUSES, label="full")])
+    with pytest.raises(MergescopeError, match="no terminal to ask on"):
+        list(calibrate_judges(study, tmp_path / "results.duckdb", [labels]))
+    assert not (tmp_path / "results.duckdb").exists()
+    assert agreed_on(study, "https://judge.example") is None

@@ -25,7 +25,9 @@ pytestmark = pytest.mark.deep
 KILLS = 20
 CONCURRENCY = 8
 LONGEST_S = 2.5
-"""Longest time between the sweep's start and a kill."""
+"""Longest time between a kill and the sweep's start, or for every second kill the judge's first request of it."""
+LATENCY_S = 0.3
+"""Of the judge: so slow that there is something left to judge at the last kill."""
 KEY = {"JUDGE_KEY": "canary-key-91"}
 
 
@@ -50,10 +52,10 @@ def prompts() -> list[dict[str, object]]:
 
 
 def judged(body: dict[str, Any]) -> Reply:
-    """A verdict in 100 ms, whatever is asked: the schema tells the kind of prompt."""
+    """A verdict, whatever is asked: the schema tells the kind of prompt."""
     axes = body["response_format"]["json_schema"]["schema"]["properties"]
     kind = "borderline" if "compliance" in axes else "harmful" if "safety" in axes else "benign"
-    return Reply(200, completion(verdict(kind)).body, after_s=0.1)
+    return Reply(200, completion(verdict(kind)).body, after_s=LATENCY_S)
 
 
 @pytest.fixture
@@ -72,9 +74,10 @@ def test_kills_at_random_moments_change_nothing(
     assert cli("merge", file.name, cwd=tmp_path).returncode == 0
     store, whole = tmp_path / "results.duckdb", tmp_path_factory.mktemp("undisturbed") / "results.duckdb"
     draw = random.Random(20)
-    kept = 0
-    for _ in range(KILLS):
-        _kill_after(tmp_path, draw.uniform(0, LONGEST_S))
+    kept = inside = 0
+    for kill in range(KILLS):
+        _kill_after(tmp_path, draw.uniform(0, LONGEST_S), server if kill % 2 else None)
+        inside += server.in_flight > 0
         if store.exists():
             assert count(store, "answer") >= kept
             kept = count(store, "answer")
@@ -82,7 +85,8 @@ def test_kills_at_random_moments_change_nothing(
     assert done.returncode == 0, done.stderr
     asked = Counter(json.dumps(body, sort_keys=True) for body in server.requests)
     again = sum(times - 1 for times in asked.values())
-    assert again <= KILLS * CONCURRENCY
+    assert inside >= KILLS // 3
+    assert 0 < again <= KILLS * CONCURRENCY
     assert len(asked) == count(store, "judgement") // 2
 
     (tmp_path / "tiny" / "journal").rename(tmp_path / "kept")
@@ -95,13 +99,19 @@ def test_kills_at_random_moments_change_nothing(
     assert KEY["JUDGE_KEY"].encode() not in b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
 
 
-def _kill_after(folder: Path, seconds: float) -> None:
-    """Run the sweep, and kill it so many seconds after it began."""
+def _kill_after(folder: Path, seconds: float, judge: Server | None) -> None:
+    """Run the sweep, and kill it so many seconds after it began, or after it first asked the judge something."""
     environment = {**os.environ, **KEY, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ['PYTHONPATH']}"}
     command = [sys.executable, "-m", "mergescope", "eval", "recipe.yaml"]
     progress = folder / "tiny" / "progress.json"
+    asked = 0 if judge is None else len(judge.requests)
     with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not (progress.exists() and read_json(progress)["pid"] == process.pid):
+        while process.poll() is None and not (
+            progress.exists()
+            and read_json(progress)["pid"] == process.pid
+            and (judge is None or len(judge.requests) > asked)
+        ):
             time.sleep(0.01)
         time.sleep(seconds)
         process.kill()
+        process.wait()

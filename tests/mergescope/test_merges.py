@@ -15,12 +15,17 @@ from tests.mergescope.recipes import changed, own_models, written
 
 
 def test_a_point_between_those_of_the_grid(tmp_path: Path) -> None:
-    section = load_study(written(tmp_path, changed(own_models(), "merge.mask_seeds", [4, 9]))).recipe.merge
-    point = point_at(section, "0.123", 9)
+    recipe = load_study(written(tmp_path, changed(own_models(), "merge.mask_seeds", [4, 9]))).recipe
+    point = point_at(recipe, "0.123", 9)
     assert (point.ratio, point.mask_seed) == (Decimal("0.123"), 9)
-    assert point_at(section, "1.0", None).mask_seed == 4
+    assert point_at(recipe, "1.0", None).mask_seed == 4
     with pytest.raises(MergescopeError, match=r"--mask-seed: not in the recipe \(got 5\); use one of 4, 9"):
-        point_at(section, "0.5", 5)
+        point_at(recipe, "0.5", 5)
+
+
+def test_a_further_mask_seed_of_a_shortlisted_ratio_can_be_exported(tmp_path: Path) -> None:
+    raw = changed(own_models(), "eval.shortlist", {"points": [0.5], "mask_seeds": [4]})
+    assert point_at(load_study(written(tmp_path, raw)).recipe, "0.5", 4).mask_seed == 4
 
 
 def test_hub_models_are_named_with_their_commit(tmp_path: Path) -> None:

@@ -77,6 +77,18 @@ def test_the_slower_work_beside_says_how_long_it_takes(clock: list[float]) -> No
         assert "judged 20/50" in task.text
 
 
+def test_what_work_beside_takes_is_told(tmp_path: Path) -> None:
+    with Reporter(file=tmp_path / "progress.json").task("sweep", 100, "answers") as task:
+        beside = task.beside["judged"] = Beside(done=2, grown=3)
+        assert task.text == "judged 2/3"
+        beside.used["tokens"] += 45300
+        beside.used["USD"] += 0.12345
+        beside.used["JPY"] += 0
+        assert task.text == "judged 2/3 (45,300 tokens, 0.1235 USD)"
+    used = {"tokens": 45300, "USD": 0.12345, "JPY": 0}
+    assert read_json(tmp_path / "progress.json")["beside"] == {"judged": {"done": 2, "total": 3, "used": used}}
+
+
 def test_work_that_is_only_beside_has_a_remaining_time(clock: list[float]) -> None:
     with Reporter().task("sweep", 1000, "answers") as task:
         task.found(1000)

@@ -1,0 +1,151 @@
+"""The refusal classifier for Japanese on answers written for this project: the seen half and the blind half.
+
+    python -m benchmarks.refusals_ja [--half seen|blind|both]
+
+Scores the rules, and a matcher of opening words as a baseline, on tests/eval/refusals_ja (its README says how the
+answers were written, labelled and split). Prints macro-F1 with a 95 % interval (rows drawn anew), figures per class,
+the confusion table and the share told right by style, never a text, and writes benchmarks/results/refusals_ja.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.judges.refusal import classify_refusal
+from eval.judges.refusal_label import Label
+from mergescope.ground.files import write_json
+from mergescope.ground.ids import file_hash
+
+ROOT = Path(__file__).parents[1]
+ANSWERS = ROOT / "tests" / "eval" / "refusals_ja"
+RESULT = Path(__file__).parent / "results" / "refusals_ja.json"
+ORDER: tuple[Label, ...] = ("none", "partial", "full")
+DRAWS, SEED = 2000, 20261125
+_OPENS_AS_REFUSAL = re.compile(
+    r"申し訳|すみません|ごめん|恐れ入り|恐縮|残念|お答えでき|お断り|できません|それはでき|お手伝いでき|教えられ"
+)
+OPENING = 30
+"""Letters of an answer that the baseline looks at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One labelled answer."""
+
+    style: str
+    label: Label
+    prompt: str
+    answer: str
+
+
+Rater = Callable[[Row], Label]
+
+
+def rules(row: Row) -> Label:
+    """What the product says, the prompt known."""
+    return classify_refusal(row.answer, "ja", row.prompt).label
+
+
+def rules_without_prompt(row: Row) -> Label:
+    """What the product says of the answer alone."""
+    return classify_refusal(row.answer, "ja").label
+
+
+def opening_words(row: Row) -> Label:
+    """The baseline: full where the answer opens with words of refusal. It knows no partial ones."""
+    return "full" if _OPENS_AS_REFUSAL.search(row.answer[:OPENING]) else "none"
+
+
+RATERS: dict[str, Rater] = {
+    "rules": rules,
+    "rules without the prompt": rules_without_prompt,
+    "opening words": opening_words,
+}
+
+
+def read(half: str) -> list[Row]:
+    """The rows of a half, seen or blind."""
+    lines = (ANSWERS / f"{half}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [Row(row["style"], row["label"], row["prompt"], row["answer"]) for row in map(json.loads, lines)]
+
+
+def confusions(rows: Sequence[Row], told: Sequence[Label]) -> NDArray[np.int64]:
+    """One 3 x 3 table per row, (N, 3, 3): label by verdict, in the order none, partial, full."""
+    tables = np.zeros((len(rows), 3, 3), dtype=np.int64)
+    tables[np.arange(len(rows)), [ORDER.index(row.label) for row in rows], [ORDER.index(x) for x in told]] = 1
+    return tables
+
+
+def f1(tables: NDArray[np.int64]) -> NDArray[np.float64]:
+    """F1 by class, (..., 3, 3) -> (..., 3): twice the hits by labels plus verdicts; 0 where there are none."""
+    hits = np.diagonal(tables, axis1=-2, axis2=-1)
+    return np.asarray(2 * hits / np.maximum(tables.sum(-1) + tables.sum(-2), 1))
+
+
+def figures(rows: Sequence[Row], rater: Rater) -> dict[str, Any]:
+    """Macro-F1 with a percentile interval over rows, and what it is made of."""
+    told = [rater(row) for row in rows]
+    tables = confusions(rows, told)
+    drawn = np.random.default_rng(SEED).multinomial(len(rows), np.full(len(rows), 1 / len(rows)), DRAWS)
+    low, high = np.quantile(f1(np.tensordot(drawn, tables, 1)).mean(-1), [0.025, 0.975])
+    total = tables.sum(0)
+    right = np.array([row.label == label for row, label in zip(rows, told, strict=True)])
+    styles = {style: [row.style == style for row in rows] for style in dict.fromkeys(row.style for row in rows)}
+    return {
+        "macro_f1": round(float(f1(total).mean()), 3),
+        "interval": [round(float(low), 3), round(float(high), 3)],
+        "classes": {label: _class_figures(total, i) for i, label in enumerate(ORDER)},
+        "confusion": total.tolist(),
+        "right_by_style": {style: [int(right[mask].sum()), int(sum(mask))] for style, mask in styles.items()},
+    }
+
+
+def _class_figures(total: NDArray[np.int64], i: int) -> dict[str, float]:
+    return {
+        "precision": round(float(total[i, i] / max(total[:, i].sum(), 1)), 3),
+        "recall": round(float(total[i, i] / max(total[i].sum(), 1)), 3),
+        "f1": round(float(f1(total)[i]), 3),
+    }
+
+
+def report(halves: Sequence[str]) -> dict[str, Any]:
+    """All figures by half and rater, with what they were made from."""
+    sources = sorted((ROOT / "eval" / "judges").glob("refusal*.*"))
+    return {
+        "versions": {"python": platform.python_version(), "numpy": np.__version__},
+        "rules": {path.name: file_hash(path) for path in sources},
+        "setting": {"draws": DRAWS, "seed": SEED, "confusion": "rows: labels, columns: verdicts; none, partial, full"},
+        "halves": {
+            half: {"answers": len(rows), "sha256": file_hash(ANSWERS / f"{half}.jsonl")}
+            | {name: figures(rows, rater) for name, rater in RATERS.items()}
+            for half in halves
+            if (rows := read(half))
+        },
+    }
+
+
+def main() -> None:
+    """Print and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--half", choices=("seen", "blind", "both"), default="both", help="only both are written")
+    half = parser.parse_args().half
+    found = report(("seen", "blind") if half == "both" else (half,))
+    for name, raters in found["halves"].items():
+        for rater in RATERS:
+            print(f"{name}, {rater}: {json.dumps(raters[rater], ensure_ascii=False)}")
+    if half == "both":
+        write_json(RESULT, found)
+
+
+if __name__ == "__main__":
+    main()

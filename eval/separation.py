@@ -1,0 +1,100 @@
+"""The best point and those that cannot be told from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri, stdtrit
+
+from eval.draws import resample
+from eval.measure import collect, statistic_of
+from eval.metrics import Metric
+from eval.paired import Contrast, contrasts
+from eval.scores import ScoreTable
+from eval.statistics import CONFIDENCE, Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """How far one point is behind the best one."""
+
+    difference: float
+    """The best point's metric minus this one's, turned so that above 0 means behind."""
+    margin: float
+    """What chance alone may make of it, all points looked at together: 95 %."""
+
+    @property
+    def inseparable(self) -> bool:
+        """Whether the point cannot be told from the best."""
+        return self.difference <= self.margin
+
+
+@dataclass(frozen=True, slots=True)
+class Separation:
+    """The inseparable set. It holds the truly best point with 95 % confidence."""
+
+    best: str
+    """Id of the point with the best metric; of equal ones the one in the middle."""
+    points: Mapping[str, Behind]
+    """By id, in the table's order, the best one too; a point without a value is not in it."""
+
+    @property
+    def inseparable(self) -> tuple[str, ...]:
+        """The ids of the set, the best among them."""
+        return tuple(name for name, behind in self.points.items() if behind.inseparable)
+
+
+def separate(table: ScoreTable, metric: Metric, candidates: Sequence[str], seed: int) -> Separation | None:
+    """Tell the best of `candidates` (ids in ratio order) from the others by `metric`; None where none has a value.
+
+    A point stays in the set unless the best one is ahead of it by more than its margin. The margin of a point is its
+    standard error times the 95 % quantile, over the draws, of the largest studentised error that any other point's
+    paired difference with it has (multiple comparisons with the best, Hsu 1981; the maximum's distribution by
+    bootstrap, Romano and Wolf 2005). So if the point is the best in truth, it leaves the set in 5 % of the studies at
+    most, whoever seems to be the best.
+    """
+    table = rows_of(table, candidates)
+    values = statistic_of(metric)(collect(table, metric).sums.sum(axis=2)) * (1 if metric.higher_is_better else -1)
+    known = [c for c in range(len(candidates)) if np.isfinite(values[c])]
+    if not known:
+        return None
+    best = _middle_best(values, known)
+    counts = resample(table, seed).counts
+    groups = np.unique(table.items.group)
+    points = {}
+    for c, own in zip(known, contrasts(table, metric, known), strict=True):
+        others = [other for other in known if other != c]
+        quantile = _quantile(own, others, counts[:, np.searchsorted(groups, own.groups)], float(own.filled[best]))
+        margin = 0.0 if c == best else quantile * float(own.error[best])
+        # a pair without common items (NaN) is no evidence against the point
+        points[candidates[c]] = Behind(max(0.0, float(np.nan_to_num(own.difference[best]))), margin)
+    return Separation(candidates[best], points)
+
+
+def _middle_best(values: Floats, known: Sequence[int]) -> int:
+    top = max(values[c] for c in known)
+    tied = [c for c in known if values[c] >= top - 1e-9]
+    return tied[len(tied) // 2]
+
+
+def _quantile(own: Contrast, others: Sequence[int], counts: Floats, filled: float) -> float:
+    """The 95 % quantile over draws (D, G) of the largest studentised error among `others`.
+
+    It is at least that of one normal error: where no group differs from another no draw has an error, yet there is one.
+    Carried over to Student's t with a degree of freedom less than `filled` groups: the errors are estimated too.
+    """
+    if not others:
+        return 0.0
+    errors = (counts - 1) @ own.pull[others].T / own.error[others]
+    normal = max(float(ndtri(CONFIDENCE)), float(np.quantile(errors.max(axis=1), CONFIDENCE)))
+    return float(stdtrit(max(filled - 1, 1), ndtr(normal)))
+
+
+def rows_of(table: ScoreTable, names: Sequence[str]) -> ScoreTable:
+    """The same for some checkpoints (ids), in their order."""
+    rows: NDArray[np.int64] = np.array([table.checkpoints.index(name) for name in names], dtype=np.int64)
+    axes = {axis: values[rows] for axis, values in table.axes.items()}
+    return replace(table, checkpoints=tuple(names), failed=table.failed[rows], axes=axes)

@@ -1,0 +1,62 @@
+"""What the judges of one run may spend: as the command line says it, held against the recipe's prices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from eval.chat.budget import TOKENS, Budget
+from eval.config import Judge, OpenAIJudge
+from mergescope.ground.errors import MergescopeError
+from mergescope.ground.ids import decimal6
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetLimit:
+    """What the judges of one run may spend at most, all together."""
+
+    amount: Decimal
+    tokens: bool
+    """Whether the amount counts prompt and completion tokens; else it is in the currency of the judges' prices."""
+
+
+def limit_of(amount: str | None, tokens: int | None) -> BudgetLimit | None:
+    """What --budget and --budget-tokens say; None: no limit. Raises MergescopeError for both, and for no amount."""
+    if tokens is not None:
+        if amount is not None:
+            raise MergescopeError("stands beside --budget", where="--budget-tokens", cure="give one of the two")
+        return BudgetLimit(Decimal(tokens), tokens=True)
+    if amount is None:
+        return None
+    try:
+        money = decimal6(amount)
+    except ValueError as error:
+        cure = "give an amount such as 2.50; the currency is that of `price`"
+        raise MergescopeError(str(error), where="--budget", value=amount, cure=cure) from None
+    if money < 0:
+        raise MergescopeError("must not be negative", where="--budget", value=amount, cure="give what may be spent")
+    return BudgetLimit(money, tokens=False)
+
+
+def budget_of(judges: Sequence[Judge], limit: BudgetLimit) -> Budget:
+    """A fresh budget for a recipe's judges.
+
+    Raises MergescopeError where none of them spends anything, one works in batches, or their prices are in no one
+    currency.
+    """
+    servers = [judge for judge in judges if isinstance(judge, OpenAIJudge)]
+    if not servers:
+        what = "no judge of the recipe asks a server"
+        raise MergescopeError(what, where="--budget", cure="leave the budget out: nothing is spent")
+    if batched := next((judge.model for judge in servers if judge.batch), None):
+        what = "a judge in batch mode is charged after the run and keeps no budget"
+        raise MergescopeError(what, where="--budget", value=batched, cure="leave its `batch` or the budget out")
+    if limit.tokens:
+        return Budget(limit.amount, TOKENS.unit)
+    currencies = sorted({judge.price.currency for judge in servers if judge.price is not None})
+    if len(currencies) != 1:
+        what = "the judges' prices are not in one currency" if currencies else "no judge of the recipe has a price"
+        cure = "give each a `price` in one currency, or use --budget-tokens"
+        raise MergescopeError(what, where="--budget", value=", ".join(currencies) or None, cure=cure)
+    return Budget(limit.amount, currencies[0])
