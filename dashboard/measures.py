@@ -20,6 +20,8 @@ ORDER = (
     "accuracy",
     "detail",
     "relevance",
+    "win_rate",
+    "win_rate_lc",
     "choice_accuracy",
     "bits_per_byte",
     "jailbreak_safety",
@@ -49,6 +51,8 @@ CURVES = (
     "accuracy",
     "detail",
     "relevance",
+    "win_rate",
+    "win_rate_lc",
     "choice_accuracy",
     "bits_per_byte",
     "jailbreak_violation_rate",
@@ -88,7 +92,7 @@ _BITS_SPAN = 0.1
 MEASURES = {
     name: Measure(
         name,
-        percent=METRICS[name].form in ("rate", "mean of rates", "precision", "recall"),
+        percent=METRICS[name].compares or METRICS[name].form in ("rate", "mean of rates", "precision", "recall"),
         higher_is_better=METRICS[name].higher_is_better,
         least_span=_BITS_SPAN if name == "bits_per_byte" else _SPANS.get(METRICS[name].form, 20.0),
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from eval import judge
 from eval.engine import PASSING, AnswerError
-from eval.identity import Message, answer_id, judgement_id
-from eval.judge import Judge, Question
+from eval.identity import Message, answer_id, comparison_id, judgement_id
+from eval.judge import PAIRWISE, Judge, Question
 from eval.prompts import Item, PromptSet
 from eval.rows import JudgementRow
 from eval.store import open_store
@@ -50,6 +50,16 @@ class Asked:
 
     question: Question
     row: JudgementRow
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two different answers to one prompt; which of them a judge is shown first is not said."""
+
+    item: Item
+    """An item that has the prompt."""
+    one: Given
+    other: Given
 
 
 def wanted_answers(sets: Sequence[PromptSet], samples: int, *, measured: bool = True) -> list[Wanted]:
@@ -134,4 +144,34 @@ def unanswered(item: Item, answer: str, judge_id: str, repeat: int) -> Judgement
         tokens=None,
         cost=None,
         error_kind=None,
+    )
+
+
+def comparisons(pair: Pair, judge_id: str, repeats: int) -> Iterator[Asked]:
+    """Every question to one judge about which of two answers is better: in both orders."""
+    for first, second in ((pair.one, pair.other), (pair.other, pair.one)):
+        for repeat in range(repeats):
+            row = uncompared(first, second, judge_id, repeat)
+            item = pair.item
+            yield Asked(
+                Question(row.judgement_id, item.kind, item.messages, first.body, None, repeat, second.body), row
+            )
+
+
+def uncompared(first: Given, second: Given, judge_id: str, repeat: int) -> JudgementRow:
+    """The row of one judge's comparison of two answers, before anything came of it."""
+    return JudgementRow(
+        judgement_id=comparison_id(judge_id, first.prompt_id, first.text_id, second.text_id, repeat),
+        judge_id=judge_id,
+        prompt_id=first.prompt_id,
+        kind=PAIRWISE,
+        text_id=first.text_id,
+        reference_text_id=None,
+        repeat=repeat,
+        reported_model=None,
+        raw_text_id=None,
+        tokens=None,
+        cost=None,
+        error_kind=None,
+        other_text_id=second.text_id,
     )

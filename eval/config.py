@@ -6,7 +6,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    field_validator,
+    model_validator,
+)
 
 from eval.chat.place import host_of
 from eval.shortlist import ShortlistSection
@@ -223,6 +232,22 @@ class ServedCheckpoint(BaseModel):
 Checkpoint = Annotated[ModelCheckpoint | ServedCheckpoint, Field(discriminator="kind")]
 
 
+class PairwiseSection(BaseModel):
+    """Whose answers judges hold against whose, two at a time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    baseline: str
+    """What the others are held against: base, model-safe, model-useful, or a name of `eval.checkpoints`."""
+    checkpoints: tuple[str, ...] = Field(default=("merges",), min_length=1)
+    """What is held against it: such names, merges (all of them), or a merge's label such as `r 0.45`."""
+
+    @field_validator("checkpoints", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+
 class EvalSection(BaseModel):
     """Which prompts every checkpoint answers, with what engine, and who judges."""
 
@@ -236,6 +261,8 @@ class EvalSection(BaseModel):
     """Models that answer and are judged beside the merges and their three models, such as candidate bases."""
     judges: tuple[Judge, ...] = Field(min_length=1)
     """The first one feeds the frontier; the others are compared with it."""
+    pairwise: PairwiseSection | None = None
+    """Win rates against a baseline, by every judge of kind openai; None: answers are judged one by one alone."""
     confirm_share: Decimal6 = Field(default=Decimal("0.3"), ge=0, lt=1)
     """Share of groups kept apart from picking, to confirm the pick."""
     shortlist: ShortlistSection | None = None
@@ -280,4 +307,17 @@ class EvalSection(BaseModel):
         names = [checkpoint.name for checkpoint in self.checkpoints]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"two of `eval.checkpoints` are called {twice}; rename one")
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_can_be_judged(self) -> EvalSection:
+        if self.pairwise is None:
+            return self
+        if all(judge.kind != "openai" for judge in self.judges):
+            raise ValueError("pairwise needs a judge that compares answers; add one of `kind: openai`")
+        names = [name for name in RESERVED if name != "merges"] + [checkpoint.name for checkpoint in self.checkpoints]
+        if self.pairwise.baseline not in names:
+            raise ValueError(
+                f"pairwise.baseline is no such checkpoint: {self.pairwise.baseline}; use {', '.join(names)}"
+            )
         return self

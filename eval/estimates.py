@@ -11,9 +11,12 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.measure import Numbers, gather, layers_of, notes_of, numbers_of
+from eval.length_control import even_win_rates
+from eval.measure import gather, layers_of, notes_of, numbers_of
 from eval.metrics import METRICS, Metric
+from eval.pairwise import load_pairs
 from eval.scores import Items, ScoreTable, load_scores
+from eval.statistics import Numbers
 from eval.store import open_store
 from eval.writer import Touched, replace_estimates
 
@@ -40,8 +43,10 @@ def write_estimates(store: Path, study_id: str) -> int:
     """
     with open_store(store, read_only=True) as connection:
         judges = study_judges(connection, study_id)
-        tables = {judge: load_scores(connection, study_id, judge) for judge in judges}
-    columns = as_columns(study_id, [part for judge, table in tables.items() for part in parts_of(judge, table)])
+        tables = [(judge, load_scores(connection, study_id, judge)) for judge in judges]
+        compared = [(judge, load_pairs(connection, study_id, judge, table)) for judge, table in tables]
+    tables += [(judge, pairs) for judge, pairs in compared if pairs is not None]
+    columns = as_columns(study_id, [part for judge, table in tables for part in parts_of(judge, table)])
     with open_store(store, read_only=False) as connection:
         return replace_estimates(connection, study_id, columns, [Touched(judge_id=judge) for judge in judges])
 
@@ -60,19 +65,22 @@ def study_judges(connection: duckdb.DuckDBPyConnection, study_id: str) -> list[s
 
 
 def parts_of(judge_id: str, table: ScoreTable) -> Iterator[Part]:
-    """Every metric in every scope and split of one judge's scores."""
+    """Every metric in every scope and split of one judge's scores, or of the pairs that it compared."""
     places = [
         (scope, split, in_scope & in_split)
         for scope, in_scope in scopes(table.items)
         for split, in_split in splits(table.items)
     ]
-    for _, alike in groupby(METRICS.values(), lambda metric: metric.looks_at):
+    mine = [metric for metric in METRICS.values() if metric.compares == ("preference" in table.axes)]
+    for _, alike in groupby(mine, lambda metric: metric.looks_at):
         metrics = list(alike)
         layers = layers_of(table, metrics[0])
         for scope, split, mask in places:
             sums = gather(layers, mask[layers.places])
             for metric in metrics:
-                yield Part(judge_id, metric, scope, split, table.checkpoints, numbers_of(metric, sums))
+                even = metric.form == "even win rate"
+                found = even_win_rates(table.where(mask)) if even else numbers_of(metric, sums)
+                yield Part(judge_id, metric, scope, split, table.checkpoints, found)
 
 
 def as_columns(study_id: str, parts: Sequence[Part]) -> Mapping[str, NDArray[np.generic]]:

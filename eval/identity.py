@@ -43,3 +43,8 @@ def judge_id(setting: Mapping[str, object]) -> str:
 def judgement_id(judge: str, kind: str, prompt: str, answer_text: str, reference_text: str | None, repeat: int) -> str:
     """Id of a judgement, from ids of all that the judge is shown; equal answers of two checkpoints share it."""
     return content_id("v1", [judge, kind, prompt, answer_text, reference_text, repeat])
+
+
+def comparison_id(judge: str, prompt: str, first_text: str, second_text: str, repeat: int) -> str:
+    """Id of a judgement of two answers, from ids of all that the judge is shown, in the order in which it is shown."""
+    return content_id("v1", [judge, "pairwise", prompt, first_text, second_text, repeat])

@@ -21,6 +21,9 @@ PASSING: frozenset[ErrorKind] = frozenset({"timeout", "server", "rejected"})
 ASKED: frozenset[Kind] = frozenset({"harmful", "jailbreak", "borderline", "benign"})
 """Kinds of items whose answers need judging: all but those that are counted or measured."""
 
+PAIRWISE = "pairwise"
+"""Kind of the judgements that compare two answers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -38,6 +41,13 @@ class Question:
     """A good answer; None where there is none."""
     repeat: int
     """Which of the repeated judgements this is, from 0."""
+    other: str | None = None
+    """The answer shown second, where the judge shall say which of two is better; None where one is judged alone."""
+
+    @property
+    def rubric(self) -> str:
+        """What the rubric calls its kind: pairwise for two answers, else the prompt's kind."""
+        return self.kind if self.other is None else PAIRWISE
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,8 @@ class AxisScore:
     value: float | None = None
     """1 to 5, higher is better; None where the axis has labels."""
     label: str | None = None
-    """none, partial or full (refusal); full_answer, partial_refusal or full_refusal (compliance)."""
+    """none, partial or full (refusal); full_answer, partial_refusal or full_refusal (compliance); first, second or tie
+    (preference)."""
     reason: str | None = None
     """Why, in the judge's words."""
 
@@ -99,6 +110,10 @@ class Judge(Protocol):
     @property
     def kinds(self) -> frozenset[Kind]:
         """The kinds of items that it scores; others are never put to it."""
+
+    @property
+    def compares(self) -> bool:
+        """Whether it can say which of two answers is better; pairs are put to no other."""
 
     def score(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Judgement]]:
         """Each question with its judgement as soon as it is there, in any order.

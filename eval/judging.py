@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from types import TracebackType
 
-from eval.backlog import Asked, Given, Questions
+from eval.backlog import Asked, Given, Pair, Questions, comparisons
 from eval.judge import Judge, Judgement, Question, judge_id_of
 from eval.prompts import PromptSet
 from eval.records import CheckpointJob
@@ -97,14 +97,16 @@ class Bench:
         Raises what a judge raised meanwhile.
         """
         self.check()
-        new = 0
-        for seat in self._seats:
-            for asked in self._questions.about(given, seat.judge, seat.judge_id, job.judge_repeats):
-                if asked.row.judgement_id not in seat.seen:
-                    seat.seen.add(asked.row.judgement_id)
-                    seat.inbox.put((job, asked))
-                    new += 1
-        return new
+        return sum(
+            _put(seat, job, self._questions.about(given, seat.judge, seat.judge_id, job.judge_repeats))
+            for seat in self._seats
+        )
+
+    def compare(self, job: CheckpointJob, judge_id: str, pair: Pair) -> int:
+        """Have one judge say which of two answers is better, in both orders; as `put`."""
+        self.check()
+        mine = [seat for seat in self._seats if seat.judge_id == judge_id]
+        return sum(_put(seat, job, comparisons(pair, judge_id, seat.judge.repeats)) for seat in mine)
 
     def check(self) -> None:
         """Raise what a judge raised."""
@@ -121,3 +123,14 @@ class Bench:
             for question, judgement in seat.judge.score(_Taken(seat, self._stopping)):
                 job, asked = seat.open.pop(question.judgement_id)
                 self._record(job, asked, judgement)
+
+
+def _put(seat: _Seat, job: CheckpointJob, questions: Iterable[Asked]) -> int:
+    """Put what a judge was not asked yet before it; returns how many questions that are."""
+    new = 0
+    for asked in questions:
+        if asked.row.judgement_id not in seat.seen:
+            seat.seen.add(asked.row.judgement_id)
+            seat.inbox.put((job, asked))
+            new += 1
+    return new

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eval.config import OpenAIJudge
-from eval.judge import Question
+from eval.judge import PAIRWISE, Question
 from eval.judges.rubric import Rubric
+from eval.length_control import ORDERS
 from eval.outstanding import JudgeState
 from eval.prompt_length import BYTES_PER_TOKEN
 from eval.prompts import Item
@@ -63,16 +64,19 @@ class Coming:
     judge_repeats: int
 
 
-def shown_bytes(rubric: Rubric, item: Item) -> int:
-    """Bytes of UTF-8 that the judge is sent about an item, the answer itself apart; the verdict's schema is counted."""
-    question = Question("v1_" + "0" * 32, item.kind, item.messages, "", item.reference, 0)
+def shown_bytes(rubric: Rubric, item: Item, *, pair: bool = False) -> int:
+    """Bytes of UTF-8 that the judge is sent about an item, the answer itself apart; the verdict's schema is counted.
+
+    pair: whether it is shown two answers.
+    """
+    question = Question("v1_" + "0" * 32, item.kind, item.messages, "", item.reference, 0, "" if pair else None)
     messages = sum(len(message["content"].encode()) for message in rubric.messages(question))
-    return messages + len(json.dumps(rubric.schema(item.kind)))
+    return messages + len(json.dumps(rubric.schema(question.rubric)))
 
 
-def verdict_bytes(rubric: Rubric, item: Item) -> int:
-    """Bytes of a usual verdict on an item's answer."""
-    axes = rubric.schema(item.kind)["required"]
+def verdict_bytes(rubric: Rubric, kind: str) -> int:
+    """Bytes of a usual verdict. kind: as `Question.rubric`."""
+    axes = rubric.schema(kind)["required"]
     return len(json.dumps({axis: {"reason": "x" * REASON_BYTES, "grade": "partial"} for axis in axes}))
 
 
@@ -96,7 +100,7 @@ def forecast(
     shown = [shown_bytes(rubric, item) for item in items]
     length = lengths(state, shown)
     further = max(0, coming.judge_repeats - section.repeats)
-    verdicts = [length.verdict_bytes or verdict_bytes(rubric, item) for item in items]
+    verdicts = [length.verdict_bytes or verdict_bytes(rubric, item.kind) for item in items]
 
     def amount(share: float) -> Amount:
         questions = sent = said = 0.0
@@ -110,6 +114,23 @@ def forecast(
         return _amount(section, round(questions), sent / length.bytes_per_token, said / length.bytes_per_token)
 
     return amount(1.0), None if coming.distinct is None else amount(coming.distinct), length
+
+
+def pair_forecast(
+    section: OpenAIJudge, rubric: Rubric, items: Sequence[Item], pairs: int, made: int, answer_bytes: float
+) -> Amount:
+    """What comparing takes at most: no two answers are equal, and no side refuses.
+
+    pairs: pairs of answers to each item; made: questions about them that are answered already. A token is as long as
+    assumed, for a comparison's verdict is another than those seen.
+    """
+    each = ORDERS * section.repeats
+    questions = max(0, len(items) * pairs * each - made)
+    if not questions:
+        return _amount(section, 0, 0.0, 0.0)
+    sent = sum(shown_bytes(rubric, item, pair=True) for item in items) / len(items) + 2 * answer_bytes
+    said = verdict_bytes(rubric, PAIRWISE)
+    return _amount(section, questions, questions * sent / BYTES_PER_TOKEN, questions * said / BYTES_PER_TOKEN)
 
 
 def _amount(section: OpenAIJudge, questions: int, prompt: float, completion: float) -> Amount:

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.length_control import ORDERS, even_win_rates
 from eval.metrics import Metric
 from eval.scores import Items, ScoreTable
 from eval.statistics import (
     Estimate,
     Floats,
     Interval,
+    Numbers,
     Share,
     Statistic,
     mean_of_two,
@@ -50,30 +52,22 @@ class Sums:
 
 def measure(table: ScoreTable, metric: Metric) -> list[Estimate]:
     """The metric of each checkpoint, in the table's order, on all items of the table."""
+    if metric.form == "even win rate":
+        return _as_rows(metric, even_win_rates(table))
     return estimates_of(metric, collect(table, metric))
 
 
 def estimates_of(metric: Metric, sums: Sums) -> list[Estimate]:
     """The metric of each checkpoint from its group sums."""
-    found = numbers_of(metric, sums)
+    return _as_rows(metric, numbers_of(metric, sums))
+
+
+def _as_rows(metric: Metric, found: Numbers) -> list[Estimate]:
     columns = [_known(column) for column in (found.value, found.low, found.high, found.worst, found.best)]
-    rows = zip(*columns, sums.n.tolist(), sums.unscored.tolist(), notes_of(metric, found), strict=True)
+    rows = zip(*columns, found.n.tolist(), found.n_unscored.tolist(), notes_of(metric, found), strict=True)
     return [
         Estimate(value, low, high, n, gone, worst, best, note) for value, low, high, worst, best, n, gone, note in rows
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """`Estimate` as columns, each (C,); NaN where there is no value."""
-
-    value: Floats
-    low: Floats
-    high: Floats
-    n: NDArray[np.int64]
-    n_unscored: NDArray[np.int64]
-    worst: Floats
-    best: Floats
 
 
 def numbers_of(metric: Metric, sums: Sums) -> Numbers:
@@ -106,6 +100,9 @@ def share_of(metric: Metric, sums: Sums) -> Share:
             numerators, denominators = as_ratios(metric, sums.sums)
             n = sums.n.astype(np.float64) if metric.form == "rate" else denominators.sum(axis=1)
             return share_of_items(numerators, denominators, n, sums.repeats)
+        case "win rate":
+            won, pairs = sums.sums
+            return share_of_items(won, pairs, sums.n.astype(np.float64), ORDERS * sums.repeats)
         case "f1":
             return share_of_f1(sums.sums, sums.repeats)
         case _:

@@ -110,6 +110,24 @@ def judge_state(
     return JudgeState(sum(row[1] for row in rows), left, [Seen(*row) for row in seen])
 
 
+def made_pairs(
+    connection: DuckDBPyConnection,
+    section: OpenAIJudge,
+    rubric_sha256: str,
+    standing: Sequence[Standing],
+    items: Sequence[Item],
+) -> int:
+    """How often one judge of a recipe has compared two of these checkpoints' answers to the items' prompts."""
+    values = {
+        "judges": [judge_id(judge.setting_of(section, rubric_sha256))],
+        "passing_judge": sorted(judge.PASSING),
+        "prompts": sorted({item.prompt_id for item in items}),
+        "repeats": section.repeats,
+    }
+    [(count,)] = connection.execute(_MADE_PAIRS, {**values, **_standing(standing)}).fetchall()
+    return int(count)
+
+
 def _standing(standing: Sequence[Standing]) -> dict[str, Any]:
     return {
         "checkpoints": [one.checkpoint_id for one in standing],
@@ -166,4 +184,12 @@ SELECT place, strlen(shown.body), coalesce(strlen(said.body), 0), tokens
 FROM items JOIN judged ON {_SAME} JOIN text AS shown ON shown.text_id = judged.text_id
 LEFT JOIN text AS said ON said.text_id = judged.raw_text_id
 WHERE tokens > 0 ORDER BY judgement_id LIMIT {SEEN}
+"""
+_MADE_PAIRS = f"""{_MINE}
+SELECT count(*) FROM judgement
+SEMI JOIN mine AS first ON first.prompt_id = judgement.prompt_id AND first.text_id = judgement.text_id
+SEMI JOIN mine AS second ON second.prompt_id = judgement.prompt_id AND second.text_id = judgement.other_text_id
+WHERE kind = '{judge.PAIRWISE}' AND list_contains($judges::VARCHAR[], judge_id) AND repeat < $repeats
+  AND list_contains($prompts::VARCHAR[], judgement.prompt_id)
+  AND NOT coalesce(list_contains($passing_judge::VARCHAR[], error_kind), false)
 """

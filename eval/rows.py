@@ -169,6 +169,7 @@ class JudgementRow:
     completion_tokens: int | None = None
     currency: str | None = None
     output: str | None = None
+    other_text_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +215,14 @@ class StudyJudgeRow:
     judge_id: str
     position: int
     repeats: int
+
+
+@dataclass(frozen=True, slots=True)
+class StudyPairRow:
+    TABLE: ClassVar[str] = "study_pair"
+    study_id: str
+    checkpoint_id: str
+    baseline_id: str
 
 
 @dataclass(frozen=True, slots=True)

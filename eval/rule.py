@@ -118,8 +118,11 @@ def _objective(match: re.Match[str], where: str) -> str:
 
 def _metric(name: str, where: str) -> Metric:
     if name not in METRICS:
-        cure = f"use one of {', '.join(METRICS)}"
+        cure = f"use one of {', '.join(name for name, metric in METRICS.items() if not metric.compares)}"
         raise MergescopeError("no such metric", where=where, value=name, cure=cure)
+    if METRICS[name].compares:
+        cure = "use a metric of single answers, such as `usefulness`"
+        raise MergescopeError("a rule holds no win rates: the baseline has none", where=where, value=name, cure=cure)
     return METRICS[name]
 
 

@@ -18,6 +18,8 @@ AXES = ("safety", "refusal", "fluency", "accuracy", "detail", "relevance", "corr
 
 `correct` (1 right, 0 wrong) and `bits_per_byte` are nobody's opinion: every judge's table has them.
 """
+PAIR = "pair"
+"""Kind of the items of a table of pairs, whatever kind of prompt they have."""
 _CODES = {"none": 0, "full_answer": 0, "partial": 1, "partial_refusal": 1, "full": 2, "full_refusal": 2}
 
 
@@ -75,7 +77,7 @@ def load_scores(
     asked for.
     """
     names = connection.execute(_CHECKPOINTS, [study_id]).fetchnumpy()["checkpoint_id"]
-    items = connection.execute(_ITEMS, [study_id]).df()
+    items = connection.execute(ITEMS, [study_id]).df()
     values: dict[str, Any] = {"study": study_id, "judge": judge_id}
     if repeat is not None:
         values["repeat"] = repeat
@@ -110,7 +112,7 @@ def _items(frame: Any) -> Items:
 
 _CHECKPOINTS = "SELECT DISTINCT checkpoint_id FROM study_checkpoint WHERE study_id = $1 ORDER BY checkpoint_id"
 _ORDER = "s.name, i.set_id, i.item_key"
-_ITEMS = f"""
+ITEMS = f"""
 SELECT i.set_id, s.name, i.item_key, i.kind, i.category[1] AS top_category, i.group_id, i.split,
   i.reference_refusal,
   i.weight * CASE WHEN i.kind = 'text' THEN strlen(p.messages->>'$[#-1].content') ELSE 1 END AS weight

@@ -53,6 +53,19 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Numbers:
+    """`Estimate` as columns, each (C,); NaN where there is no value."""
+
+    value: Floats
+    low: Floats
+    high: Floats
+    n: NDArray[np.int64]
+    n_unscored: NDArray[np.int64]
+    worst: Floats
+    best: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class Interval:
     """Ends of C intervals, each (C,)."""
 

@@ -19,6 +19,7 @@ from eval.estimates import write_estimates
 from eval.imported import imported_jobs
 from eval.judge import Judge, Judgement, judge_id_of
 from eval.judging import Bench
+from eval.pairwise import OpenPairs, Pairing, link_pairs
 from eval.prompts import PromptSet
 from eval.records import (
     CheckpointJob,
@@ -74,17 +75,20 @@ def run_eval(
     *,
     some: bool = False,
     budget: Budget | None = None,
+    pairing: Pairing | None = None,
 ) -> SweepCount:
     """Do what is missing of a study and write its estimates; whatever the store has already is left alone.
 
     Checkpoint after checkpoint answers, while the judges are at the answers given so far. What is done is committed
     as soon as a second has passed since the last commit, so that a kill loses little and others can read in between.
     An engine is started when its first missing answer is met. some: `groups` are not all checkpoints of the study; the
-    others stay as they are. budget: the one that `judges` spend, None: no limit. Raises MergescopeError for what the
-    user can mend, a budget that did not reach included; what is done stays.
+    others stay as they are. budget: the one that `judges` spend, None: no limit. pairing: what is held against what,
+    once all answers are judged one by one; None: nothing. Raises MergescopeError for what the user can mend, a budget
+    that did not reach included; what is done stays.
     """
     with open_store(store, read_only=False) as connection:
         link_study(connection, study.study_id, list(study_rows(study, groups, sets, judges)), keep=some)
+        link_pairs(connection, study.study_id, pairing)
     wanted = [_wanted(group, sets) for group in groups]
     pairs = zip(groups, wanted, strict=True)
     total = sum(len(own[group.samples_of(job)]) for group, own in pairs for job in group.jobs)
@@ -98,11 +102,13 @@ def run_eval(
             for group, some_wanted in zip(groups, wanted, strict=True):
                 sweep.ask(group, some_wanted, bench)
             sweep.judge_imported(bench)
+        if pairing is not None and (budget is None or budget.refused is None):
+            sweep.compare([job for group in groups for job in group.jobs], sets, judges, made)
         sweep.estimate()
     for line in notes.closing_lines():
         reporter.say(line)
     if budget is not None and budget.refused is not None:
-        raise _budget_reached(store, study.study_id, budget, budget.refused)
+        raise _budget_reached(store, study.study_id, budget, budget.refused, pairs=pairing is not None)
     return notes.count
 
 
@@ -203,6 +209,27 @@ class _Sweep:
             for given in answers.values():
                 self._judge_found(bench, job, given)
 
+    def compare(
+        self,
+        jobs: Sequence[CheckpointJob],
+        sets: Sequence[PromptSet],
+        judges: Sequence[Judge],
+        made: Mapping[str, set[str]],
+    ) -> None:
+        """Have the judges that can hold these checkpoints' answers against the baseline's."""
+        comparing = [judge for judge in judges if judge.compares]
+        with ExitStack() as stack:
+            stack.callback(self._notes.writer.flush, wait=True)
+            bench = stack.enter_context(Bench(comparing, sets, made, self._notes.judgement))
+            for judge in comparing:
+                with self._notes.writer.quiet(), open_store(self._store, read_only=True) as connection:
+                    found = OpenPairs(connection, self._study_id, judge, sets, made[judge_id_of(judge)])
+                for job in jobs:
+                    with self._notes.writer.quiet(), open_store(self._store, read_only=True) as connection:
+                        pairs = found.of(connection, job.checkpoint_id)
+                    for pair in pairs:
+                        self._notes.judged.grown += bench.compare(job, judge_id_of(judge), pair)
+
     def estimate(self) -> None:
         """Bring the estimates up to date with what is committed."""
         with self._notes.writer.quiet():
@@ -262,13 +289,14 @@ class _Sweep:
             self._notes.judged.found += bench.put(job, given)
 
 
-def _budget_reached(store: Path, study_id: str, budget: Budget, most: Decimal) -> MergescopeError:
+def _budget_reached(store: Path, study_id: str, budget: Budget, most: Decimal, *, pairs: bool) -> MergescopeError:
     with open_store(store, read_only=True) as connection:
         found = tally(connection, study_id)
     left = found.judgements_wanted - found.judgements
     limit, spent, needed = (amount_text(amount, budget.unit) for amount in (budget.limit, budget.spent, most))
     what = f"{spent} of the budget of {limit} are spent, and the next request may take {needed}"
-    cure = f"what was paid for is stored; run this again with another budget (judgements left: {left:,})"
+    rest = f"judgements left: {left:,}{', and pairs to compare' if pairs else ''}"
+    cure = f"what was paid for is stored; run this again with another budget ({rest})"
     return MergescopeError(what, cure=cure)
 
 

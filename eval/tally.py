@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from duckdb import DuckDBPyConnection
 
 from eval.belonging import SHORTLISTED
-from eval.judge import ASKED
+from eval.judge import ASKED, PAIRWISE
 from mergescope.ground.units import amounts_text
 
 
@@ -31,7 +31,7 @@ class Tally:
     judgements_failed: dict[str, int]
     """Among `judgements`, by kind of error."""
     used: dict[str, float]
-    """What `judgements` took: prompt tokens, completion tokens, and money by currency, as far as they are known."""
+    """What `judgements` and pairs took: prompt tokens, completion tokens, and money by currency, as far as known."""
 
     @property
     def text(self) -> str:
@@ -102,8 +102,16 @@ SELECT (SELECT count(*) FROM mine), (SELECT count(*) FROM prompts), (SELECT coun
 _ANSWERS_FAILED = f"{_GIVEN} SELECT error_kind, count(*) FROM given WHERE error_kind IS NOT NULL GROUP BY 1"
 _JUDGEMENTS_FAILED = f"{_JUDGED} SELECT error_kind, count(*) FROM judged WHERE error_kind IS NOT NULL GROUP BY 1"
 _USED = f"""
-{_JUDGED}
-SELECT 'prompt tokens', sum(prompt_tokens)::DOUBLE FROM judged HAVING sum(prompt_tokens) > 0
-UNION ALL SELECT 'completion tokens', sum(completion_tokens)::DOUBLE FROM judged HAVING sum(completion_tokens) > 0
-UNION ALL (SELECT currency, sum(cost) FROM judged WHERE currency IS NOT NULL GROUP BY 1 ORDER BY 1)
+{_JUDGED},
+compared AS (
+  SELECT judgement.* FROM judgement JOIN study_judge mine
+    ON mine.study_id = $study AND mine.judge_id = judgement.judge_id AND judgement.repeat < mine.repeats
+  SEMI JOIN given first ON first.prompt_id = judgement.prompt_id AND first.text_id = judgement.text_id
+  SEMI JOIN given second ON second.prompt_id = judgement.prompt_id AND second.text_id = judgement.other_text_id
+  WHERE judgement.kind = '{PAIRWISE}'
+),
+paid AS (FROM judged UNION ALL FROM compared)
+SELECT 'prompt tokens', sum(prompt_tokens)::DOUBLE FROM paid HAVING sum(prompt_tokens) > 0
+UNION ALL SELECT 'completion tokens', sum(completion_tokens)::DOUBLE FROM paid HAVING sum(completion_tokens) > 0
+UNION ALL (SELECT currency, sum(cost) FROM paid WHERE currency IS NOT NULL GROUP BY 1 ORDER BY 1)
 """

@@ -24,6 +24,7 @@ from eval.rows import (
     Row,
     StudyCheckpointRow,
     StudyJudgeRow,
+    StudyPairRow,
     StudyRow,
 )
 from eval.store import open_store
@@ -138,6 +139,13 @@ def _unlink_same(connection: duckdb.DuckDBPyConnection, study_id: str, rows: Seq
         AND checkpoint_id IN (SELECT checkpoint_id FROM checkpoint WHERE list_contains(?, label))))""",
         [study_id, roles, list(_NAMED), names],
     )
+
+
+def replace_pairs(connection: duckdb.DuckDBPyConnection, study_id: str, rows: Sequence[StudyPairRow]) -> None:
+    """What a study holds against what, in place of what it had, in one transaction."""
+    with _transaction(connection):
+        _unlink(connection, StudyPairRow.TABLE, study_id)
+        _write(connection, rows, {Touched()})
 
 
 def replace_estimates(

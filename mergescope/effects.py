@@ -113,6 +113,8 @@ EFFECT = frozenset(
         "eval.judges.max_tokens",  # a verdict that is cut off is unscored
         "eval.judges.output",
         "eval.judges.repeats",
+        "eval.pairwise.baseline",
+        "eval.pairwise.checkpoints",
         "eval.confirm_share",
         *(f"eval.shortlist.{key}" for key in ("points", "mask_seeds", "samples", "judge_repeats")),
     }

@@ -13,13 +13,14 @@ from duckdb import DuckDBPyConnection
 
 from eval.backlog import Wanted, wanted_answers
 from eval.chat.place import host_of, leaves_machine
-from eval.config import RESERVED, EvalSection, ModelCheckpoint, OpenAIJudge, ServedCheckpoint
+from eval.config import RESERVED, EvalSection, ModelCheckpoint, OpenAIJudge, PairwiseSection, ServedCheckpoint
 from eval.conversations import rounds
 from eval.interchange.matching import IMPORTED
 from eval.judge import ASKED
-from eval.judges.rubric import load_rubric
-from eval.judging_forecast import Coming, forecast, hours_of
-from eval.outstanding import JudgeState, PromptAnswers, Standing, answers_by_prompt, judge_state
+from eval.judges.rubric import Rubric, load_rubric
+from eval.judging_forecast import Amount, Coming, forecast, hours_of, pair_forecast
+from eval.outstanding import JudgeState, PromptAnswers, Standing, answers_by_prompt, judge_state, made_pairs
+from eval.pairwise import COMPARED
 from eval.prompt_length import BYTES_PER_TOKEN
 from eval.prompts import Item, PromptSet
 from eval.store import open_store
@@ -106,6 +107,13 @@ class _Asked:
         listed = [point.ratio for point in self.points if section.judge_repeats_at(point.ratio) > 1]
         return sum(map(section.samples_at, listed))
 
+    def compared(self, section: PairwiseSection) -> int:
+        """How many of them are held against the baseline."""
+        names = [point.label for point in self.points if MERGES not in section.checkpoints]
+        names += [*self.references, *(one.name for one in self.models), *(one.name for one in self.served)]
+        merges = len(self.points) if MERGES in section.checkpoints else 0
+        return merges + sum(name in section.checkpoints and name != section.baseline for name in names)
+
 
 class _Counted:
     """What is there and what is left of one study."""
@@ -156,6 +164,7 @@ class _Counted:
                     made=state.made,
                     at_most=at_most,
                     expected=expected,
+                    pairs=self._pairs(section, rubric),
                     lengths=lengths,
                     repeats=section.repeats,
                     concurrency=section.concurrency,
@@ -171,6 +180,16 @@ class _Counted:
             turns = sum(len(rounds(one.messages)) * max(0, samples - _settled(there, one)) for one in self._wanted)
             hours = hours_of(turns + 1, section.concurrency)
             yield ServedPlan(section.name, host_of_address(str(section.base_url)), turns + 1, hours)
+
+    def _pairs(self, section: OpenAIJudge, rubric: Rubric) -> Amount | None:
+        pairwise = self._study.recipe.eval.pairwise
+        if pairwise is None:
+            return None
+        items = list({item.prompt_id: item for item in self._items if item.kind in COMPARED}.values())
+        standing = [one.standing for one in self._linked]
+        made = 0 if self._connection is None else made_pairs(self._connection, section, rubric.sha256, standing, items)
+        pairs = self._asked.compared(pairwise) * self._study.recipe.eval.sampling.samples
+        return pair_forecast(section, rubric, items, pairs, made, self._mean_bytes)
 
     @property
     def _share(self) -> float | None:
@@ -280,7 +299,10 @@ def _hosts(
         for one in mine:
             if one.currency is not None:
                 cost[one.currency] = cost.get(one.currency, 0.0) + (one.at_most.cost or 0.0)
-        requests = sum(one.at_most.questions for one in mine) + sum(one.requests for one in others)
+                cost[one.currency] += 0.0 if one.pairs is None else one.pairs.cost or 0.0
+        pairs = [one.pairs for one in mine if one.pairs is not None]
+        requests = sum(amount.questions for amount in (*(one.at_most for one in mine), *pairs))
+        requests += sum(one.requests for one in others)
         unpriced = [one.name for one in mine if one.currency is None] + [one.name for one in others]
         agreed = agreed_on(study, host)
         yield HostPlan(host, leaves_machine(host), agreed, requests if known else None, cost, tuple(unpriced))

@@ -20,6 +20,8 @@ class JudgePlan:
     """What is left if no two answers to come are equal."""
     expected: Amount | None
     """If as many are equal as so far; None where nothing tells."""
+    pairs: Amount | None
+    """Comparing pairs of answers, at most; None where the recipe compares none."""
     lengths: Lengths
     repeats: int
     """Judgements of each answer."""

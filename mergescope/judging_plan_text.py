@@ -71,6 +71,8 @@ def _judges(plan: JudgingPlan) -> Iterator[str]:
         if judge.expected is not None and judge.expected != judge.at_most:
             yield _amount("  expected", judge.expected, judge)
         yield _amount("  at most", judge.at_most, judge)
+        if judge.pairs is not None:
+            yield _amount("  pairs, at most", judge.pairs, judge)
     for name in plan.here:
         yield f"{name}: on this machine, no requests"
 

@@ -100,6 +100,16 @@ class Recipe(BaseModel):
             raise ValueError(f"{self.merge.method} draws nothing, so further mask seeds make the same merges: {cure}")
         return self
 
+    @model_validator(mode="after")
+    def _pairs_name_checkpoints(self) -> Recipe:
+        if self.eval.pairwise is None:
+            return self
+        labels = [point.label for point in self.points]
+        known = [*RESERVED, *(checkpoint.name for checkpoint in self.eval.checkpoints), *labels]
+        if unknown := next((name for name in self.eval.pairwise.checkpoints if name not in known), None):
+            raise ValueError(f"eval.pairwise.checkpoints has no such checkpoint: {unknown}; use {', '.join(known)}")
+        return self
+
     @property
     def further_seeds(self) -> tuple[int, ...]:
         """Mask seeds of the shortlisted ratios alone."""

@@ -14,6 +14,7 @@ from eval.engine import Engine, open_engine, sampling_of
 from eval.engines.served import ServedEngine
 from eval.engines.served_identity import served_checkpoint, served_sampling
 from eval.judges.exact import implied_judges
+from eval.pairwise import Pairing
 from eval.records import CheckpointJob, Group
 from eval.rows import StudyRow
 from eval.sweep import run_eval
@@ -63,7 +64,13 @@ def sweep(
         reporter,
         some=bool(only),
         budget=budget,
+        pairing=_pairing(study),
     )
+
+
+def _pairing(study: Study) -> Pairing | None:
+    section = study.recipe.eval.pairwise
+    return None if section is None else Pairing(section.baseline, section.checkpoints)
 
 
 def groups_of(study: Study, reporter: Reporter, only: Sequence[str]) -> Iterator[Group]:

@@ -38,6 +38,11 @@ class ExactScorer:
         """choice alone."""
         return frozenset({"choice"})
 
+    @property
+    def compares(self) -> bool:
+        """No."""
+        return False
+
     def score(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Judgement]]:
         """One after another; an item without a right option is unscored (parse)."""
         for question in questions:

@@ -78,6 +78,11 @@ class OpenAIScorer:
         return ASKED
 
     @property
+    def compares(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
     def setting(self) -> Mapping[str, object]:
         """As `setting_of` tells."""
         return setting_of(self._section, self._rubric.sha256)
@@ -138,12 +143,12 @@ class OpenAIScorer:
         }
         if output == "json":
             return request
-        schema = {"name": "verdict", "strict": True, "schema": self._rubric.schema(question.kind)}
+        schema = {"name": "verdict", "strict": True, "schema": self._rubric.schema(question.rubric)}
         return {**request, "response_format": {"type": "json_schema", "json_schema": schema}}
 
     def _read(self, question: Question, response: Response) -> Judgement:
         error: ErrorKind | None = None
-        scores = None if response.text is None else self._rubric.read(question.kind, response.text)
+        scores = None if response.text is None else self._rubric.read(question.rubric, response.text)
         if response.finish_reason == "content_filter" or response.error_kind == "filter":
             error, scores = "filter", None
         elif response.refusal:

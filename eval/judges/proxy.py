@@ -55,6 +55,11 @@ class ProxyScorer:
         """All that need judging."""
         return ASKED
 
+    @property
+    def compares(self) -> bool:
+        """No: it has no opinion on two answers."""
+        return False
+
     def score(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Judgement]]:
         """One after another; a proxy never fails."""
         for question in questions:

@@ -35,21 +35,23 @@ class Rubric:
     def messages(
         self, question: Question, output: Output = "json_schema", unreadable: str | None = None
     ) -> list[dict[str, str]]:
-        """What the judge is shown: rules and axes, then prompt, answer and reference, each in its fence.
+        """What the judge is shown: rules and axes, then prompt, answer and reference, or two answers, all fenced.
 
         output: json: the rules say what a verdict looks like. unreadable: what the judge said when it was first asked,
         empty where it said nothing; it is shown in a fence of its own, and asked to judge again.
         """
-        kind = self.content["kinds"][question.kind]
+        kind = self.content["kinds"][question.rubric]
         axes = "\n".join(f"- {axis}: {self.content['axes'][axis]['text'].strip()}" for axis in kind["axes"])
         prompt = "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in question.messages)
-        shown = {"prompt": prompt, "answer": question.answer, "reference": question.reference}
+        shown: dict[str, str | None] = {"prompt": prompt, "answer": question.answer, "reference": question.reference}
+        if question.other is not None:
+            shown = {"prompt": prompt, "first": question.answer, "second": question.other}
         shown["reply"] = (unreadable or "")[:REPLY_SHOWN] or None
         parts = [(self.content["names"][name], text) for name, text in shown.items() if text is not None]
         rules = f"{self.content['system'].strip()}\n\n{kind['text'].strip()}\n{axes}"
         material = fenced(parts, question.judgement_id)
         if output == "json" or unreadable is not None:
-            rules = f"{rules}\n\n{self.content['form'].strip()}\n{self._form(question.kind)}"
+            rules = f"{rules}\n\n{self.content['form'].strip()}\n{self._form(question.rubric)}"
         if unreadable is not None:
             material = f"{material}\n\n{self.content['repair'].strip()}"
         return [{"role": "system", "content": rules}, {"role": "user", "content": material}]

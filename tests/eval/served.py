@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from eval.judges.rubric import load_rubric
 from eval.prompts import Kind
@@ -32,7 +32,7 @@ class Reply:
     """Whether the connection ends in the middle of the body."""
 
 
-def verdict(kind: Kind, **grades: Any) -> str:
+def verdict(kind: Kind | Literal["pairwise"], **grades: Any) -> str:
     """A judge's well-formed words."""
     usual = {"safety": 4, "refusal": "none", "compliance": "full_answer"}
     axes = load_rubric("ja").content["kinds"][kind]["axes"]

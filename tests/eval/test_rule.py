@@ -45,6 +45,7 @@ def test_unscored_may_be_ignored() -> None:
     [
         ("safety >= 4.5", "--rule: a rule names one metric to have the best of"),
         ("max safety; max usefulness", "--rule: a rule names one metric to have the best of"),
+        ("max win_rate", "--rule: a rule holds no win rates"),
         ("max safty", "--rule: no such metric (got 'safty'); use one of safety,"),
         ("max over_refusal_rate", "over_refusal_rate is better lower (got 'max over_refusal_rate'); write `min"),
         ("safety > 4; max safety", "no such comparison (got 'safety > 4'); write >= or <="),

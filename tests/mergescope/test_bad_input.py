@@ -51,10 +51,24 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         ("merge.density_safe", 0, "merge.density_safe: not allowed (got 0)"),
         ("merge.density_useful", 1.5, "merge.density_useful: not allowed (got 1.5)"),
         ("eval.sets.0.path", "none.jsonl", "none.jsonl: no such file"),
+        ("eval.pairwise", {"baseline": "base"}, "eval.pairwise: pairwise needs a judge that compares answers"),
     ],
 )
 def test_values(refused: Run, own_study: Callable[..., Path], path: str, value: object, part: str) -> None:
     assert part in refused("run", own_study(changed(own_models(), path, value)))
+
+
+@pytest.mark.parametrize(
+    ("pairwise", "part"),
+    [
+        ({"baseline": "merges"}, "pairwise.baseline is no such checkpoint: merges; use base, model-safe, model-useful"),
+        ({"baseline": "base", "checkpoints": ["r 0.7"]}, "no such checkpoint: r 0.7; use base, model-safe"),
+        ({"baseline": "base", "checkpoints": []}, "eval.pairwise.checkpoints: is empty"),
+    ],
+)
+def test_pairs(refused: Run, own_study: Callable[..., Path], pairwise: object, part: str) -> None:
+    raw = changed(own_models(), "eval.judges", [{"kind": "openai", "model": "m"}])
+    assert part in refused("run", own_study(changed(raw, "eval.pairwise", pairwise)))
 
 
 def test_an_empty_set(refused: Run, own_study: Callable[..., Path]) -> None:

@@ -16,6 +16,7 @@ import yaml
 from eval.chat import batch_server
 from eval.judging_forecast import LATENCY_S
 from eval.prompt_length import BYTES_PER_TOKEN
+from eval.store import open_store
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.progress import Reporter
 from mergescope.judging_plan import judging_plan
@@ -48,8 +49,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 def _verdict(body: Body) -> Reply:
     axes = list(body["response_format"]["json_schema"]["schema"]["properties"])
-    kind = "harmful" if axes == ["safety", "refusal"] else "borderline" if "compliance" in axes else "benign"
-    return completion(verdict(kind))  # type: ignore[arg-type]
+    if axes == ["preference"]:
+        return completion(verdict("pairwise", preference="first"))
+    return completion(
+        verdict("harmful" if axes == ["safety", "refusal"] else "borderline" if "compliance" in axes else "benign")
+    )
 
 
 def plan_of(file: Path, *only: str) -> JudgingPlan:
@@ -115,6 +119,34 @@ def test_the_real_rubric_is_counted(tmp_path: Path) -> None:
     assert longer.prompt_tokens - short.prompt_tokens == pytest.approx(more, abs=1)
     english = plan_of(prompts_only(tmp_path, language="en")).judges[0].at_most
     assert english.prompt_tokens != longer.prompt_tokens
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_pairs_are_forecast_and_asked_once(copied: Path, server: Server, batch: bool) -> None:
+    pairwise = {"baseline": "model-useful", "checkpoints": ["merges", "base"]}
+    judge = {**JUDGE, "base_url": server.base_url, "batch": batch, "price": PRICE}
+    file = with_judges(copied, judge, eval__pairwise=pairwise)
+    (before,) = plan_of(file).judges
+    assert before.pairs is not None
+    compared = sum(line["kind"] in ("benign", "borderline") for line in prompt_lines())
+    assert before.pairs.questions == 4 * compared * 2  # 3 merges and the base, both orders
+    assert "pairs, at most" in text_of(plan_of(file))
+    (host,) = plan_of(file).hosts
+    assert host.requests == before.at_most.questions + before.pairs.questions
+    assert host.cost["EUR"] == pytest.approx((before.at_most.cost or 0) + (before.pairs.cost or 0))
+    sweep(load_study(file), copied / "results.duckdb", Reporter(io.StringIO()))
+    asked = len(server.requests) - before.at_most.questions
+    assert 0 < asked <= before.pairs.questions
+    (after,) = plan_of(file).judges
+    assert after.pairs is not None
+    assert after.pairs.questions == before.pairs.questions - asked
+    sweep(load_study(file), copied / "results.duckdb", Reporter(io.StringIO()))
+    assert len(server.requests) == asked + before.at_most.questions
+    with open_store(copied / "results.duckdb", read_only=True) as store:
+        rows = store.execute(
+            "SELECT DISTINCT value FROM estimate WHERE metric = 'win_rate' AND scope = 'all' AND split = 'all'"
+        ).fetchall()
+    assert rows == [(0.5,)]  # it always prefers the first
 
 
 @pytest.mark.parametrize("batch", [False, True])
