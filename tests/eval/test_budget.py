@@ -6,6 +6,7 @@ import io
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,7 @@ def test_a_budget_is_kept_and_the_rest_is_left_for_another_run(server: Server, j
 
 
 def test_one_server_s_budget_is_shared_by_all_judges(server: Server, judge: Make) -> None:
-    server.rule = lambda _: GOOD
+    server.rule = lambda _: replace(GOOD, after_s=0.1)  # long enough for both to be at work
     budget = Budget(Decimal("0.1"), "USD")
     work = [threading.Thread(target=judged, args=(judge(budget, model=name, max_tokens=64), 100)) for name in "ab"]
     for thread in work:

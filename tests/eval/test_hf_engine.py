@@ -51,6 +51,7 @@ def requests(count: int = 20) -> list[Request]:
     ]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("sampling", [GREEDY, WARM])
 def test_an_answer_does_not_depend_on_its_batch(engine: TransformersEngine, sampling: Sampling) -> None:
     together = answered(engine, requests(), sampling)

@@ -275,6 +275,7 @@ def test_an_answer_that_failed_makes_its_pair_unscored(
     assert len(compared(server)) == 2
 
 
+@pytest.mark.deep
 def test_what_a_server_gave_before_a_kill_is_not_asked_again(
     tmp_path: Path, server: Server, judge: Callable[..., Judge], prompts: Callable[..., PromptSet]
 ) -> None:
@@ -286,6 +287,7 @@ def test_what_a_server_gave_before_a_kill_is_not_asked_again(
     assert estimates(tmp_path / "other.duckdb") == estimates(tmp_path / "killed.duckdb")
 
 
+@pytest.mark.deep
 def test_repeats_and_samples(
     tmp_path: Path, server: Server, judge: Callable[..., Judge], prompts: Callable[..., PromptSet]
 ) -> None:
@@ -312,6 +314,7 @@ def test_without_pairing_nothing_is_compared(
     assert estimates(store)[0] == pytest.approx(4 / 7)
 
 
+@pytest.mark.deep
 def test_a_baseline_of_an_earlier_run_is_found(
     tmp_path: Path, server: Server, judge: Callable[..., Judge], prompts: Callable[..., PromptSet]
 ) -> None:

@@ -145,6 +145,7 @@ def test_weights_are_stored_as_the_base_stores_them(worlds: Callable[..., World]
     assert {n: t.dtype for n, t in after.items()} == {n: t.dtype for n, t in wide.items()}
 
 
+@pytest.mark.deep
 def test_whole_modules_and_tied_embeddings(worlds: Callable[..., World], tmp_path: Path) -> None:
     base = worlds("demo", tied=True).models.base
     adapter = write_adapter(base, tmp_path / "lora", modules_to_save=["norm"])
@@ -204,6 +205,7 @@ def test_a_kill_leaves_nothing_that_is_believed(base: Path, adapter: Path, tmp_p
     assert list(inputs.iterdir()) == [folder]
 
 
+@pytest.mark.deep
 def test_progress_counts_tensors(base: Path, adapter: Path, tmp_path: Path) -> None:
     file = tmp_path / "progress.json"
     adapted(tmp_path / "inputs", base, adapter, Reporter(file=file))

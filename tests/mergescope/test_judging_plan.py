@@ -121,6 +121,7 @@ def test_the_real_rubric_is_counted(tmp_path: Path) -> None:
     assert english.prompt_tokens != longer.prompt_tokens
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("batch", [False, True])
 def test_pairs_are_forecast_and_asked_once(copied: Path, server: Server, batch: bool) -> None:
     pairwise = {"baseline": "model-useful", "checkpoints": ["merges", "base"]}

@@ -173,6 +173,7 @@ def test_more_gpus_take_fewer_hours(big: Path) -> None:
     assert rows[2].typical.hours < rows[1].typical.hours < rows[0].typical.hours
 
 
+@pytest.mark.deep
 def test_drawn_masks_count_as_done(own_study: Callable[..., Path]) -> None:
     file = own_study()
     assert plan(file).grid.seeds_drawn == 0
