@@ -121,10 +121,11 @@ class Questions:
         for item in self._items.get(given.prompt_id, []):
             if item.kind in judge.kinds:
                 for repeat in range(repeats):
-                    yield _asked(item, given, judge_id, repeat)
+                    yield asked_of(item, given, judge_id, repeat)
 
 
-def _asked(item: Item, given: Given, judge_id: str, repeat: int) -> Asked:
+def asked_of(item: Item, given: Given, judge_id: str, repeat: int) -> Asked:
+    """What one judge is asked about an answer to an item."""
     row = unanswered(item, given.text_id, judge_id, repeat)
     return Asked(Question(row.judgement_id, item.kind, item.messages, given.body, item.reference, repeat), row)
 
@@ -139,11 +140,6 @@ def unanswered(item: Item, answer: str, judge_id: str, repeat: int) -> Judgement
         text_id=answer,
         reference_text_id=item.reference_id,
         repeat=repeat,
-        reported_model=None,
-        raw_text_id=None,
-        tokens=None,
-        cost=None,
-        error_kind=None,
     )
 
 
@@ -168,10 +164,5 @@ def uncompared(first: Given, second: Given, judge_id: str, repeat: int) -> Judge
         text_id=first.text_id,
         reference_text_id=None,
         repeat=repeat,
-        reported_model=None,
-        raw_text_id=None,
-        tokens=None,
-        cost=None,
-        error_kind=None,
         other_text_id=second.text_id,
     )

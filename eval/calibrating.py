@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.backlog import Asked, made_judgements, unanswered
+from eval.backlog import Asked, Given, asked_of, made_judgements, unanswered
 from eval.calibration import Report, Told, report
 from eval.identity import text_id
 from eval.interchange.forms import LABELS
-from eval.judge import Judge, Judgement, Question, judge_id_of
+from eval.judge import Judge, Judgement, judge_id_of
 from eval.labels import REFUSAL, Labelled, Labels, code_of, median_rating
 from eval.records import judge_row, judgement_rows
 from eval.rows import CalibrationRow
@@ -39,14 +39,14 @@ class _Words:
 
 def questions_about(rows: Sequence[Labelled], judge: Judge) -> dict[str, Asked]:
     """Every question to a judge about the labelled answers, by judgement id; an answer with several labels once."""
+    name = judge_id_of(judge)
     asked: dict[str, Asked] = {}
     for row in rows:
         if row.item.kind in judge.kinds:
+            given = Given(row.item.prompt_id, text_id(row.answer), row.answer)
             for repeat in range(judge.repeats):
-                blank = unanswered(row.item, text_id(row.answer), judge_id_of(judge), repeat)
-                item, name = row.item, blank.judgement_id
-                question = Question(name, item.kind, item.messages, row.answer, item.reference, repeat)
-                asked[name] = Asked(question, blank)
+                one = asked_of(row.item, given, name, repeat)
+                asked[one.row.judgement_id] = one
     return asked
 
 
@@ -115,11 +115,10 @@ def _words(store: Path, judge_id: str, names: list[str]) -> dict[str, _Words]:
 
 
 def _told(rows: Sequence[Labelled], judge: Judge, words: Mapping[str, _Words]) -> Iterator[Told]:
+    judge_id = judge_id_of(judge)
     for row in rows:
-        names = [
-            unanswered(row.item, text_id(row.answer), judge_id_of(judge), repeat).judgement_id
-            for repeat in range(judge.repeats)
-        ]
+        text, repeats = text_id(row.answer), range(judge.repeats)
+        names = [unanswered(row.item, text, judge_id, repeat).judgement_id for repeat in repeats]
         said = [words[name] for name in names if name in words]
         ratings = [rating for one in said for rating in one.axes.get(row.axis, [])]
         errors = [error for one in said for error in one.errors]

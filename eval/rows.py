@@ -160,11 +160,11 @@ class JudgementRow:
     text_id: str
     reference_text_id: str | None
     repeat: int
-    reported_model: str | None
-    raw_text_id: str | None
-    tokens: int | None
-    cost: float | None
-    error_kind: str | None
+    reported_model: str | None = None
+    raw_text_id: str | None = None
+    tokens: int | None = None
+    cost: float | None = None
+    error_kind: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     currency: str | None = None
