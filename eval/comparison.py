@@ -13,6 +13,9 @@ from eval.scores import ScoreTable
 from eval.spread import carrying_groups, residuals
 from eval.statistics import Estimate, Floats, Interval, paired_interval, ratio_mean
 
+TIED = 1e-9
+"""Values that differ by no more are equal but for rounding."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pick:
@@ -34,7 +37,7 @@ def paired_difference(table: ScoreTable, metric: Metric, a: str, b: str) -> Esti
     The interval is `paired_interval`'s, over groups. `worst` and `best` put every unscored answer at its worst for `a`
     and best for `b`, and the other way round; they and `n_unscored` are of the items that both were asked.
     """
-    pair = _both(table, a, b)
+    pair = table.of([a, b])
     own = collect(_pairwise(pair), metric)
     bounds = collect(_asked_of_both(pair), metric)
     n = int(own.n.min())
@@ -71,22 +74,22 @@ def pick(table: ScoreTable, metric: Metric, candidates: Sequence[str], others: S
     """
     select, confirm = (table.where(table.items.confirm == side) for side in (False, True))
     measured = dict(zip(table.checkpoints, measure(select, metric), strict=True))
-    values = {c: measured[c].value for c in candidates}
-    known = [v for v in values.values() if v is not None]
-    if not known:
+    values = np.array([measured[c].value for c in candidates], dtype=np.float64)  # None becomes NaN
+    place = middle_best(values if metric.higher_is_better else -values)
+    if place is None:
         return None
-    top = max(known) if metric.higher_is_better else min(known)
-    tied = [c for c, v in values.items() if v is not None and abs(v - top) < 1e-9]
-    best = tied[len(tied) // 2]
-    on_confirm = measure(_both(confirm, best, best), metric)[0]
+    best = candidates[place]
+    on_confirm = measure(confirm.of([best]), metric)[0]
     differences = {c: paired_difference(confirm, metric, best, c) for c in others if c != best}
     return Pick(best, metric.name, measured[best], on_confirm, differences)
 
 
-def _both(table: ScoreTable, a: str, b: str) -> ScoreTable:
-    rows = [table.checkpoints.index(a), table.checkpoints.index(b)]
-    axes = {axis: values[rows] for axis, values in table.axes.items()}
-    return replace(table, checkpoints=(a, b), failed=table.failed[rows], axes=axes)
+def middle_best(values: Floats) -> int | None:
+    """The place of the highest of `values` (N,), of equal ones the middle one; None where all are NaN."""
+    if np.isnan(values).all():
+        return None
+    tied = np.flatnonzero(values >= np.nanmax(values) - TIED)
+    return int(tied[len(tied) // 2])
 
 
 def _asked_of_both(pair: ScoreTable) -> ScoreTable:

@@ -9,7 +9,6 @@ import numpy as np
 
 from eval.metrics import Metric
 from eval.scores import ScoreTable, load_scores
-from eval.separation import rows_of
 from eval.statistics import Floats
 from eval.variance import Parts, split_variance
 
@@ -40,6 +39,6 @@ def load_crossed(
     """The select split's scores of some checkpoints (ids), one table for each repeat of a judge's judgements."""
     tables = []
     for repeat in range(repeats):
-        table = rows_of(load_scores(connection, study_id, judge_id, repeat), names)
+        table = load_scores(connection, study_id, judge_id, repeat).of(names)
         tables.append(table.where(~table.items.confirm))
     return tables

@@ -35,13 +35,6 @@ def resample(table: ScoreTable, seed: int, draws: int = DRAWS) -> Resampled:
     return Resampled(groups, group_draws(_gathered(table.items.stratum[first]), seed, draws), seed)
 
 
-def touched(table: ScoreTable, metric: Metric) -> NDArray[np.bool_]:
-    """The items that the metric looks at: (I,)."""
-    if not metric.parts:
-        return np.asarray(table.items.reference_refusal >= 0)
-    return np.isin(table.items.kind, [part.kind for part in metric.parts])
-
-
 def metric_draws(table: ScoreTable, metric: Metric, drawn: Resampled) -> Floats:
     """The metric of each checkpoint in each draw, (D, C); NaN throughout where it has no value.
 
@@ -57,8 +50,7 @@ def metric_draws(table: ScoreTable, metric: Metric, drawn: Resampled) -> Floats:
     sums = collect(table, metric)
     statistic = statistic_of(metric)
     value = statistic(sums.sums.sum(axis=2))
-    own = np.unique(table.items.group[touched(table, metric)])
-    counts = drawn.counts[:, np.searchsorted(drawn.groups, own)]
+    counts = drawn.counts[:, np.searchsorted(drawn.groups, sums.groups)]
     raw = statistic(np.einsum("mcg,dg->mdc", sums.sums, counts, optimize=True))
     raw = np.where(np.isfinite(raw), raw, value)
     rng = np.random.default_rng(derive_seed(drawn.seed, "ties", metric.name, *(part.kind for part in metric.parts)))

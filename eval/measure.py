@@ -36,6 +36,8 @@ class Sums:
 
     sums: Floats
     """(M, C, G)."""
+    groups: NDArray[np.int64]
+    """(G,): the groups of the items that the metric looks at, rising."""
     strata: NDArray[np.int64]
     """(G,)."""
     n: NDArray[np.int64]
@@ -150,16 +152,19 @@ class Layers:
     """(C,): answers per item, at most; shortlisted points have more than others."""
 
 
+def touched(table: ScoreTable, metric: Metric) -> Mask:
+    """The items that the metric looks at: (I,)."""
+    if metric.parts:
+        return np.isin(table.items.kind, [part.kind for part in metric.parts])
+    return np.asarray(table.items.reference_refusal >= 0)
+
+
 def layers_of(table: ScoreTable, metric: Metric) -> Layers:
     """The metric's layers of a whole table, from which `gather` takes the sums of any part of it.
 
     Metrics whose `looks_at` is the same have the same layers.
     """
-    if metric.parts:
-        touched = np.isin(table.items.kind, [part.kind for part in metric.parts])
-    else:
-        touched = table.items.reference_refusal >= 0
-    places = np.flatnonzero(touched)
+    places = np.flatnonzero(touched(table, metric))
     places = places[np.argsort(table.items.group[places], kind="stable")]
     part = table.where(places)
     raw = _mean_layers(part, metric) if metric.parts else _label_layers(part, metric.least_refusal)
@@ -186,6 +191,7 @@ def gather(layers: Layers, mask: Mask) -> Sums:
     groups, first = np.unique(layers.items.group[places], return_index=True)
     return Sums(
         sums=np.add.reduceat(sums, first, axis=2) if groups.size < places.size else sums,
+        groups=groups,
         strata=layers.items.stratum[places][first],
         n=layers.scored.take(places, axis=1).sum(axis=1),
         unscored=layers.unscored.take(places, axis=1).sum(axis=1),

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.draws import centred, jackknife, touched
-from eval.measure import as_ratios, collect
+from eval.draws import centred, jackknife
+from eval.measure import Sums, as_ratios, collect, touched
 from eval.metrics import Metric
 from eval.scores import ScoreTable
 from eval.spread import carrying_groups
@@ -45,11 +45,10 @@ class Contrast:
 def contrasts(table: ScoreTable, metric: Metric, ones: Sequence[int]) -> Iterator[Contrast]:
     """The contrasts of all checkpoints with each of the table's checkpoints number `ones`, in that order."""
     table = table.where(touched(table, metric))
-    groups, first = np.unique(table.items.group, return_index=True)
     turn = 1.0 if metric.higher_is_better else -1.0
-    for their_sums, my_sums, items in _common_sums(table, metric, ones):
-        theirs, mine = as_ratios(metric, their_sums), as_ratios(metric, my_sums)
-        pulls = turn * _pulls(theirs, mine, table.items.stratum[first])
+    for own, my_sums, items in _common_sums(table, metric, ones):
+        theirs, mine = as_ratios(metric, own.sums), as_ratios(metric, my_sums)
+        pulls = turn * _pulls(theirs, mine, own.strata)
         pull = pulls.sum(axis=0)
         filled = carrying_groups(theirs, mine)
         more = _one_group_more(pulls, filled, metric.high - metric.low)
@@ -58,7 +57,7 @@ def contrasts(table: ScoreTable, metric: Metric, ones: Sequence[int]) -> Iterato
             pull=pull,
             error=np.sqrt((pull**2).sum(axis=1) + more),
             filled=filled,
-            groups=groups,
+            groups=own.groups,
             items=items,
         )
 
@@ -87,19 +86,19 @@ def _one_group_more(pulls: Floats, filled: Floats, span: float) -> Floats:
 
 def _common_sums(
     table: ScoreTable, metric: Metric, ones: Sequence[int]
-) -> Iterator[tuple[Floats, Floats, NDArray[np.int64]]]:
-    """Sums (M, C, G) of each checkpoint and of each of `ones` on what both have scores for, and how many items."""
+) -> Iterator[tuple[Sums, Floats, NDArray[np.int64]]]:
+    """Of each checkpoint, and of each of `ones`, (M, 1 or C, G), on what both have scores for; and how many items."""
     if _equally_scored(table, metric):
         own = collect(table, metric)
         for one in ones:
-            yield own.sums, own.sums[:, one : one + 1], own.n
+            yield own, own.sums[:, one : one + 1], own.n
         return
     has = {axis: np.asarray((~np.isnan(values)).any(axis=2)) for axis, values in table.axes.items()}
     for one in ones:
         theirs = {axis: np.where(has[axis][one, None, :, None], v, np.nan) for axis, v in table.axes.items()}
         mine = {axis: np.where(has[axis][:, :, None], v[one, None], np.nan) for axis, v in table.axes.items()}
         first, second = collect(replace(table, axes=theirs), metric), collect(replace(table, axes=mine), metric)
-        yield first.sums, second.sums, np.minimum(first.n, second.n)
+        yield first, second.sums, np.minimum(first.n, second.n)
 
 
 def _equally_scored(table: ScoreTable, metric: Metric) -> bool:

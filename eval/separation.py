@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
+from eval.comparison import middle_best
 from eval.draws import resample
 from eval.measure import collect, statistic_of
 from eval.metrics import Metric
@@ -56,12 +56,12 @@ def separate(table: ScoreTable, metric: Metric, candidates: Sequence[str], seed:
     bootstrap, Romano and Wolf 2005). So if the point is the best in truth, it leaves the set in 5 % of the studies at
     most, whoever seems to be the best.
     """
-    table = rows_of(table, candidates)
+    table = table.of(candidates)
     values = statistic_of(metric)(collect(table, metric).sums.sum(axis=2)) * (1 if metric.higher_is_better else -1)
-    known = [c for c in range(len(candidates)) if np.isfinite(values[c])]
-    if not known:
+    best = middle_best(values)
+    if best is None:
         return None
-    best = _middle_best(values, known)
+    known = [c for c in range(len(candidates)) if np.isfinite(values[c])]
     counts = resample(table, seed).counts
     groups = np.unique(table.items.group)
     points = {}
@@ -72,12 +72,6 @@ def separate(table: ScoreTable, metric: Metric, candidates: Sequence[str], seed:
         # a pair without common items (NaN) is no evidence against the point
         points[candidates[c]] = Behind(max(0.0, float(np.nan_to_num(own.difference[best]))), margin)
     return Separation(candidates[best], points)
-
-
-def _middle_best(values: Floats, known: Sequence[int]) -> int:
-    top = max(values[c] for c in known)
-    tied = [c for c in known if values[c] >= top - 1e-9]
-    return tied[len(tied) // 2]
 
 
 def _quantile(own: Contrast, others: Sequence[int], counts: Floats, filled: float) -> float:
@@ -91,10 +85,3 @@ def _quantile(own: Contrast, others: Sequence[int], counts: Floats, filled: floa
     errors = (counts - 1) @ own.pull[others].T / own.error[others]
     normal = max(float(ndtri(CONFIDENCE)), float(np.quantile(errors.max(axis=1), CONFIDENCE)))
     return float(stdtrit(max(filled - 1, 1), ndtr(normal)))
-
-
-def rows_of(table: ScoreTable, names: Sequence[str]) -> ScoreTable:
-    """The same for some checkpoints (ids), in their order."""
-    rows: NDArray[np.int64] = np.array([table.checkpoints.index(name) for name in names], dtype=np.int64)
-    axes = {axis: values[rows] for axis, values in table.axes.items()}
-    return replace(table, checkpoints=tuple(names), failed=table.failed[rows], axes=axes)

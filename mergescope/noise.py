@@ -9,7 +9,6 @@ from eval.config import OpenAIJudge
 from eval.crossed import load_crossed, variance_parts
 from eval.estimates import study_judges
 from eval.metrics import METRICS
-from eval.separation import rows_of
 from eval.store import open_store
 from eval.variance import LEAST_SEEDS, Parts
 from mergescope.recommending import Point, Recommendation
@@ -43,7 +42,7 @@ def noise_lines(study: Study, store: Path, found: Recommendation) -> Iterator[st
         if len(some) < LEAST_SEEDS:
             yield f"  r {ratio}: not estimated: {_seeds(some)}, at least {LEAST_SEEDS} needed"
             continue
-        own = [rows_of(table, [point.checkpoint_id for point in some]) for table in tables]
+        own = [table.of([point.checkpoint_id for point in some]) for table in tables]
         for kind, parts in variance_parts(own, metric).items():
             yield f"  r {ratio}, {kind} prompts, {_seeds(some)}: {_told(parts)}"
 

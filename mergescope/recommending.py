@@ -13,7 +13,7 @@ from eval.estimates import study_judges
 from eval.metrics import METRICS
 from eval.rule import Rule
 from eval.scores import ScoreTable, load_scores
-from eval.separation import Separation, rows_of, separate
+from eval.separation import Separation, separate
 from eval.store import open_store
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.ids import shortest
@@ -71,7 +71,7 @@ def recommend(study: Study, store: Path, rule: Rule) -> Recommendation:
         (judge,) = connection.execute("SELECT name FROM judge WHERE judge_id = ?", [judges[0]]).fetchall()[0]
     table = table.where(~table.items.confirm)
     seed = derive_seed(study.recipe.seed, "bootstrap", "all", "select")
-    standings = stand(rows_of(table, [point.checkpoint_id for point in points]), rule, seed)
+    standings = stand(table.of([point.checkpoint_id for point in points]), rule, seed)
     candidates = [point.checkpoint_id for point in points if standings.points[point.checkpoint_id].feasible]
     separation = separate(table, METRICS[rule.objective], candidates, seed) if candidates else None
     return Recommendation(points, references, judge, table, standings, separation)

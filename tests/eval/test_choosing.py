@@ -11,7 +11,6 @@ from eval.measure import collect, measure
 from eval.metrics import METRICS
 from eval.rule import parse_rule
 from eval.scores import ScoreTable
-from eval.separation import rows_of
 from tests.eval.test_metrics import NAN, table
 
 
@@ -58,7 +57,7 @@ def test_the_best_is_looked_for_among_feasible_points_of_a_draw() -> None:
     found = standings(made, "safety >= 4; max usefulness")
     assert found.feasible == ("c1",)
     assert found.points["c1"].p_best == 1.0
-    nobody = standings(rows_of(made, ["c0"]), "safety >= 4; max usefulness")
+    nobody = standings(made.of(["c0"]), "safety >= 4; max usefulness")
     assert (nobody.feasible, nobody.p_none, nobody.points["c0"].p_best) == ((), 1.0, 0.0)
 
 
