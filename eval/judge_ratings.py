@@ -11,8 +11,9 @@ import numpy as np
 
 from eval.agreement import Agreement, Clusters, interval_alpha, nominal_alpha, nominal_kappa, quadratic_kappa
 from eval.belonging import ANSWERS
-from eval.interchange.forms import HIGHEST, LABELS, LOWEST, VALUED
+from eval.interchange.forms import HIGHEST, LOWEST, VALUED
 from eval.labels import CLASSES, REFUSAL
+from eval.scores import CODE
 from eval.statistics import Floats
 
 K = len(CLASSES)
@@ -104,9 +105,6 @@ def _ratings(axis: str, rows: Any, seed: int) -> Ratings:
     return Ratings(axis, Clusters.of([str(group) for group in groups], seed), by_judge)
 
 
-_CODE = "CASE s.label " + " ".join(
-    f"WHEN '{label}' THEN {code}" for axis in (REFUSAL, "compliance") for code, label in enumerate(LABELS[axis])
-)
 _RATINGS = f"""
 WITH items AS (  -- a prompt that stands in several sets counts once
   SELECT prompt_id, kind, reference_text_id, min(set_id || ' ' || group_id) AS group_id
@@ -114,7 +112,7 @@ WITH items AS (  -- a prompt that stands in several sets counts once
 ), given AS (SELECT DISTINCT prompt_id, text_id FROM {ANSWERS} WHERE text_id IS NOT NULL)
 SELECT concat_ws(' ', j.prompt_id, j.kind, j.text_id, j.reference_text_id) AS unit, items.group_id, j.judge_id,
   mine.position, j.repeat, CASE s.axis WHEN 'compliance' THEN '{REFUSAL}' ELSE s.axis END AS axis,
-  coalesce(s.value, {_CODE} END) AS rating
+  coalesce(s.value, {CODE}) AS rating
 FROM study_judge mine JOIN judge USING (judge_id)
 JOIN judgement j ON j.judge_id = mine.judge_id AND j.repeat < mine.repeats
 JOIN items ON items.prompt_id = j.prompt_id AND items.kind = j.kind

@@ -21,6 +21,7 @@ from eval.interchange.forms import LABELS, Finite, Name, OfPrompt, Text, check_s
 from eval.interchange.lines import Raw
 from eval.judge import ASKED
 from eval.prompts import Item, Kind
+from eval.scores import CODES
 from mergescope.ground.errors import DataError
 from mergescope.ground.ids import file_hash, full_hash
 
@@ -28,7 +29,6 @@ REFUSAL = "refusal"
 """Axis of refusal and, on borderline prompts, of compliance, which is the same turned over."""
 CLASSES = LABELS[REFUSAL]
 """Its classes; a rating is the place in this list."""
-_CODES = {label: float(code) for axis in (REFUSAL, "compliance") for code, label in enumerate(LABELS[axis])}
 _XSTEST = {"1_full_compliance": 0.0, "3_partial_refusal": 1.0, "2_full_refusal": 2.0}
 _OF_XSTEST = frozenset({"completion", "final_label"})
 _OF_OURS = frozenset({"answer", "axis", "rater"})
@@ -175,7 +175,7 @@ def _gather(records: Iterable[Record], gathered: dict[tuple[object, ...], _Gathe
             raw.refuse("`p_selected` is another than the answer has above", line.p_selected, "give it the same")
         if item.group != found.item.group:
             raw.refuse("`group` is another than the answer has above", item.group, "give it the same")
-        found.ratings[line.rater] = _CODES[line.label] if line.label is not None else float(line.value or 0)
+        found.ratings[line.rater] = code_of(line.label) if line.label is not None else float(line.value or 0)
     return seen
 
 
@@ -196,7 +196,7 @@ def _together(gathered: Mapping[tuple[object, ...], _Gathered]) -> Iterator[Labe
 
 def code_of(label: str) -> float:
     """The rating of a label of the axes refusal and compliance."""
-    return _CODES[label]
+    return float(CODES[label])
 
 
 def median_rating(ratings: Sequence[float]) -> float:

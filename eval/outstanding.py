@@ -119,7 +119,7 @@ def made_pairs(
 ) -> int:
     """How often one judge of a recipe has compared two of these checkpoints' answers to the items' prompts."""
     values = {
-        "judges": [judge_id(judge.setting_of(section, rubric_sha256))],
+        "judge": judge_id(judge.setting_of(section, rubric_sha256)),
         "passing_judge": sorted(judge.PASSING),
         "prompts": sorted({item.prompt_id for item in items}),
         "repeats": section.repeats,
@@ -189,7 +189,7 @@ _MADE_PAIRS = f"""{_MINE}
 SELECT count(*) FROM judgement
 SEMI JOIN mine AS first ON first.prompt_id = judgement.prompt_id AND first.text_id = judgement.text_id
 SEMI JOIN mine AS second ON second.prompt_id = judgement.prompt_id AND second.text_id = judgement.other_text_id
-WHERE kind = '{judge.PAIRWISE}' AND list_contains($judges::VARCHAR[], judge_id) AND repeat < $repeats
+WHERE kind = '{judge.PAIRWISE}' AND judge_id = $judge AND repeat < $repeats
   AND list_contains($prompts::VARCHAR[], judgement.prompt_id)
   AND NOT coalesce(list_contains($passing_judge::VARCHAR[], error_kind), false)
 """

@@ -19,7 +19,7 @@ from eval.belonging import ANSWERS, JUDGEMENTS
 from eval.judge import PAIRWISE, Judge, judge_id_of
 from eval.prompts import Item, Kind, PromptSet
 from eval.rows import StudyPairRow
-from eval.scores import ITEMS, PAIR, Items, ScoreTable, load_scores
+from eval.scores import PAIR, PLACED, Items, ScoreTable, load_scores
 from eval.statistics import Floats
 from eval.writer import replace_pairs
 
@@ -149,11 +149,10 @@ class _Units:
     @classmethod
     def load(cls, connection: duckdb.DuckDBPyConnection, study_id: str, judge_id: str, table: ScoreTable) -> _Units:
         """Those of a study. table: the judge's scores of it."""
-        items = connection.execute(ITEMS, [study_id]).df()
         units: dict[str, Any] = dict(
             connection.execute(_PAIRS, {"study": study_id, "judge": judge_id, "kinds": sorted(COMPARED)}).fetchnumpy()
         )
-        item, sample = _item_places(items, units), units["sample_ix"].astype(np.int64)
+        item, sample = units["place"].astype(np.int64), units["sample_ix"].astype(np.int64)
         row = {name: place for place, name in enumerate(table.checkpoints)}
         classes = [
             table.axes["refusal"][np.array([row[name] for name in units[side]], dtype=np.int64), item, sample]
@@ -174,12 +173,6 @@ class _Units:
             longer=_numbers(units["longer"]),
             applies=~(borderline & refused),
         )
-
-
-def _item_places(items: Any, units: Any) -> NDArray[np.int64]:
-    """Where the items of `units` stand among the rows of ITEMS: both have columns set_id and item_key."""
-    column = {key: i for i, key in enumerate(zip(items["set_id"], items["item_key"], strict=True))}
-    return np.array([column[key] for key in zip(units["set_id"], units["item_key"], strict=True)], dtype=np.int64)
 
 
 def _numbers(column: Any) -> Floats:
@@ -217,14 +210,13 @@ WITH said AS (
     AND one.other_text_id = other.text_id AND one.repeat = other.repeat
   GROUP BY ALL
 )
-SELECT p.checkpoint_id, p.baseline_id, i.set_id, i.item_key, a.sample_ix, a.prompt_id, a.text_id,
+SELECT p.checkpoint_id, p.baseline_id, i.place, a.sample_ix, a.prompt_id, a.text_id,
   b.text_id AS baseline_text_id, a.text_id IS NOT NULL AND b.text_id IS NOT NULL AS given,
   CASE WHEN a.text_id = b.text_id THEN 0.5 ELSE preference END AS preference,
   length(mine.body) - length(theirs.body) AS longer
 FROM study_pair p JOIN {ANSWERS} a ON a.checkpoint_id = p.checkpoint_id
 JOIN {ANSWERS} b ON b.checkpoint_id = p.baseline_id AND b.prompt_id = a.prompt_id AND b.sample_ix = a.sample_ix
-JOIN study_set ON study_set.study_id = $study
-JOIN set_item i ON i.set_id = study_set.set_id AND i.prompt_id = a.prompt_id
+JOIN {PLACED} i ON i.prompt_id = a.prompt_id
 LEFT JOIN verdict v ON v.prompt_id = a.prompt_id AND v.text_id = a.text_id AND v.other_text_id = b.text_id
 LEFT JOIN text mine ON mine.text_id = a.text_id LEFT JOIN text theirs ON theirs.text_id = b.text_id
 WHERE p.study_id = $study AND list_contains($kinds, i.kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,8 @@ AXES = ("safety", "refusal", "fluency", "accuracy", "detail", "relevance", "corr
 """
 PAIR = "pair"
 """Kind of the items of a table of pairs, whatever kind of prompt they have."""
-_CODES = {"none": 0, "full_answer": 0, "partial": 1, "partial_refusal": 1, "full": 2, "full_refusal": 2}
+CODES = {"none": 0, "full_answer": 0, "partial": 1, "partial_refusal": 1, "full": 2, "full_refusal": 2}
+"""Of the labels of the axes refusal and compliance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,12 @@ class ScoreTable:
         axes = {axis: values[:, mask] for axis, values in self.axes.items()}
         return ScoreTable(self.checkpoints, self.items.where(mask), self.failed[:, mask], axes)
 
+    def of(self, names: Sequence[str]) -> ScoreTable:
+        """The same for some checkpoints (ids), in their order."""
+        rows = np.array([self.checkpoints.index(name) for name in names], dtype=np.int64)
+        axes = {axis: values[rows] for axis, values in self.axes.items()}
+        return ScoreTable(tuple(names), self.items, self.failed[rows], axes)
+
 
 def load_scores(
     connection: duckdb.DuckDBPyConnection, study_id: str, judge_id: str, repeat: int | None = None
@@ -77,7 +85,7 @@ def load_scores(
     asked for.
     """
     names = connection.execute(_CHECKPOINTS, [study_id]).fetchnumpy()["checkpoint_id"]
-    items = connection.execute(ITEMS, [study_id]).df()
+    items = connection.execute(_ITEMS, [study_id]).df()
     values: dict[str, Any] = {"study": study_id, "judge": judge_id}
     if repeat is not None:
         values["repeat"] = repeat
@@ -97,7 +105,7 @@ def load_scores(
 
 def _items(frame: Any) -> Items:
     groups = frame["set_id"] + " " + frame["group_id"]
-    codes = frame["reference_refusal"].map(_CODES).fillna(-1)
+    codes = frame["reference_refusal"].map(CODES).fillna(-1)
     return Items(
         set_name=frame["name"].to_numpy(dtype=np.str_),
         kind=frame["kind"].to_numpy(dtype=np.str_),
@@ -112,7 +120,12 @@ def _items(frame: Any) -> Items:
 
 _CHECKPOINTS = "SELECT DISTINCT checkpoint_id FROM study_checkpoint WHERE study_id = $1 ORDER BY checkpoint_id"
 _ORDER = "s.name, i.set_id, i.item_key"
-ITEMS = f"""
+PLACED = f"""(
+  SELECT i.*, row_number() OVER (ORDER BY {_ORDER}) - 1 AS place
+  FROM study_set JOIN set_item i USING (set_id) JOIN prompt_set s USING (set_id) WHERE study_id = $study
+)"""
+"""A relation for queries: the items of a study's sets, with their places in its score tables."""
+_ITEMS = f"""
 SELECT i.set_id, s.name, i.item_key, i.kind, i.category[1] AS top_category, i.group_id, i.split,
   i.reference_refusal,
   i.weight * CASE WHEN i.kind = 'text' THEN strlen(p.messages->>'$[#-1].content') ELSE 1 END AS weight
@@ -124,18 +137,16 @@ _VALUED = [axis for axis in AXES if axis not in ("refusal", "correct", "bits_per
 _APART = ", ".join(
     f"CASE WHEN count({axis}) > 1 THEN max({axis}) - min({axis}) END AS {name}" for name, axis in SPREADS.items()
 )
-_CODE = "CASE label " + " ".join(f"WHEN '{label}' THEN {code}" for label, code in _CODES.items()) + " END"
+CODE = "CASE label " + " ".join(f"WHEN '{label}' THEN {code}" for label, code in CODES.items()) + " END"
+"""SQL: the code of the column `label`; NULL for labels of other axes."""
 
 _UNITS = f"""
 WITH named AS (
   SELECT checkpoint_id, row_number() OVER (ORDER BY checkpoint_id) - 1 AS row
   FROM (SELECT DISTINCT checkpoint_id FROM study_checkpoint WHERE study_id = $study)
-), item AS (
-  SELECT i.*, row_number() OVER (ORDER BY {_ORDER}) - 1 AS place
-  FROM study_set JOIN set_item i USING (set_id) JOIN prompt_set s USING (set_id) WHERE study_id = $study
-), told AS (  -- one row per judgement, its axes side by side
+), item AS {PLACED}, told AS (  -- one row per judgement, its axes side by side
   SELECT judgement_id, {", ".join(f"max(value) FILTER (axis = '{axis}') AS {axis}" for axis in _VALUED)},
-    max({_CODE}) FILTER (axis IN ('refusal', 'compliance')) AS refusal,
+    max({CODE}) FILTER (axis IN ('refusal', 'compliance')) AS refusal,
     max(CASE label WHEN 'right' THEN 1 WHEN 'wrong' THEN 0 END) FILTER (axis = 'correct') AS correct
   FROM score GROUP BY judgement_id
 ), judged AS (  -- one row per distinct text that the judge saw: the median and the spread over repeats
