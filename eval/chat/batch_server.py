@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import openai
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+from openai import AsyncOpenAI
 from openai.types import Batch
 
 from eval.chat import refusals
 from eval.chat.batch_file import ENDPOINT, BatchFile, SentFile
-from eval.chat.client import FIRST_PAUSE_S, TRIES, UnreachableError
+from eval.chat.client import FIRST_PAUSE_S, TRIES, UnreachableError, connected
 from eval.chat.place import Place
 from mergescope.ground.errors import MergescopeError
 
@@ -42,15 +42,8 @@ class BatchServer:
     @classmethod
     @asynccontextmanager
     async def open(cls, place: Place, key: str) -> AsyncIterator[BatchServer]:
-        """Connections for as long as the block runs; no redirects, no proxies to this machine: as a `Session`."""
-        async with AsyncOpenAI(
-            api_key=key,
-            base_url=place.base_url,
-            timeout=place.timeout_s,
-            max_retries=TRIES - 1,
-            http_client=DefaultAsyncHttpxClient(follow_redirects=False, trust_env=place.leaves_machine),
-        ) as client:
-            client.organization = client.project = None  # of OpenAI's own accounts, read from the environment
+        """Connections for as long as the block runs."""
+        async with connected(place, key, retries=TRIES - 1) as client:
             yield cls(client)
 
     async def started(self, file: BatchFile, *, perhaps: bool) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import httpx2
 import openai
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+from openai import DEFAULT_CONNECTION_LIMITS, AsyncOpenAI, DefaultAsyncHttpxClient
 
 from eval.chat import refusals
 from eval.chat.budget import Purse
@@ -128,6 +128,25 @@ class Chat:
         return completed(items, opened, self.place.concurrency * SPARE)
 
 
+@asynccontextmanager
+async def connected(
+    place: Place, key: str, *, retries: int, limits: httpx2.Limits = DEFAULT_CONNECTION_LIMITS
+) -> AsyncIterator[AsyncOpenAI]:
+    """The package's client for as long as the block runs; no redirects, for texts go only where the recipe says.
+
+    Nor does the environment's proxy see what is meant for this machine. retries: the package's own.
+    """
+    async with AsyncOpenAI(
+        api_key=key,
+        base_url=place.base_url,
+        timeout=place.timeout_s,
+        max_retries=retries,
+        http_client=DefaultAsyncHttpxClient(limits=limits, follow_redirects=False, trust_env=place.leaves_machine),
+    ) as client:
+        client.organization = client.project = None  # of OpenAI's own accounts, read from the environment
+        yield client
+
+
 class Session:
     """A Chat within one event loop, with its connections."""
 
@@ -140,22 +159,10 @@ class Session:
     @classmethod
     @asynccontextmanager
     async def open(cls, chat: Chat) -> AsyncIterator[Session]:
-        """Connections for as long as the block runs; no redirects, for texts go only where the recipe says.
-
-        Nor does the environment's proxy see what is meant for this machine.
-        """
+        """Connections for as long as the block runs."""
         most = chat.place.concurrency
         limits = httpx2.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=5.0)
-        async with AsyncOpenAI(
-            api_key=chat.key,
-            base_url=chat.place.base_url,
-            timeout=chat.place.timeout_s,
-            max_retries=0,
-            http_client=DefaultAsyncHttpxClient(
-                limits=limits, follow_redirects=False, trust_env=chat.place.leaves_machine
-            ),
-        ) as client:
-            client.organization = client.project = None  # of OpenAI's own accounts, read from the environment
+        async with connected(chat.place, chat.key, retries=0, limits=limits) as client:
             session = cls(chat, client)
             try:
                 yield session
