@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.statistics import Floats, Interval, Statistic, bca, clustered_wilson, f1, group_draws, wilson
+from eval.statistics import Floats, Statistic, bca, clustered_wilson, f1, f1_interval, group_draws, wilson
 
 Disagreement = Callable[[Floats], tuple[Floats, Floats]]
 """From sums (M, ...) to observed and expected disagreement (...), both as shares of the largest possible one."""
@@ -198,8 +198,7 @@ def detection_f1(judged: Floats, truth: Floats, clusters: Clusters, weight: Floa
         return Agreement(None, None, None, n, "nothing refuses, neither by judge nor by label" if n else NOBODY)
     drawn = bca(f1, parts, clusters.draws)
     if drawn.high[0] - drawn.low[0] < 1e-9:
-        share = clustered_wilson(parts[0], parts.sum(axis=0), parts.sum(axis=(0, 2)))
-        drawn = Interval(2 * share.low / (1 + share.low), 2 * share.high / (1 + share.high))
+        drawn = f1_interval(parts)
     return Agreement(value, float(drawn.low[0]), float(drawn.high[0]), n)
 
 

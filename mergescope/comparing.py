@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from eval.baseline import Against, against_baseline
 from eval.measure import measure
 from eval.metrics import METRICS
-from eval.power import WARNING, more_prompts
+from eval.paired import contrast
+from eval.power import WARNING, forecast
 from eval.rule import parse_rule
 from eval.separation import Separation
 from eval.statistics import Estimate
@@ -71,23 +72,29 @@ def _standings(found: Recommendation) -> Iterator[str]:
 
 
 def _recommended(found: Recommendation, separation: Separation) -> Iterator[str]:
-    metric = METRICS[found.standings.rule.objective]
     label = {point.checkpoint_id: point.label for point in found.points}
     others = [name for name in separation.inseparable if name != separation.best]
     yield ""
-    if not others:
-        yield f"{label[separation.best]} is ahead of all other points that meet the rule (95 % for all together)"
-    else:
-        yield f"best: {label[separation.best]}; not told from it (95 % for all together):"
-    for name in others:
-        behind = separation.points[name]
-        more = more_prompts(found.table, metric, separation.best, name, behind.difference, behind.margin)
-        yield f"  {label[name]}: {behind.difference:.4f} behind, chance makes up to {behind.margin:.4f}; {more.brief}"
     if others:
-        yield f"  (80 % power, 95 % confidence for all together, new prompts like the old ones.) {WARNING}"
+        yield f"best: {label[separation.best]}; not told from it (95 % for all together):"
+        yield from _not_told(found, separation, {name: label[name] for name in others})
+    else:
+        yield f"{label[separation.best]} is ahead of all other points that meet the rule (95 % for all together)"
     for ratio in sorted({point.ratio for point in found.chosen}):
         seeds = [point.checkpoint_id for point in found.points if point.ratio == ratio]
-        yield f"  mask seeds at r {ratio}: {spread_of(found.table, metric, seeds).text}"
+        spread = spread_of(found.table, METRICS[found.standings.rule.objective], seeds)
+        yield f"  mask seeds at r {ratio}: {spread.text}"
+
+
+def _not_told(found: Recommendation, separation: Separation, others: Mapping[str, str]) -> Iterator[str]:
+    """others: labels by id."""
+    rows = found.table.checkpoints
+    pairs = contrast(found.table, METRICS[found.standings.rule.objective], rows.index(separation.best))
+    for name, label in others.items():
+        behind = separation.points[name]
+        more = forecast(pairs, rows.index(name), behind.difference, behind.margin)
+        yield f"  {label}: {behind.difference:.4f} behind, chance makes up to {behind.margin:.4f}; {more.brief}"
+    yield f"  (80 % power, 95 % confidence for all together, new prompts like the old ones.) {WARNING}"
 
 
 def _differences(found: Recommendation, baseline: str) -> Iterator[str]:
