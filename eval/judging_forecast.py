@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from eval.config import OpenAIJudge
 from eval.judge import PAIRWISE, Question
+from eval.judges.cost import tariff_of
 from eval.judges.rubric import Rubric
 from eval.length_control import ORDERS
 from eval.outstanding import JudgeState
@@ -134,13 +135,12 @@ def pair_forecast(
 
 
 def _amount(section: OpenAIJudge, questions: int, prompt: float, completion: float) -> Amount:
-    price, cost = section.price, None
-    if price is not None:
-        cost = (prompt * float(price.prompt) + completion * float(price.completion)) / 1e6
+    tokens, tariff = (round(prompt), round(completion)), tariff_of(section.price)
+    cost = None if tariff is None else float(tariff.cost(*tokens))
     hours = hours_of(questions, section.concurrency)
     if section.batch:
         hours = BATCH_HOURS if questions else 0.0
-    return Amount(questions, round(prompt), round(completion), cost, hours)
+    return Amount(questions, *tokens, cost, hours)
 
 
 def hours_of(requests: int, concurrency: int) -> float:

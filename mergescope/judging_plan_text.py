@@ -15,7 +15,7 @@ from mergescope.ground.units import time_text
 from mergescope.judging_plan import judging_plan
 from mergescope.judging_plan_records import AnswersPlan, HostPlan, JudgePlan, JudgingPlan
 from mergescope.plan_answers import TYPICAL_SHARE
-from mergescope.plan_layout import count, fact, section, wrapped
+from mergescope.plan_layout import closing, count, fact, section, wrapped
 from mergescope.study import load_study
 
 
@@ -43,11 +43,7 @@ def judging_plan_lines(plan: JudgingPlan) -> Iterator[str]:
         yield from section("Texts go to", map(_host, plan.hosts))
     if basis := [line for note in _basis(plan) for line in wrapped(note)]:
         yield from section("What the estimates stand on", basis)
-    if plan.notes:
-        yield from section("Notes", [line for note in plan.notes for line in wrapped(note)])
-    yield ""
-    against = count(len(plan.refusals), "thing")
-    yield f"{against} against a run:" if plan.refusals else "Nothing stands against a run."
+    yield from closing(plan.notes, plan.refusals)
 
 
 def _answers(answers: AnswersPlan) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 WIDTH = 92
 NAME = 16
@@ -32,3 +32,11 @@ def wrapped(text: str) -> list[str]:
 def count(number: int, thing: str) -> str:
     """`1 model`, `1,200 models`."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def closing(notes: Sequence[str], refusals: Sequence[str]) -> Iterator[str]:
+    """A plan's notes, and whether something stands against a run."""
+    if notes:
+        yield from section("Notes", [line for note in notes for line in wrapped(note)])
+    yield ""
+    yield f"{count(len(refusals), 'thing')} against a run:" if refusals else "Nothing stands against a run."

@@ -16,7 +16,7 @@ from mergescope.ground.errors import MergescopeError
 from mergescope.ground.units import size_text, time_text
 from mergescope.plan import plan_of
 from mergescope.plan_answers import TYPICAL_SHARE, GpuPlan
-from mergescope.plan_layout import count, fact, section, wrapped
+from mergescope.plan_layout import closing, count, fact, section, wrapped
 from mergescope.plan_notes import title
 from mergescope.plan_records import GridPlan, MergePlan, ModelPlan, Plan, RoomPlan
 from mergescope.study import load_study
@@ -58,11 +58,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     basis = list(_basis(plan))
     if basis:
         yield from section("What the estimates stand on", basis)
-    if plan.notes:
-        yield from section("Notes", [line for note in plan.notes for line in wrapped(note)])
-    yield ""
-    against = count(len(plan.refusals), "thing")
-    yield f"{against} against a run:" if plan.refusals else "Nothing stands against a run."
+    yield from closing(plan.notes, plan.refusals)
 
 
 def _models(plan: Plan) -> Iterator[str]:
