@@ -27,11 +27,6 @@ class Frame:
     checkpoints: list[Checkpoint]
 
     @property
-    def seed(self) -> int:
-        """The study's seed, which fixes the bootstrap's draws."""
-        return int(self.study.recipe.get("seed", 0))
-
-    @property
     def points(self) -> list[Checkpoint]:
         """The merge points by mask seed and ratio."""
         return [c for c in self.checkpoints if c.ratio is not None]
