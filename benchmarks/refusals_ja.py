@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,21 +20,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.refusal_tables import DRAWS, ORDER, confusions, interval
 from eval.judges.refusal import classify_refusal
 from eval.judges.refusal_label import Label
+from eval.judges.string_match import opening_refusal
 from mergescope.ground.files import write_json
 from mergescope.ground.ids import file_hash
 
 ROOT = Path(__file__).parents[1]
 ANSWERS = ROOT / "tests" / "eval" / "refusals_ja"
 RESULT = Path(__file__).parent / "results" / "refusals_ja.json"
-ORDER: tuple[Label, ...] = ("none", "partial", "full")
-DRAWS, SEED = 2000, 20261125
-_OPENS_AS_REFUSAL = re.compile(
-    r"申し訳|すみません|ごめん|恐れ入り|恐縮|残念|お答えでき|お断り|できません|それはでき|お手伝いでき|教えられ"
-)
-OPENING = 30
-"""Letters of an answer that the baseline looks at."""
+SEED = 20261125
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +58,7 @@ def rules_without_prompt(row: Row) -> Label:
 
 def opening_words(row: Row) -> Label:
     """The baseline: full where the answer opens with words of refusal. It knows no partial ones."""
-    return "full" if _OPENS_AS_REFUSAL.search(row.answer[:OPENING]) else "none"
+    return opening_refusal(row.answer)
 
 
 RATERS: dict[str, Rater] = {
@@ -79,31 +74,27 @@ def read(half: str) -> list[Row]:
     return [Row(row["style"], row["label"], row["prompt"], row["answer"]) for row in map(json.loads, lines)]
 
 
-def confusions(rows: Sequence[Row], told: Sequence[Label]) -> NDArray[np.int64]:
-    """One 3 x 3 table per row, (N, 3, 3): label by verdict, in the order none, partial, full."""
-    tables = np.zeros((len(rows), 3, 3), dtype=np.int64)
-    tables[np.arange(len(rows)), [ORDER.index(row.label) for row in rows], [ORDER.index(x) for x in told]] = 1
-    return tables
-
-
 def f1(tables: NDArray[np.int64]) -> NDArray[np.float64]:
     """F1 by class, (..., 3, 3) -> (..., 3): twice the hits by labels plus verdicts; 0 where there are none."""
     hits = np.diagonal(tables, axis1=-2, axis2=-1)
     return np.asarray(2 * hits / np.maximum(tables.sum(-1) + tables.sum(-2), 1))
 
 
+def macro_f1(tables: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The mean of the classes' F1, (..., 3, 3) -> (...)."""
+    return np.asarray(f1(tables).mean(-1))
+
+
 def figures(rows: Sequence[Row], rater: Rater) -> dict[str, Any]:
     """Macro-F1 with a percentile interval over rows, and what it is made of."""
     told = [rater(row) for row in rows]
-    tables = confusions(rows, told)
-    drawn = np.random.default_rng(SEED).multinomial(len(rows), np.full(len(rows), 1 / len(rows)), DRAWS)
-    low, high = np.quantile(f1(np.tensordot(drawn, tables, 1)).mean(-1), [0.025, 0.975])
+    tables = confusions([row.label for row in rows], told)
     total = tables.sum(0)
     right = np.array([row.label == label for row, label in zip(rows, told, strict=True)])
     styles = {style: [row.style == style for row in rows] for style in dict.fromkeys(row.style for row in rows)}
     return {
-        "macro_f1": round(float(f1(total).mean()), 3),
-        "interval": [round(float(low), 3), round(float(high), 3)],
+        "macro_f1": round(float(macro_f1(total)), 3),
+        "interval": interval(tables, macro_f1, SEED),
         "classes": {label: _class_figures(total, i) for i, label in enumerate(ORDER)},
         "confusion": total.tolist(),
         "right_by_style": {style: [int(right[mask].sum()), int(sum(mask))] for style, mask in styles.items()},

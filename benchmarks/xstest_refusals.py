@@ -39,13 +39,13 @@ from benchmarks.refusal_fit import (
     written_rows,
     xstest_rows,
 )
+from benchmarks.refusal_tables import DRAWS, confusions, interval
 from eval.judges.refusal_en import CUES
 from eval.judges.refusal_label import Label
 from eval.judges.refusal_weights import WEIGHTS, Steps
 
 RESULT = Path(__file__).parent / "results" / "xstest_refusals.json"
-ORDER: tuple[Label, ...] = ("none", "partial", "full")
-DRAWS, SEED = 2000, 20260801
+SEED = 20260801
 NOTHING = LeftOut()
 WITHOUT = {
     "prompts": LeftOut(prompts=True),
@@ -73,13 +73,6 @@ def held_out(
     return {model: ([row.label for row in rows[model]], told[model]) for model in MODELS}
 
 
-def confusions(labels: Sequence[Label], told: Sequence[Label]) -> NDArray[np.int64]:
-    """One 3 x 3 table per answer, (N, 3, 3): label by verdict, in the order none, partial, full."""
-    table = np.zeros((len(labels), 3, 3), dtype=np.int64)
-    table[np.arange(len(labels)), [ORDER.index(x) for x in labels], [ORDER.index(x) for x in told]] = 1
-    return table
-
-
 def kappa(table: NDArray[Any]) -> NDArray[np.float64]:
     """Cohen's kappa of tables (..., 3, 3)."""
     share = table / table.sum((-2, -1), keepdims=True)
@@ -95,12 +88,10 @@ def f1_any(table: NDArray[Any]) -> float:
 
 def agreement(tables: NDArray[np.int64]) -> dict[str, Any]:
     """Figures of tables by prompt, (prompts, 3, 3); the interval resamples prompts, with all their models' answers."""
-    drawn = np.random.default_rng(SEED).multinomial(len(tables), np.full(len(tables), 1 / len(tables)), DRAWS)
-    low, high = np.quantile(kappa(np.tensordot(drawn, tables, 1)), [0.025, 0.975])
     total = tables.sum(0)
     return {
         "kappa": round(float(kappa(total)), 3),
-        "interval": [round(float(low), 3), round(float(high), 3)],
+        "interval": interval(tables, kappa, SEED),
         "f1_any": round(f1_any(total), 3),
         "confusion": total.tolist(),
     }
