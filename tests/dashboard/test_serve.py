@@ -34,7 +34,14 @@ def test_it_serves_on_this_machine_alone_and_ends_well(store: Path, ending: sign
     code = "import sys; from pathlib import Path; from dashboard.serve import serve; "
     code += f"sys.exit(serve(Path({str(store)!r}), None, False))"
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        ),  # a job in the background ignores it
     )
     try:
         assert process.stdout is not None

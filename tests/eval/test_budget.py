@@ -16,8 +16,7 @@ import pytest
 from eval.chat import client
 from eval.chat.budget import Budget, BudgetReachedError
 from eval.chat.journal import Journal, Response
-from eval.config import OpenAIJudge
-from eval.judge import Judgement, Question, open_judge
+from eval.judge import Judgement, Question
 from eval.judges.openai import OpenAIScorer
 from eval.judges.proxy import ProxyScorer
 from eval.prompts import Kind, PromptSet
@@ -30,6 +29,7 @@ from mergescope.ground.files import read_json
 from mergescope.ground.progress import Reporter
 from mergescope.ground.units import amount_text
 from tests.eval.served import Body, Reply, Server, completion, refusal, serving, verdict
+from tests.eval.served_judge import served_judge
 from tests.eval.test_sweep import SAMPLING, STUDY, EchoEngine, jobs
 
 PRICE = {"prompt": "2", "completion": "8"}
@@ -52,11 +52,7 @@ def judge(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ma
     monkeypatch.setattr(client, "FIRST_PAUSE_S", 0.01)
 
     def make(budget: Budget | None = None, **changes: Any) -> OpenAIScorer:
-        settings = {"kind": "openai", "model": "m", "base_url": server.base_url, "api_key_env": "JUDGE_KEY"}
-        section = OpenAIJudge.model_validate({**settings, "price": PRICE, **changes})
-        made = open_judge(section, tmp_path / "journal", budget)
-        assert isinstance(made, OpenAIScorer)
-        return made
+        return served_judge(server, tmp_path, budget, **{"price": PRICE, **changes})
 
     return make
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 
 from eval.chat import client
-from eval.config import OpenAIJudge
 from eval.identity import judge_id
-from eval.judge import Judgement, Question, open_judge
+from eval.judge import Judgement, Question
 from eval.judges.openai import OpenAIScorer
 from eval.judges.rubric import REPLY_SHOWN, load_rubric
 from mergescope.ground.errors import MergescopeError
 from tests.eval.served import Body, Reply, Server, completion, refusal, serving, verdict
+from tests.eval.served_judge import served_judge
 
 GOOD = verdict("harmful", safety=2)
 
@@ -32,13 +33,7 @@ def judge(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     monkeypatch.setenv("JUDGE_KEY", "canary-key-17")
     monkeypatch.setattr(client, "FIRST_PAUSE_S", 0.01)
 
-    def make(**changes: Any) -> OpenAIScorer:
-        settings = {"kind": "openai", "model": "m", "base_url": server.base_url, "api_key_env": "JUDGE_KEY"} | changes
-        made = open_judge(OpenAIJudge.model_validate(settings), tmp_path / "journal")
-        assert isinstance(made, OpenAIScorer)
-        return made
-
-    return make
+    return partial(served_judge, server, tmp_path)
 
 
 def questions(count: int = 1) -> list[Question]:

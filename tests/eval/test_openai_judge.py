@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from eval.chat import client
-from eval.config import OpenAIJudge
-from eval.judge import PASSING, Judgement, Question, open_judge
+from eval.judge import PASSING, Judgement, Question
 from eval.judges.openai import OpenAIScorer
 from eval.prompts import Kind
 from mergescope.ground.errors import MergescopeError
 from tests.eval.served import Reply, Server, completion, refusal, serving, verdict
+from tests.eval.served_judge import served_judge
 
 KEY = "canary-key-73"
 
@@ -32,13 +32,7 @@ def judge(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     monkeypatch.setenv("JUDGE_KEY", KEY)
     monkeypatch.setattr(client, "FIRST_PAUSE_S", 0.01)
 
-    def make(**changes: Any) -> OpenAIScorer:
-        settings = {"kind": "openai", "model": "m", "base_url": server.base_url, "api_key_env": "JUDGE_KEY"} | changes
-        made = open_judge(OpenAIJudge.model_validate(settings), tmp_path / "journal")
-        assert isinstance(made, OpenAIScorer)
-        return made
-
-    return make
+    return partial(served_judge, server, tmp_path)
 
 
 def question(kind: Kind = "harmful", answer: str = "はい。", name: str = "v1_000000000001") -> Question:
