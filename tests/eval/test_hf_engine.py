@@ -80,6 +80,7 @@ def test_the_seed_makes_the_sample(engine: TransformersEngine) -> None:
     assert first[0] == first[2] != first[1]
 
 
+@pytest.mark.deep
 def test_swapping_there_and_back(engine: TransformersEngine, weights: dict[str, torch.Tensor]) -> None:
     before = answered(engine, requests(), GREEDY)
     engine.load(Given({name: tensor * 0.5 for name, tensor in weights.items()}))
@@ -129,6 +130,7 @@ def test_a_prompt_beyond_the_context_is_marked(engine: TransformersEngine) -> No
     assert answers[0].text == ""
 
 
+@pytest.mark.deep
 def test_a_batch_too_big_is_halved(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = answered(engine, requests(), GREEDY)
     decode, sizes = engine._decode, []

@@ -327,6 +327,7 @@ def test_a_baseline_of_an_earlier_run_is_found(
     assert estimates(store)[0] == pytest.approx(4 / 7)
 
 
+@pytest.mark.deep
 def test_a_budget_stops_pairs_and_another_run_goes_on(
     tmp_path: Path, server: Server, judge: Callable[..., Judge], prompts: Callable[..., PromptSet]
 ) -> None:

@@ -93,6 +93,7 @@ def test_a_bundle_is_read(made: Path) -> None:
     assert bundle.checkpoint == made / "checkpoint"
 
 
+@pytest.mark.deep
 def test_no_field_of_a_manifest_brings_the_reader_down(made: Path) -> None:
     file = made / "manifest.json"
     raw = json.loads(file.read_text())

@@ -108,6 +108,7 @@ def test_closing_early_ends_mergekit(merger: MergekitMerger) -> None:
     tensors.close()
 
 
+@pytest.mark.deep
 def test_a_killed_process_is_told_in_one_line(merger: MergekitMerger) -> None:
     before = children()
     tensors = merger.blend(TIES)
