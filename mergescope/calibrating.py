@@ -37,8 +37,8 @@ def calibrate_judges(
 
     name: of the judge; None: all of the recipe's. Only judgements that the store lacks are made. limit: of what the
     judges may spend; one that reached it is not calibrated. yes: the user agrees beforehand that the labelled texts go
-    to the judges' hosts. Raises DataError for the label files, MergescopeError for an unknown judge, a host not agreed to,
-    a running study, a budget reached, and what a judge raises.
+    to the judges' hosts. Raises DataError for the label files, MergescopeError for an unknown judge, a host not agreed
+    to, a running study, a budget reached, and what a judge raises.
     """
     labels = read_labels(files)
     budget = None if limit is None else budget_of(study.recipe.eval.judges, limit)
