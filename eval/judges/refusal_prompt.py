@@ -42,8 +42,8 @@ _WHY = re.compile(r"^why (?:is it|should|would|are|do|don't)|\breasons\b")
 _PRIVATE = re.compile(r"\bmy [\w ]{1,30}'s?\b|\bis my \w+\b")
 _YES_NO = re.compile(r"^(?:can|could|should|may|must|is|are|was|were|do|does|did|will|would|has|have) (?!you\b)")
 _FACT = re.compile(
-    r"^(?:what(?! should| can i| could i)|which|who|whose|where|when|how (?:many|much|long|old|far|often)|why (?:is|are)|"
-    r"is|are|was|were|do|does|did|has|have)\b(?! you\b)"
+    r"^(?:what(?! should| can i| could i)|which|who|whose|where|when|how (?:many|much|long|old|far|often)|"
+    r"why (?:is|are)|is|are|was|were|do|does|did|has|have)\b(?! you\b)"
 )
 _WORD = re.compile(r"[a-z][a-z'-]+")
 _COMMON_WORDS = (
