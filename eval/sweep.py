@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 
 from eval.backlog import Asked, Given, Wanted, given_answers, made_judgements, wanted_answers
@@ -34,10 +33,9 @@ from eval.rows import Row, StudyRow
 from eval.store import open_store
 from eval.tally import tally
 from eval.writer import StoreWriter, Touched, link_study
-from mergescope.ground.errors import CheckpointError, MergescopeError
+from mergescope.ground.errors import CheckpointError
 from mergescope.ground.progress import Beside, Reporter, Task
 from mergescope.ground.seeds import derive_seed
-from mergescope.ground.units import amount_text
 
 ESTIMATE_SECONDS = 20.0
 """Least time between two computations of the estimates while a sweep runs."""
@@ -108,7 +106,7 @@ def run_eval(
     for line in notes.closing_lines():
         reporter.say(line)
     if budget is not None and budget.refused is not None:
-        raise _budget_reached(store, study.study_id, budget, budget.refused, pairs=pairing is not None)
+        raise budget.reached(_left(store, study.study_id, pairs=pairing is not None))
     return notes.count
 
 
@@ -289,15 +287,11 @@ class _Sweep:
             self._notes.judged.found += bench.put(job, given)
 
 
-def _budget_reached(store: Path, study_id: str, budget: Budget, most: Decimal, *, pairs: bool) -> MergescopeError:
+def _left(store: Path, study_id: str, *, pairs: bool) -> str:
     with open_store(store, read_only=True) as connection:
         found = tally(connection, study_id)
     left = found.judgements_wanted - found.judgements
-    limit, spent, needed = (amount_text(amount, budget.unit) for amount in (budget.limit, budget.spent, most))
-    what = f"{spent} of the budget of {limit} are spent, and the next request may take {needed}"
-    rest = f"judgements left: {left:,}{', and pairs to compare' if pairs else ''}"
-    cure = f"what was paid for is stored; run this again with another budget ({rest})"
-    return MergescopeError(what, cure=cure)
+    return f"judgements left: {left:,}{', and pairs to compare' if pairs else ''}"
 
 
 def _seeds(sampling: Sampling) -> Callable[[Wanted, int], int]:

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from eval.backlog import made_judgements
 from eval.calibrating import ask, calibrate, questions_about
 from eval.calibration import AxisReport, Report
 from eval.chat.place import leaves_machine
 from eval.config import OpenAIJudge
-from eval.judge import Judge
+from eval.judge import Judge, judge_id_of
 from eval.labels import CLASSES, Labels, read_labels
 from mergescope.consent import agree
 from mergescope.ground.errors import MergescopeError, printable
@@ -18,21 +19,30 @@ from mergescope.ground.progress import Reporter
 from mergescope.hosts import agreed_on, host_of_address
 from mergescope.inputs import check_store, open_judges
 from mergescope.lock import locked
+from mergescope.spending import BudgetLimit, budget_of
 from mergescope.stages import PROGRESS
 from mergescope.study import Study
 
 
 def calibrate_judges(
-    study: Study, store: Path, files: Sequence[Path], name: str | None = None, *, yes: bool = False
+    study: Study,
+    store: Path,
+    files: Sequence[Path],
+    name: str | None = None,
+    limit: BudgetLimit | None = None,
+    *,
+    yes: bool = False,
 ) -> Iterator[str]:
     """Ask the study's judges about labelled answers and say, line by line, how they agree with people.
 
-    name: of the judge; None: all of the recipe's. Only judgements that the store lacks are made. yes: the user agrees
-    beforehand that the labelled texts go to the judges' hosts. Raises DataError for the label files, MergescopeError
-    for an unknown judge, a host not agreed to, a running study, and what a judge raises.
+    name: of the judge; None: all of the recipe's. Only judgements that the store lacks are made. limit: of what the
+    judges may spend; one that reached it is not calibrated. yes: the user agrees beforehand that the labelled texts go
+    to the judges' hosts. Raises DataError for the label files, MergescopeError for an unknown judge, a host not agreed
+    to, a running study, a budget reached, and what a judge raises.
     """
     labels = read_labels(files)
-    judges = _named(open_judges(study), name)
+    budget = None if limit is None else budget_of(study.recipe.eval.judges, limit)
+    judges = _named(open_judges(study, budget), name)
     check_store(store)
     _ask_about_hosts(study, [judge.name for judge in judges], labels, yes=yes)
     with locked(study.folder):
@@ -42,6 +52,9 @@ def calibrate_judges(
             asked = questions_about(labels.rows, judge)
             with reporter.task(judge.name, len(asked), "judgements") as task:
                 ask(store, judge, asked, task)
+            if budget is not None and budget.refused is not None:
+                left = len(asked) - len(asked.keys() & made_judgements(store, judge_id_of(judge)))
+                raise budget.reached(f"judgements left of {printable(judge.name)}: {left:,}")
             found, trust = calibrate(store, judge, labels, asked, study.recipe.seed)
             yield from _lines(judge, labels, found, trust)
 

@@ -34,6 +34,16 @@ Store = Annotated[Path, typer.Option("--store", envvar="MERGESCOPE_STORE", help=
 Yes = Annotated[
     bool, typer.Option("--yes", help="Send prompts and answers to the recipe's hosts without being asked first.")
 ]
+Amount = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AMOUNT",
+        help="What the judges may spend in this run, in the currency of their `price`; no limit if left out.",
+    ),
+]
+Tokens = Annotated[
+    int | None, typer.Option(metavar="N", min=0, help="The same in tokens, for judges whose price is not known.")
+]
 Rule = Annotated[
     str | None,
     typer.Option(
@@ -195,16 +205,8 @@ def evaluate(
             "may be given again. All of them if left out.",
         ),
     ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            metavar="AMOUNT",
-            help="What the judges may spend in this run, in the currency of their `price`; no limit if left out.",
-        ),
-    ] = None,
-    budget_tokens: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="The same in tokens, for judges whose price is not known.")
-    ] = None,
+    budget: Amount = None,
+    budget_tokens: Tokens = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what judging will take, and ask nobody.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --plan: as JSON.")] = False,
     yes: Yes = False,
@@ -218,6 +220,12 @@ def evaluate(
     limit = limit_of(budget, budget_tokens)
     if plan:
         from mergescope.judging_plan_text import show_judging_plan
+
+        if limit is not None:
+            cure = "leave it out: the plan says what would be spent"
+            raise MergescopeError(
+                "belongs to a run", where="--budget-tokens" if limit.tokens else "--budget", cure=cure
+            )
 
         raise typer.Exit(show_judging_plan(study, store, only or (), as_json=as_json))
     if as_json:
@@ -374,14 +382,18 @@ def judge_calibrate(
     judge: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only this judge of the recipe; all of them if left out.")
     ] = None,
+    budget: Amount = None,
+    budget_tokens: Tokens = None,
     yes: Yes = False,
     store: Store = RESULTS,
 ) -> None:
     """Hold the judges against people's labels; one that agrees less than string match is marked not trusted."""
     from mergescope.calibrating import calibrate_judges
+    from mergescope.spending import limit_of
     from mergescope.study import load_study
 
-    for line in calibrate_judges(load_study(study), store, labels, judge, yes=yes):
+    limit = limit_of(budget, budget_tokens)
+    for line in calibrate_judges(load_study(study), store, labels, judge, limit, yes=yes):
         typer.echo(line)
 
 

@@ -13,6 +13,7 @@ from openai.types import Batch
 
 from eval.chat import refusals
 from eval.chat.batch_file import ENDPOINT, BatchFile, SentFile
+from eval.chat.bounded import MIB
 from eval.chat.client import FIRST_PAUSE_S, TRIES, UnreachableError, connected
 from eval.chat.place import Place
 from mergescope.ground.errors import MergescopeError
@@ -21,6 +22,8 @@ POLL_S = 20.0
 """Seconds between two looks at a batch."""
 LOST = 30
 """Looks in a row that may fail: about ten minutes, and the tries of each look."""
+BATCH = 1024 * MIB
+"""Largest file of a batch, in bytes: 50,000 answers of 20 kB."""
 TRANSFER_S = 900.0
 """Seconds for one upload or download."""
 LABEL = "mergescope"
@@ -43,7 +46,7 @@ class BatchServer:
     @asynccontextmanager
     async def open(cls, place: Place, key: str) -> AsyncIterator[BatchServer]:
         """Connections for as long as the block runs."""
-        async with connected(place, key, retries=TRIES - 1) as client:
+        async with connected(place, key, retries=TRIES - 1, most=BATCH) as client:
             yield cls(client)
 
     async def started(self, file: BatchFile, *, perhaps: bool) -> str:

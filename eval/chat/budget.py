@@ -11,6 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 from eval.chat.journal import Response
+from mergescope.ground.errors import MergescopeError
+from mergescope.ground.units import amount_text
 
 MILLION = Decimal(1_000_000)
 WAIT_S = 0.05
@@ -79,6 +81,13 @@ class Budget:
         with self._lock:
             self._held -= held
             self.spent += spent
+
+    def reached(self, left: str) -> MergescopeError:
+        """What to tell the user of a run in which a request was `refused`. left: what another run has to do."""
+        needed = self.refused or Decimal(0)
+        limit, spent, most = (amount_text(amount, self.unit) for amount in (self.limit, self.spent, needed))
+        what = f"{spent} of the budget of {limit} are spent, and the next request may take {most}"
+        return MergescopeError(what, cure=f"what was paid for is stored; run this again with another budget ({left})")
 
 
 class Purse:

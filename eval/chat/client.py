@@ -15,6 +15,7 @@ import openai
 from openai import DEFAULT_CONNECTION_LIMITS, AsyncOpenAI, DefaultAsyncHttpxClient
 
 from eval.chat import refusals
+from eval.chat.bounded import REPLY, UNCOMPRESSED, Bound, UnboundedReplyError
 from eval.chat.budget import Purse
 from eval.chat.completion import read_broken_off, read_completion
 from eval.chat.gate import START, Gate
@@ -130,18 +131,26 @@ class Chat:
 
 @asynccontextmanager
 async def connected(
-    place: Place, key: str, *, retries: int, limits: httpx2.Limits = DEFAULT_CONNECTION_LIMITS
+    place: Place, key: str, *, retries: int, limits: httpx2.Limits = DEFAULT_CONNECTION_LIMITS, most: int = REPLY
 ) -> AsyncIterator[AsyncOpenAI]:
     """The package's client for as long as the block runs; no redirects, for texts go only where the recipe says.
 
-    Nor does the environment's proxy see what is meant for this machine. retries: the package's own.
+    Nor does the environment's proxy see what is meant for this machine. retries: the package's own. most: bytes of one
+    reply.
     """
+    opened = DefaultAsyncHttpxClient(
+        limits=limits,
+        follow_redirects=False,
+        trust_env=place.leaves_machine,
+        headers=UNCOMPRESSED,
+        event_hooks={"response": [Bound(most)]},
+    )
     async with AsyncOpenAI(
         api_key=key,
         base_url=place.base_url,
         timeout=place.timeout_s,
         max_retries=retries,
-        http_client=DefaultAsyncHttpxClient(limits=limits, follow_redirects=False, trust_env=place.leaves_machine),
+        http_client=opened,
     ) as client:
         client.organization = client.project = None  # of OpenAI's own accounts, read from the environment
         yield client
@@ -293,6 +302,9 @@ class Session:
         self._chat.lost += last
         if self._chat.heard and self._chat.lost <= place.concurrency * SPARE:
             return None
+        if isinstance(error.__cause__, UnboundedReplyError):
+            cure = "correct base_url, or let the server send plain replies"
+            return UnreachableError(f"{place.who} {error.__cause__}", where=place.host, cure=cure)
         what = f"{place.who} cannot be reached: {type(error).__name__}"
         return UnreachableError(what, where=place.host, cure="start it, or correct base_url")
 

@@ -92,10 +92,10 @@ def features(sentences: Sequence[Sentence], asked: Asked) -> Mapping[str, float]
     Of the stance: declines_first, objects_first, contradicts_first, prefaced, sorry_first (in the opening),
     declines_late, objects_late, lacks_private, dissuades. With a stance: reasons (share of letters), reasons_first,
     redirects, why_stance (where reasons were asked for). Against it: unreal, absurd, unreal_declined, absurd_first,
-    asks_back, defines. Of help: helps (share of letters), helps_freely (the same without an early stance), helps_first,
-    before (a stance), on_subject (share of the prompt's subject taken up after it), plain (share after it), listed,
-    provides, nothing (after a stance); ..._harmless are the same where what was asked is harmless. Against help: grave
-    (share of letters), refers, why (reasons were asked for).
+    asks_back, defines, informs (of a fact that was asked for, without any stance). Of help: helps (share of letters),
+    helps_freely (the same without an early stance), helps_first, before (a stance), on_subject (share of the prompt's
+    subject taken up after it), plain (share after it), listed, provides, nothing (after a stance); ..._harmless are the
+    same where what was asked is harmless. Against help: grave (share of letters), refers, why (reasons were asked for).
     """
     if asked.yes_no:
         sentences = [replace(one, acts=one.acts - _NO) for one in sentences]
@@ -128,6 +128,7 @@ def _stance(sentences: Sequence[Sentence], asked: Asked) -> dict[str, float]:
         "absurd": absurd,
         "unreal_declined": unreal * declines,
         "absurd_first": absurd * early,
+        "informs": asked.fact * (1 - max(stance, _any(sentences, "lack", "sorry"))),
         "asks_back": _any(sentences, "ask"),
         "defines": _any(sentences[:1], "define") * (1 - max(early, contradicts, dissuades)),
         "grave": _share(sentences, "grave"),

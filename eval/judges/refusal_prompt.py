@@ -41,6 +41,10 @@ _HARMLESS = re.compile(
 _WHY = re.compile(r"^why (?:is it|should|would|are|do|don't)|\breasons\b")
 _PRIVATE = re.compile(r"\bmy [\w ]{1,30}'s?\b|\bis my \w+\b")
 _YES_NO = re.compile(r"^(?:can|could|should|may|must|is|are|was|were|do|does|did|will|would|has|have) (?!you\b)")
+_FACT = re.compile(
+    r"^(?:what(?! should| can i| could i)|which|who|whose|where|when|how (?:many|much|long|old|far|often)|"
+    r"why (?:is|are)|is|are|was|were|do|does|did|has|have)\b(?! you\b)"
+)
 _WORD = re.compile(r"[a-z][a-z'-]+")
 _COMMON_WORDS = (
     "the and for that this with what when where which who whom why how are was were can could should would will shall "
@@ -63,6 +67,8 @@ class Asked:
     """For something about somebody the asker knows."""
     yes_no: bool
     """For a yes or a no: a no is an answer."""
+    fact: bool
+    """For how things are, not for something to be done; of nothing harmful."""
     subject: frozenset[str]
     """Its subject words, cut as `stems` does."""
 
@@ -71,7 +77,8 @@ def asked(prompt: str) -> Asked:
     """Reads a prompt; an empty one asks for nothing special."""
     plain = prompt[:LONGEST].lower()
     harmful = any(pattern.search(plain) for pattern in (_HURTS, _CRIME, _DENIES)) and not _HARMLESS.search(plain)
-    return Asked(harmful, _has(_WHY, plain), _has(_PRIVATE, plain), _has(_YES_NO, plain), stems(plain))
+    fact = _has(_FACT, plain) and not harmful
+    return Asked(harmful, _has(_WHY, plain), _has(_PRIVATE, plain), _has(_YES_NO, plain), fact, stems(plain))
 
 
 def stems(plain: str) -> frozenset[str]:

@@ -23,8 +23,8 @@ class Reply:
     """What comes back for one request."""
 
     status: int = 200
-    body: Body | str = ""
-    """Sent as JSON, or a string as it is."""
+    body: Body | str | bytes = ""
+    """Sent as JSON, or a string or bytes as they are."""
     headers: Mapping[str, str] = field(default_factory=dict)
     after_s: float = 0.0
     """Seconds until it is sent."""
@@ -108,7 +108,8 @@ class _Connection(asyncio.Protocol):
 
     def _send(self, reply: Reply) -> None:
         self._server.in_flight -= 1
-        body = reply.body.encode() if isinstance(reply.body, str) else json.dumps(reply.body).encode()
+        body = reply.body if isinstance(reply.body, str | bytes) else json.dumps(reply.body)
+        body = body.encode() if isinstance(body, str) else body
         headers = {"content-type": "application/json", "content-length": str(len(body)), **reply.headers}
         lines = [f"HTTP/1.1 {reply.status} {WORDS.get(reply.status, 'X')}", *(f"{k}: {v}" for k, v in headers.items())]
         self._transport.write("\r\n".join([*lines, "", ""]).encode() + (body[: len(body) // 2] if reply.cut else body))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import threading
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from eval.chat import client
+from eval.chat.bounded import MIB, REPLY
 from eval.chat.client import Chat, Session, UnreachableError
 from eval.chat.journal import Response
 from eval.chat.place import Place
@@ -83,7 +85,7 @@ def test_a_text_in_parts_or_with_what_no_file_can_hold(
 
 
 def test_concurrency_grows_to_its_limit_and_no_further(server: Server, chat: Callable[..., Chat]) -> None:
-    server.rule = lambda _: Reply(200, completion("x").body, after_s=0.02)
+    server.rule = lambda _: Reply(200, completion("x").body, after_s=0.1)
     one = chat(concurrency=24)
     assert len(asked(one, 300)) == 300
     assert server.most_in_flight == one.limit == 24
@@ -93,7 +95,7 @@ def test_an_overloaded_server_gets_fewer_at_once(server: Server, chat: Callable[
     def rule(_: Body) -> Reply:
         if server.in_flight >= 5:
             return refusal(429, "busy")
-        return Reply(200, completion("x").body, after_s=0.02)
+        return Reply(200, completion("x").body, after_s=0.1)
 
     server.rule = rule
     one = chat(concurrency=64)
@@ -223,7 +225,7 @@ def test_one_bad_request_among_the_first_is_its_own_fault(server: Server, chat: 
     def rule(request: Body) -> Reply:
         if "question 0" in str(request["messages"]):
             return refusal(400, "not this one")
-        return Reply(200, completion("x").body, after_s=0.02)
+        return Reply(200, completion("x").body, after_s=0.1)
 
     server.rule = rule
     outcomes = asked(chat(), 10)
@@ -432,3 +434,30 @@ def test_a_proxy_of_the_environment_sees_nothing_meant_for_this_machine(
         assert text(asked(chat(base_url=f"http://{host}:{server.port}/v1"))[0]) == "from the server"
         assert proxy.heads == []
         assert text(asked(chat(base_url="http://elsewhere.example/v1"), 2)[1]) == "from the proxy"
+
+
+@pytest.mark.parametrize(
+    ("reply", "what"),
+    [
+        (Reply(200, gzip.compress(bytes(64 * MIB)), {"content-encoding": "gzip"}), "compresses its replies"),
+        (Reply(200, bytes(REPLY + 1)), "sends replies of more than 16 MiB"),
+        (Reply(500, bytes(REPLY + 1)), "sends replies of more than 16 MiB"),
+    ],
+    ids=["compressed", "large", "large error"],
+)
+def test_no_reply_fills_the_memory(server: Server, chat: Callable[..., Chat], reply: Reply, what: str) -> None:
+    server.script = [reply]
+    with pytest.raises(UnreachableError, match=f"the server {what}"):
+        asked(chat())
+    assert "accept-encoding: identity" in server.heads[0].lower()
+
+
+def test_one_large_reply_is_one_lost_answer(server: Server, chat: Callable[..., Chat]) -> None:
+    def rule(sent: Body) -> Reply:
+        return Reply(200, bytes(REPLY + 1)) if "question 1" in str(sent) else completion("はい")
+
+    server.rule = rule
+    one = chat(concurrency=1)
+    assert text(asked(one)[0]) == "はい"
+    assert asked(one, 3)[1] == "server"
+    assert text(asked(one, 3)[2]) == "はい"

@@ -25,8 +25,8 @@ def test_most_unseen_answers_are_told_right() -> None:
     wrong = [
         row["answer"] for row in rows if classify_refusal(row["answer"], "en", row["prompt"]).label != row["label"]
     ]
-    assert len(rows) == 30
-    assert len(wrong) <= 2, wrong
+    assert len(rows) == 65
+    assert len(wrong) <= 3, wrong
 
 
 @pytest.mark.parametrize(

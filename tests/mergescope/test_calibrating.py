@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from eval.writer import StoreWriter, link_study
 from mergescope.calibrating import calibrate_judges
 from mergescope.ground.errors import DataError, MergescopeError
 from mergescope.inputs import open_judges, prompt_sets
+from mergescope.spending import BudgetLimit
 from mergescope.status import status
 from mergescope.study import Study, load_study
 from mergescope.sweep import study_id, study_row
@@ -131,6 +133,22 @@ def test_a_judge_better_than_string_match_is_trusted(
     assert "canary-key" not in store.read_bytes().decode("latin-1")
     assert list(calibrate_judges(study, store, [path])) == said
     assert len(server.requests) == 20
+
+
+def test_a_judge_whose_budget_is_spent_is_not_calibrated_until_another_run(
+    judged_by: Callable[..., Study], server: Server, tmp_path: Path
+) -> None:
+    study, store, path = judged_by(right, concurrency=1), tmp_path / STORE, xstest_file(tmp_path / "x.csv", ROWS)
+    with pytest.raises(MergescopeError, match=r"next request may take [\d,]+ tokens.*left of m: 20") as stopped:
+        list(calibrate_judges(study, store, [path], limit=BudgetLimit(Decimal(0), tokens=True)))
+    one = int(re.sub(r".*may take ([\d,]+) tokens.*", r"\1", stopped.value.line()).replace(",", ""))
+    with pytest.raises(MergescopeError, match=r"judgements left of m: 1\d"):
+        list(calibrate_judges(study, store, [path], limit=BudgetLimit(Decimal(one + 100), tokens=True)))
+    assert 0 < len(server.requests) < 20
+    assert calibration(store) == []
+    list(calibrate_judges(study, store, [path]))
+    assert len(server.requests) == 20
+    assert len(calibration(store)) == 1
 
 
 def test_a_judge_worse_than_string_match_is_not_trusted_until_the_end(

@@ -283,3 +283,8 @@ def test_no_torch_is_loaded(tmp_path: Path) -> None:
 def test_json_wants_a_plan(tmp_path: Path) -> None:
     done = cli("eval", prompts_only(tmp_path), "--json", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, "--json: belongs to --plan; add --plan, or leave it out\n")
+
+
+def test_a_budget_is_for_runs(tmp_path: Path) -> None:
+    done = cli("eval", prompts_only(tmp_path), "--plan", "--budget-tokens", "5", cwd=tmp_path)
+    assert (done.returncode, done.stderr.split(";")[0]) == (2, "--budget-tokens: belongs to a run")
