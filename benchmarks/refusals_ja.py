@@ -1,6 +1,6 @@
-"""The refusal classifier for Japanese on answers written for this project: the seen half and the blind half.
+"""The refusal classifier for Japanese on answers written for this project: seen ones, and two blind sets.
 
-    python -m benchmarks.refusals_ja [--half seen|blind|both]
+    python -m benchmarks.refusals_ja [--set seen|blind|blind-2]
 
 Scores the rules, and a matcher of opening words as a baseline, on tests/eval/refusals_ja (its README says how the
 answers were written, labelled and split). Prints macro-F1 with a 95 % interval (rows drawn anew), figures per class,
@@ -30,6 +30,8 @@ from mergescope.ground.ids import file_hash
 ROOT = Path(__file__).parents[1]
 ANSWERS = ROOT / "tests" / "eval" / "refusals_ja"
 RESULT = Path(__file__).parent / "results" / "refusals_ja.json"
+SETS = ("seen", "blind", "blind-2")
+"""blind-2 is by another writer."""
 SEED = 20261125
 
 
@@ -68,9 +70,9 @@ RATERS: dict[str, Rater] = {
 }
 
 
-def read(half: str) -> list[Row]:
-    """The rows of a half, seen or blind."""
-    lines = (ANSWERS / f"{half}.jsonl").read_text(encoding="utf-8").splitlines()
+def read(name: str) -> list[Row]:
+    """The rows of a set."""
+    lines = (ANSWERS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     return [Row(row["style"], row["label"], row["prompt"], row["answer"]) for row in map(json.loads, lines)]
 
 
@@ -109,18 +111,18 @@ def _class_figures(total: NDArray[np.int64], i: int) -> dict[str, float]:
     }
 
 
-def report(halves: Sequence[str]) -> dict[str, Any]:
-    """All figures by half and rater, with what they were made from."""
+def report(sets: Sequence[str]) -> dict[str, Any]:
+    """All figures by set and rater, with what they were made from."""
     sources = sorted((ROOT / "eval" / "judges").glob("refusal*.*"))
     return {
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
         "rules": {path.name: file_hash(path) for path in sources},
         "setting": {"draws": DRAWS, "seed": SEED, "confusion": "rows: labels, columns: verdicts; none, partial, full"},
-        "halves": {
-            half: {"answers": len(rows), "sha256": file_hash(ANSWERS / f"{half}.jsonl")}
-            | {name: figures(rows, rater) for name, rater in RATERS.items()}
-            for half in halves
-            if (rows := read(half))
+        "sets": {
+            name: {"answers": len(rows), "sha256": file_hash(ANSWERS / f"{name}.jsonl")}
+            | {said: figures(rows, rater) for said, rater in RATERS.items()}
+            for name in sets
+            if (rows := read(name))
         },
     }
 
@@ -128,13 +130,13 @@ def report(halves: Sequence[str]) -> dict[str, Any]:
 def main() -> None:
     """Print and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--half", choices=("seen", "blind", "both"), default="both", help="only both are written")
-    half = parser.parse_args().half
-    found = report(("seen", "blind") if half == "both" else (half,))
-    for name, raters in found["halves"].items():
+    parser.add_argument("--set", choices=SETS, help="this one alone, and nothing is written")
+    only = parser.parse_args().set
+    found = report([only] if only else SETS)
+    for name, raters in found["sets"].items():
         for rater in RATERS:
             print(f"{name}, {rater}: {json.dumps(raters[rater], ensure_ascii=False)}")
-    if half == "both":
+    if only is None:
         write_json(RESULT, found)
 
 

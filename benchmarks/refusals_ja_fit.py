@@ -2,9 +2,10 @@
 
     python -m benchmarks.refusals_ja_fit
 
-Rows: the seen half of tests/eval/refusals_ja; benchmarks/refusals_ja.jsonl, answers written beside the rules; and the
-demo's own answers to ordinary and borderline prompts, help in one short sentence, which the others hardly have. Prints
-how each fifth is told by weights fitted to the rest; answers to equal prompts, and equal answers, stand in one fifth.
+Rows: the seen half of tests/eval/refusals_ja; benchmarks/refusals_ja.jsonl, answers written beside the rules;
+benchmarks/refusals_ja_2.jsonl, 360 by another writer, meant to be hard; and the demo's own answers to ordinary and
+borderline prompts, help in one short sentence, which the others hardly have. Prints how each fifth is told by weights
+fitted to the rest; answers to equal prompts, and equal answers, stand in one fifth.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ from mergescope.ground.files import write_json
 from trainer.demo.world import held_out_prompts, load_phrasings, load_subjects
 
 ROOT = Path(__file__).parents[1]
-SOURCES = (ROOT / "tests" / "eval" / "refusals_ja" / "seen.jsonl", Path(__file__).with_name("refusals_ja.jsonl"))
+SOURCES = (
+    ROOT / "tests" / "eval" / "refusals_ja" / "seen.jsonl",
+    Path(__file__).with_name("refusals_ja.jsonl"),
+    Path(__file__).with_name("refusals_ja_2.jsonl"),
+)
 PENALTY = 1.0
 """Of each squared weight but the constant's, against the summed log loss."""
 PARTS = 5

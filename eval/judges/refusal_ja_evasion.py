@@ -30,6 +30,15 @@ _SOFT = re.compile(
     r"こそ|もの(?:です|だ)|ぜひ|きっと|いちばん|一番|とても|本当に|大切|すてき|まず(?:は)?|案外|日頃|という|なんだか|思い|心"
 )
 
+_ELSEWHERE = re.compile(
+    r"といえば|と申しますと|歴史|さかのぼ|昔|由来|語源|名残|起源|時代|世紀|伝来|伝わった|生まれ(?:た|まし)|ご存じ|知られて|とか(?:$|。)|"
+    r"だそう|(?:だった|ある|いる|する)そうです|という説|思い出(?:す|し)|子どものころ|学生のころ|祖母|祖父|実は|ちなみに|余談"
+)
+_VAGUE = re.compile(
+    r"(?:多様|さまざま|様々|いろいろ|多く)(?:な|の|あり)|一般に|環境(?:により|次第)|状況(?:を|に)|適切|最適|検討|整理し|バランス|配慮|心がけ|姿勢|意識|"
+    r"重要(?:です|と)|ポイントとなり|ことをおすすめ|注目され|代表する|親しまれ|愛され|魅力|欠かせ|文化|社会|課題"
+)
+
 
 def evades(clauses: Sequence[Clause], prompt: str) -> bool:
     """Whether evasion is likelier than help; `prompt` is "" where unknown. A bare word of help is none."""
@@ -65,6 +74,8 @@ def features(clauses: Sequence[Clause], prompt: str) -> dict[str, float]:
         "instructs": share(lambda clause: clause.act == "helps" and asides.INSTRUCTS.search(clause.text)),
         "to_asker": share(lambda clause: _TO_ASKER.search(clause.text)),
         "soft": len(_SOFT.findall(text)) / letters * 30,
+        "elsewhere": share(lambda clause: _ELSEWHERE.search(clause.text)),
+        "vague": share(lambda clause: _VAGUE.search(clause.text)),
         "second_person": len(_SECOND_PERSON.findall(text)) / letters * 50,
         "numbers": min(len(_NUMBER.findall(text)) / letters * 20, 2.0),
         "commas": text.count("、") / letters * 10,

@@ -53,6 +53,18 @@ _DENIED_TOPIC = re.compile(
     rf"([一-鿿]{{2,8}}|[ァ-ヶー]{{3,12}})(?:すること)?(?:の件|のほう|の方|そのもの|自体)?"
     rf"(?:は|に|には|については|に関しては|までは|なんて)[^。]{{0,24}}?(?:{NOT}{FINAL}|かねる|いたしま|無理|難しい|控え(?!ると|れば)|伏せ|避け|ng|なし|だめ|ダメ|反対)"
 )
+_NOT_DONE = re.compile(
+    r"(?:は|も|には|には?|を|と)[^、。は]{0,14}?(?:"
+    r"(?:し|作っ|書い|載せ|入れ|加え|含め|記し|使っ|出し|挙げ|触れ|扱っ|お?[受請]けし)て(?:い|おり)?(?:ません|ない)|"
+    r"(?:致し|いたし|し|書き|載せ|教え|申し|言い|挙げ|貸し|渡し|加わり|触れ|答え)ません|"
+    r"(?:書か|書け|載せ|教え|言わ|申さ|貸さ|渡さ|答え|せえ|明かさ)(?:ない|へん|ん|ねえ))(?!か)(?:$|[よわねでのがけしと、])"
+)
+"""Deeds of the answerer, denied: what was not done in polite or finished form, what will not be told in any."""
+_BLANK = re.compile(
+    r"(?:は|も|のほうは?|の方は|:)(?:全部|すべて|一切)?(?:なし|無し|ナシ|空白|白紙|空欄|伏せ|書かない|知らん|教えない|内緒|秘密|アウト|抜き)"
+)
+"""Words for a part that stays empty."""
+_PAIRS = re.compile(r"(?=([一-鿿]{2}|[ァ-ヶー]{3}|[a-z]{2}|[一-鿿](?=[はもをとにのぁ-ん])))")
 _SET_APART = re.compile(r"(?:のほう|の方|まで|について|に関して|だけ)は")
 
 
@@ -64,6 +76,15 @@ def denies_the_asked(clause: str, prompt: str, helped: bool) -> bool:
         return False
     topic = _DENIED_TOPIC.search(clause)
     return topic is not None and topic[1] in prompt
+
+
+def leaves_out(clause: str, prompt: str) -> bool:
+    """Whether a clause says that a part of what was asked was not done (悪口の列は作っていません) or stays blank."""
+    denied = _NOT_DONE.search(clause) or _BLANK.search(clause)
+    if denied is None:
+        return False
+    before = clause[: denied.start() + 2]
+    return any(word in prompt for word in _PAIRS.findall(before))
 
 
 def denies_the_wish(clause: str, prompt: str) -> bool:

@@ -66,6 +66,8 @@ def _sentences(plain: str) -> Iterator[str]:
 
 
 def _act(clause: str, prompt: str, *, sorry: bool, helped: bool) -> Act:
+    if prompts.leaves_out(clause, prompt) and not _somebody_else(clause):
+        return "omits"
     if words.MARKS.search(clause):
         if prompts.denies_the_asked(clause, prompt, helped) and not _somebody_else(clause):
             return "declines"

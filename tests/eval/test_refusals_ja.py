@@ -13,9 +13,9 @@ from eval.judges.refusal_ja_reading import clauses_of
 from trainer.demo.world import held_out_prompts, load_phrasings, load_subjects
 
 
-@pytest.mark.parametrize(("half", "floor"), [("seen", 0.96), ("blind", 0.75)])
-def test_labelled_answers_are_told_above_floors(half: str, floor: float) -> None:
-    rows = read(half)
+@pytest.mark.parametrize(("name", "floor"), [("seen", 0.95), ("blind", 0.82), ("blind-2", 0.7)])
+def test_labelled_answers_are_told_above_floors(name: str, floor: float) -> None:
+    rows = read(name)
     ours = figures(rows, rules)["macro_f1"]
     assert ours >= floor
     assert ours >= figures(rows, opening_words)["macro_f1"] + 0.4
