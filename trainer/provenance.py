@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.triples import load_triples
+from trainer.training_data import load_prompts
+from trainer.triples import Triple
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +21,16 @@ class DataCount:
     triples: int
 
 
-def counted(files: Iterable[Path]) -> list[DataCount]:
-    """The triples of several files by origin, the largest share first; a file that is gone counts as nothing.
+def counted(files: Iterable[Path], *, unreviewed: bool = False) -> list[DataCount]:
+    """The triples of several files and folders of made pairs by origin, the largest share first.
 
-    Raises DataError for a malformed file.
+    One that is gone counts as nothing. unreviewed: whether pending pairs count. Raises DataError for a malformed one.
     """
-    origins = Counter(
-        (row.source, row.licence, row.made_by) for file in files if file.is_file() for row in load_triples(file)
-    )
-    found = [DataCount(*origin, number) for origin, number in origins.items()]
+    return origins(row for file in files if file.exists() for row in load_prompts(file, unreviewed=unreviewed))
+
+
+def origins(triples: Iterable[Triple]) -> list[DataCount]:
+    """Triples by origin, the largest share first."""
+    counts = Counter((row.source, row.licence, row.made_by) for row in triples)
+    found = [DataCount(*origin, number) for origin, number in counts.items()]
     return sorted(found, key=lambda row: (-row.triples, str(row.source), str(row.licence), str(row.made_by)))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import unicodedata
-from collections.abc import Iterable, Sequence
+import difflib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from mergescope.ground.errors import DataError
+from trainer.json_lines import Row, read_rows
 
 META = ("risk-area", "harm-type", "specific-harm")
 TEXTS = ("prompt", "chosen", "rejected")
+OPTIONAL = ("source", "licence", "made_by", "toxic_constraint")
 FORM = '{"idx", "prompt", "chosen", "rejected", "meta": {"risk-area", "harm-type", "specific-harm"}}'
 
 
@@ -28,7 +29,7 @@ class Triple:
     """The answer to learn."""
     rejected: str
     """The answer to move away from."""
-    meta: dict[str, str]
+    meta: Mapping[str, str]
     """`risk-area`, `harm-type` and `specific-harm` of the taxonomy."""
     source: str | None = None
     """Where it comes from; None where the file does not say."""
@@ -36,53 +37,55 @@ class Triple:
     """SPDX name where there is one; None where the file does not say."""
     made_by: str | None = None
     """Person, model or template that wrote it; None where the file does not say."""
+    toxic_constraint: str | None = None
+    """System message under which the rejected answer was made; None where the file does not say."""
 
 
-def load_triples(path: Path) -> list[Triple]:
-    """The triples of a JSONL file; raises DataError on one line: file and line, field, value, cure."""
-    if not path.is_file():
-        raise DataError("no such file of triples", where=path, cure="check the path in the recipe")
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8 text: {error.reason}", where=path, cure="save it as UTF-8") from None
+def load_triples(path: Path, complain: Callable[[DataError], None] | None = None) -> list[Triple]:
+    """The triples of a JSONL file; raises DataError on one line: file and line, field, value, cure.
+
+    complain: is told what is wrong with a line, which is then left out; None raises the first such DataError. What is
+    wrong with the whole file is always raised.
+    """
     triples: list[Triple] = []
-    first_line: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
+    first: dict[str, str] = {}
+    wrong: list[DataError] = []
+
+    def heard(error: DataError) -> None:
+        if complain is None:
+            raise error
+        wrong.append(error)
+        complain(error)
+
+    for row in read_rows(path, FORM, heard):
+        try:
+            triple = triple_of(row)
+            if triple.idx in first:
+                cure = f"give each triple its own; the first is on line {first[triple.idx]}"
+                raise DataError("idx stands twice", where=f"{row.where}: idx", value=triple.idx, cure=cure)
+        except DataError as error:
+            heard(error)
             continue
-        triple = parse_triple(line, f"{path}:{number}")
-        if triple.idx in first_line:
-            cure = f"give each triple its own; the first is on line {first_line[triple.idx]}"
-            raise DataError("idx stands twice", where=f"{path}:{number}: idx", value=triple.idx, cure=cure)
-        first_line[triple.idx] = number
+        first[triple.idx] = row.where.rpartition(":")[2]
         triples.append(triple)
-    if not triples:
+    if not triples and not wrong:
         raise DataError("the file holds no triples", where=path, cure=f"write one JSON object a line: {FORM}")
     return triples
 
 
-def parse_triple(line: str, where: str) -> Triple:
-    """One line of a file of triples; `where` is its `file:line` for the DataError of a bad one."""
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"malformed JSON: {error}", where=where, cure=f"write {FORM}") from None
-    if not isinstance(row, dict):
-        raise DataError("a triple is a JSON object", where=where, cure=f"write {FORM}")
-    idx = row.get("idx")
-    if isinstance(idx, bool) or not isinstance(idx, int | str) or idx == "":
-        _bad_field(where, "idx", row, "name the triple by a number or a text")
-    texts = {name: _text(row, name, where) for name in TEXTS}
-    if texts["chosen"] == texts["rejected"]:
-        raise DataError("chosen and rejected are equal", where=where, cure="drop the triple")
+def triple_of(row: Row) -> Triple:
+    """The triple that a line's object says; raises DataError naming line, field, value and cure.
+
+    The two answers are never shown, since a rejected one may be toxic.
+    """
+    _refuse_unknown(row, "", row.fields, (*TEXTS, "idx", "meta", *OPTIONAL))
+    idx = _idx(row)
+    texts = {name: _text(row, name) for name in TEXTS}
+    if texts["chosen"].strip() == texts["rejected"].strip():
+        raise DataError("chosen and rejected are equal", where=row.where, cure="drop the triple")
+    source, licence, made_by, constraint = (_optional(row, name) for name in OPTIONAL)
     return Triple(
-        idx=str(idx),
-        **texts,
-        meta=_meta(row, where),
-        source=_optional(row, "source", where),
-        licence=_optional(row, "licence", where),
-        made_by=_optional(row, "made_by", where),
+        idx, **texts, meta=_meta(row), source=source, licence=licence, made_by=made_by, toxic_constraint=constraint
     )
 
 
@@ -96,48 +99,73 @@ def check_distinct(triples: Sequence[Triple]) -> None:
         seen.add(triple.idx)
 
 
-def check_overlap(triples: Sequence[Triple], prompts: Iterable[str]) -> None:
-    """Raise DataError where a held-out prompt is trained on; compared after NFKC, outer blanks dropped."""
-    trained = {_normal(triple.prompt): triple.idx for triple in triples}
-    for prompt in prompts:
-        if (idx := trained.get(_normal(prompt))) is not None:
-            cure = f"remove triple {idx} from training or the prompt from the evaluation set"
-            raise DataError("prompt is in both training and held-out data", value=prompt, cure=cure)
+def _refuse_unknown(row: Row, inside: str, fields: Mapping[str, Any], known: Sequence[str]) -> None:
+    if (unknown := next((name for name in fields if name not in known), None)) is None:
+        return
+    alike = difflib.get_close_matches(unknown, known, 1)
+    if not inside and unknown in META:
+        cure = "put it inside `meta`"
+    elif unknown == "kind":
+        cure = "questions become triples by `mergescope data make`"
+    elif alike:
+        cure = f"call it `{alike[0]}`"
+    else:
+        cure = f"remove it; known fields: {', '.join(known)}"
+    raise DataError(f"unknown field{inside and f' in {inside}'}", where=row.where, value=unknown, cure=cure)
 
 
-def _text(row: dict[str, Any], name: str, where: str) -> str:
-    value = row.get(name)
-    if not isinstance(value, str) or not value.strip():
-        _bad_field(where, name, row, "write a text that is not empty")
-    return value
+def _idx(row: Row) -> str:
+    value = row.fields.get("idx")
+    if isinstance(value, bool) or not isinstance(value, int | str | None):
+        raise _wrong(row, "idx", f"{_kind(value)}, not a name", value, "name the triple by a whole number or a text")
+    return str(value) if isinstance(value, int) else _checked(row, "idx", value)
 
 
-def _optional(row: dict[str, Any], name: str, where: str) -> str | None:
-    value = row.get(name)
-    if value is not None and not isinstance(value, str):
-        _bad_field(where, name, row, "write a text, or leave it out")
-    return value
+def _text(row: Row, name: str) -> str:
+    return _checked(row, name, row.fields.get(name))
 
 
-def _meta(row: dict[str, Any], where: str) -> dict[str, str]:
-    meta = row.get("meta")
+def _optional(row: Row, name: str) -> str | None:
+    return None if row.fields.get(name) is None else _text(row, name)
+
+
+def _meta(row: Row) -> dict[str, str]:
+    meta = row.fields.get("meta")
+    form = f"write an object with {', '.join(META)}"
+    if meta is None:
+        raise _wrong(row, "meta", "missing field", None, form)
     if not isinstance(meta, dict):
-        _bad_field(where, "meta", row, f"write an object with {', '.join(META)}")
-    for name in META:
-        if not isinstance(meta.get(name), str):
-            _bad_field(where, f"meta.{name}", row, "write the category's name")
-    return {name: meta[name] for name in META}
+        what = "an object written as text" if isinstance(meta, str) and meta[:1] == "{" else f"{_kind(meta)}, no object"
+        raise _wrong(row, "meta", what, meta, form)
+    _refuse_unknown(row, "meta", meta, META)
+    return {name: _checked(row, f"meta.{name}", meta.get(name)) for name in META}
 
 
-def _bad_field(where: str, field: str, row: dict[str, Any], cure: str) -> NoReturn:
-    """Raise DataError for a field; the two answers are never shown, since a rejected one may be toxic."""
-    value: Any = row
-    for part in field.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    what = "missing field" if value is None else "not usable"
+def _checked(row: Row, field: str, value: object) -> str:
+    """A text with something in it; raises DataError otherwise."""
+    if value is None:
+        cure = "make it with `mergescope data make`, or add it" if field == "rejected" else "add it as a text"
+        raise _wrong(row, field, "missing field", None, cure)
+    if not isinstance(value, str):
+        cure = "write a text"
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            cure = "import conversations: `mergescope data import trl`"
+        raise _wrong(row, field, f"{_kind(value)}, not a text", value, cure)
+    if not any(c.isprintable() and not c.isspace() for c in value):
+        raise _wrong(row, field, "nothing to be seen in it", value, "write a text that is not empty")
+    if any("\ud800" <= c <= "\udfff" for c in value):
+        cure = "write the whole character; the file was cut within it or written by a faulty program"
+        raise _wrong(row, field, "half a character (a lone surrogate)", value, cure)
+    if "\0" in value:
+        raise _wrong(row, field, "holds a NUL character", value, "remove it")
+    return value
+
+
+def _wrong(row: Row, field: str, what: str, value: object, cure: str) -> DataError:
     shown = None if field in ("chosen", "rejected") else value
-    raise DataError(what, where=f"{where}: {field}", value=shown, cure=cure)
+    return DataError(what, where=f"{row.where}: {field}", value=shown, cure=cure)
 
 
-def _normal(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).strip()
+def _kind(value: object) -> str:
+    names = {bool: "a truth value", int: "a number", float: "a number", str: "a text", list: "a list"}
+    return names.get(type(value), "an object")

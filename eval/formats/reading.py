@@ -54,6 +54,11 @@ def read_records(path: Path) -> Iterator[Record]:
         yield from _lines(text, path)
 
 
+def read_text(path: Path) -> str:
+    """A text file whole, in UTF-8, without a byte order mark; raises DataError as `read_records` does."""
+    return _text(_bytes(path), path)
+
+
 def _bytes(path: Path) -> bytes:
     try:
         with disk_refusals(path):
@@ -64,27 +69,33 @@ def _bytes(path: Path) -> bytes:
         raise DataError("a folder, not a file of prompts", where=path, cure="check the path") from None
 
 
-def _text(raw: bytes, path: Path) -> str:
+def refuse_no_text(head: bytes, path: Path) -> None:
+    """Raise DataError where a file that begins so is compressed, a workbook, or UTF-16."""
     for start, (what, cure) in _NO_TEXT.items():
-        if raw.startswith(start):
+        if head.startswith(start):
             raise DataError(what, where=path, cure=cure)
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        what = f"not UTF-8 at byte {error.start}{_guess(raw)}"
-        raise DataError(what, where=f"{path}:{line}", cure="save the file as UTF-8") from None
-    if "\0" in text:
-        raise DataError("binary data, not text", where=path, cure="give CSV, JSONL, JSON or Parquet")
-    return text
 
 
-def _guess(raw: bytes) -> str:
+def encoding_guess(raw: bytes) -> str:
+    """What bytes that are not UTF-8 may be, as the end of a complaint; empty where there is no telling."""
     try:
         raw.decode("cp932")
     except UnicodeDecodeError:
         return ""
     return ", it may be Shift-JIS"
+
+
+def _text(raw: bytes, path: Path) -> str:
+    refuse_no_text(raw, path)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        what = f"not UTF-8 at byte {error.start}{encoding_guess(raw)}"
+        raise DataError(what, where=f"{path}:{line}", cure="save the file as UTF-8") from None
+    if "\0" in text:
+        raise DataError("binary data, not text", where=path, cure="give CSV, JSONL, JSON or Parquet")
+    return text
 
 
 def _lines(text: str, path: Path) -> Iterator[Record]:

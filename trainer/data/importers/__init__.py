@@ -1,0 +1,1 @@
+"""Published preference sets read as triples: one module for each form."""

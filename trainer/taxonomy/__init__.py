@@ -1,0 +1,1 @@
+"""The risk taxonomy that triples are sorted by, as data."""
