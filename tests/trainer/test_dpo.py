@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from mergescope.ground.errors import DataError
 from mergescope.ground.ids import file_hash
-from mergescope.ground.progress import Reporter
+from mergescope.ground.seeds import derive_seed
+from tests.trainer.tuned import tuned
 from trainer.config import DpoSection
-from trainer.dpo import train_dpo
+from trainer.dpo import preference_rows
+from trainer.encoding import encode_all
 from trainer.quiet import quiet_libraries
 from trainer.triples import load_triples
-
-
-def tuned(section: DpoSection, base: Path, triples: Path, out: Path, seed: int = 1) -> dict[str, Any]:
-    with quiet_libraries():
-        return train_dpo(section, base, load_triples(triples), out, seed, Reporter())
+from trainer.tuning import _arguments
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +44,7 @@ def test_first_loss_is_log_two_without_the_likelihood_term(
     assert content["steps"][0]["loss"] == pytest.approx(math.log(2), abs=1e-4)
 
 
+@pytest.mark.deep
 def test_same_seed_same_bits_other_seed_other_bits(
     run: Any, tuning: DpoSection, base: Path, triples_file: Path, tmp_path: Path
 ) -> None:
@@ -73,3 +73,55 @@ def test_triple_longer_than_the_limit_stops_the_run(
 ) -> None:
     with pytest.raises(DataError, match="triple 0 is too long"):
         tuned(tuning.model_copy(update={"max_length": 16}), base, triples_file, tmp_path)
+
+
+@pytest.mark.parametrize("sft_weight", [0.0, 0.5])
+def test_losses_are_those_of_trl_with_a_reference_of_its_own(
+    tuning: DpoSection, base: Path, triples_file: Path, tmp_path: Path, sft_weight: float
+) -> None:
+    """TRL's trainer as it comes, which keeps the base in memory and asks it at every step."""
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import DPOConfig, DPOTrainer
+
+    section = tuning.model_copy(update={"sft_weight": sft_weight, "steps": 4})
+    content = tuned(section, base, triples_file, tmp_path / "ours")
+    torch.manual_seed(derive_seed(1, "dpo"))
+    with quiet_libraries():
+        arguments = DPOConfig(
+            **_arguments(section, tmp_path / "theirs", derive_seed(1, "dpo")),
+            beta=section.beta,
+            loss_type=["sigmoid", "sft"] if sft_weight else ["sigmoid"],
+            loss_weights=[1.0, sft_weight] if sft_weight else None,
+            max_length=section.max_length,
+        )
+        trainer = DPOTrainer(
+            model=AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32),
+            ref_model=AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32),
+            args=arguments,
+            train_dataset=Dataset.from_list(preference_rows(load_triples(triples_file))),
+            processing_class=AutoTokenizer.from_pretrained(base),
+        )
+        trainer.train()
+    theirs = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert [step["loss"] for step in content["steps"]] == pytest.approx(theirs, abs=1e-5)
+
+
+def test_tokens_are_those_of_trl(base: Path, triples_file: Path) -> None:
+    """Or the file of log-probabilities would not know the rows that TRL makes."""
+    from datasets import Dataset
+    from transformers import AutoTokenizer
+    from trl import DPOConfig, DPOTrainer
+
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    rows = load_triples(triples_file)
+    with quiet_libraries():
+        dataset = DPOTrainer._prepare_dataset(
+            None,
+            Dataset.from_list(preference_rows(rows)),
+            tokenizer,
+            DPOConfig(max_length=64, report_to=[], bf16=False),
+            "train",
+        )
+    theirs = [tuple(tuple(row[name]) for name in ("prompt_ids", "chosen_ids", "rejected_ids")) for row in dataset]
+    assert theirs == [(one.prompt, one.chosen, one.rejected) for one in encode_all(tokenizer, rows, 64)]
