@@ -63,16 +63,16 @@ def _size(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
-def write_atomic(path: Path, data: str | bytes) -> None:
+def write_atomic(path: Path, data: str | bytes, *, private: bool = False) -> None:
     """Write `data` beside `path`, flush it to disk, and rename it into place.
 
-    Raises MergescopeError where the disk is full or read-only.
+    private: nobody but the owner may read it (0600). Raises MergescopeError where the disk is full or read-only.
     """
     with disk_refusals(path):
-        _write_atomic(path, data.encode("utf-8") if isinstance(data, str) else data)
+        _write_atomic(path, data.encode("utf-8") if isinstance(data, str) else data, private)
 
 
-def _write_atomic(path: Path, raw: bytes) -> None:
+def _write_atomic(path: Path, raw: bytes, private: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
@@ -80,7 +80,8 @@ def _write_atomic(path: Path, raw: bytes) -> None:
             stream.write(raw)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(name).chmod(0o666 & ~_umask())
+        if not private:  # as it is made, only its owner reads it
+            Path(name).chmod(0o666 & ~_umask())
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -1,0 +1,93 @@
+"""A terminal for reading what nobody else should: single keys, a screen that leaves nothing behind, an editor."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import termios
+import tty
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from mergescope.ground.errors import MergescopeError, printable
+
+_OPEN, _CLOSE = "\x1b[?1049h", "\x1b[?1049l"
+"""The second screen of a terminal, which has no history to scroll back to."""
+_CLEAR = "\x1b[H\x1b[2J\x1b[3J"
+EDITOR = "vi"
+
+
+class Terminal:
+    """The terminal that this process stands on. Texts are written so that none can steer it."""
+
+    def __init__(self) -> None:
+        """Raises MergescopeError where there is no terminal."""
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            cure = "run it on one, or use the Review page of `mergescope dashboard`"
+            raise MergescopeError("reviewing needs a terminal", cure=cure)
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Within the block the second screen is shown and keys come one by one; it is cleared however it ends."""
+        before = termios.tcgetattr(sys.stdin)
+        self._write(_OPEN + _CLEAR)
+        tty.setcbreak(sys.stdin)
+        try:
+            yield
+        finally:
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+            self._write(_CLEAR + _CLOSE)
+
+    def show(self, lines: Sequence[str]) -> None:
+        """Clear the screen and write these lines, as many as there is room for."""
+        height = shutil.get_terminal_size().lines
+        self._write(_CLEAR + "\r\n".join(map(printable, lines[: height - 1])))
+
+    def key(self) -> str:
+        """The next key; empty where the input has ended, and for keys that send more than one character."""
+        raw = os.read(sys.stdin.fileno(), 32)
+        text = raw.decode("utf-8", "replace")
+        return "q" if not raw else text if len(text) == 1 else ""
+
+    def edit(self, text: str) -> str | None:
+        """The text as the user's editor left it (VISUAL, EDITOR, else vi); None where the editor failed."""
+        command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or EDITOR)
+        with tempfile.TemporaryDirectory(prefix="review-") as room:
+            file = Path(room) / "pair.txt"
+            file.write_text(text, encoding="utf-8")
+            self._write(_CLEAR)
+            try:
+                done = subprocess.run([*command, str(file)], check=False)
+            except OSError:
+                return None
+            finally:
+                tty.setcbreak(sys.stdin)
+            return file.read_text(encoding="utf-8", errors="replace") if done.returncode == 0 else None
+
+    @staticmethod
+    def _write(text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def wrapped(text: str) -> list[str]:
+    """The text in lines as wide as the terminal, its own line ends kept; wide characters take two columns."""
+    width = shutil.get_terminal_size().columns - 1
+    return [part for line in text.split("\n") for part in _folded(printable(line), width)]
+
+
+def _folded(line: str, width: int) -> Iterator[str]:
+    start, used = 0, 0
+    for place, character in enumerate(line):
+        columns = 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if used + columns > width:
+            yield line[start:place]
+            start, used = place, 0
+        used += columns
+    yield line[start:]

@@ -1,0 +1,108 @@
+"""Toxic texts go when their time is over or when they are told to; a training that needs them keeps them."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from mergescope.ground.errors import MergescopeError
+from mergescope.ground.files import write_manifest
+from mergescope.ground.progress import Reporter
+from mergescope.lock import locked
+from mergescope.purging import purge_study
+from mergescope.retention import open_study
+from tests.mergescope.conftest import ROOT, cli
+from tests.mergescope.recipes import changed, own_models, written
+from tests.trainer.pairs.made import make_pair, make_set
+from trainer.job import Job, begin, work_folder
+from trainer.quarantine import Quarantine
+
+DAY = 86400
+TOXIC = "TOXIC-CANARY-4711"
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    return written(tmp_path, changed(own_models(), "data", {"retention_days": 30}))
+
+
+def aged(study: Path, days: float) -> None:
+    for file in Quarantine(study).folder.glob("*.json"):
+        os.utime(file, (time.time() - days * DAY,) * 2)
+
+
+def held(study: Path) -> int:
+    return len(list(Quarantine(study).folder.glob("*.json")))
+
+
+def unfinished_training(study: Path, data: Path) -> Path:
+    work = work_folder(study, "safe")
+    begin(work, Job("h1", "safe", {}, "base", (str(data),), 1, "logps", False), Reporter())
+    return work
+
+
+def test_every_opening_of_a_study_looks_at_the_retention_time(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = tmp_path / "tiny"
+    make_set(study, 2)
+    aged(study, 29)
+    open_study(recipe)
+    assert held(study) == 2
+    aged(study, 31)
+    open_study(recipe)
+    assert capsys.readouterr().err == "retention: 2 toxic texts deleted\n"
+    assert held(study) == 0
+
+
+def test_commands_open_studies_by_that_door_alone() -> None:
+    """A command that reads the recipe itself would not look at the retention time; purge looks on its own."""
+    readers = [
+        file.name
+        for file in sorted((ROOT / "mergescope").glob("*.py"))
+        if "import load_study" in file.read_text(encoding="utf-8")
+    ]
+    assert readers == ["cli.py"]
+    assert (ROOT / "mergescope" / "cli.py").read_text(encoding="utf-8").count("import load_study") == 1
+
+
+def test_a_purge_says_what_it_deleted_and_never_what_it_said(recipe: Path, tmp_path: Path) -> None:
+    study = tmp_path / "tiny"
+    ref = make_pair(study, rejected=TOXIC).rejected
+    done = cli("purge", recipe, cwd=tmp_path)
+    assert done.stdout.splitlines() == ["0 toxic texts deleted", "1 kept: used within 30 days"]
+    refused = cli("purge", recipe, "--now", cwd=tmp_path)
+    assert (refused.returncode, held(study)) == (2, 1)
+    assert "add --yes" in refused.stderr
+    done = cli("purge", recipe, "--now", "--yes", cwd=tmp_path)
+    assert done.stdout.splitlines() == [f"{ref.sha256[:12]}  17 characters  Scams", "1 toxic text deleted"]
+    assert TOXIC not in done.stdout + done.stderr
+    assert held(study) == 0
+
+
+def test_an_unfinished_training_keeps_its_data_until_its_model_is_whole(recipe: Path, tmp_path: Path) -> None:
+    study = tmp_path / "tiny"
+    data, other = make_set(study, 2).folder, make_set(study, 1, "other").folder
+    make_pair(study, rejected="of no set")
+    unfinished_training(study, data)
+    aged(study, 400)
+    assert other.exists()
+    done = cli("purge", recipe, "--now", "--yes", cwd=tmp_path)
+    # the one pair of `other` has the text of the first of `data`, and a text is kept once
+    assert done.stdout.splitlines()[-2:] == ["1 toxic text deleted", "2 kept: unfinished trainings need them"]
+    (study / "model-safe").mkdir()
+    write_manifest(study / "model-safe", stage_hash="h1", content={})
+    done = cli("purge", recipe, "--now", "--yes", cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "2 toxic texts deleted"
+
+
+def test_a_study_that_is_being_run_is_left_alone(recipe: Path, tmp_path: Path) -> None:
+    make_set(tmp_path / "tiny", 1)
+    with locked(tmp_path / "tiny"):
+        study = open_study(recipe)
+        with pytest.raises(MergescopeError, match="is being run by"):
+            list(purge_study(study, now=True, yes=True))
+    assert held(tmp_path / "tiny") == 1

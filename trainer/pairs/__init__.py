@@ -1,0 +1,1 @@
+"""Pairs that models made, and what people decided about them."""

@@ -1,0 +1,47 @@
+"""A made pair from answers of checkpoints: the one to avoid goes to the quarantine, as any rejected side does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mergescope.ground.ids import content_id, text_hash
+from trainer.pairs.pair import Kind, Pair
+from trainer.pairs.pair_set import PairSet
+from trainer.quarantine import Quarantine
+
+
+def pair_of_answers(
+    study_folder: Path,
+    set_name: str,
+    *,
+    kind: Kind,
+    prompt: str,
+    chosen: str,
+    rejected: str,
+    meta: Mapping[str, str],
+    made_by: str,
+) -> Pair:
+    """Add a pair to a set of the study, pending: a person looks at it before it is trained on.
+
+    chosen: the better answer, taken to inform until a person says otherwise. rejected: the answer to avoid. meta:
+    `risk-area`, `harm-type` and `specific-harm`. made_by: the checkpoints that gave the answers. Equal texts make one
+    pair. Raises MergescopeError where the disk is full or read-only.
+    """
+    ref = Quarantine(study_folder).put(rejected, meta["specific-harm"])
+    pair = Pair(
+        pair_id=content_id("ap1", [prompt, text_hash(chosen), ref.sha256]),
+        kind=kind,
+        prompt=prompt,
+        chosen=chosen,
+        rejected=ref,
+        meta=dict(meta),
+        source="answers of this study",
+        licence=None,
+        made_by=made_by,
+        informs=True,
+        toxic_constraint=None,
+        made={},
+    )
+    PairSet(study_folder / "data" / set_name).add(pair)
+    return pair

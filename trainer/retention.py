@@ -1,0 +1,43 @@
+"""When toxic text of a study is deleted, and which is spared: that of trainings that have begun and not ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from mergescope.ground.files import read_manifest
+from trainer.job import JOB, TRAINING, read_job
+from trainer.pairs.pair_set import PairSet
+from trainer.quarantine import Quarantine, ToxicRef
+
+
+def delete_unused(study_folder: Path, now: datetime, retention_days: float) -> list[ToxicRef]:
+    """Delete the toxic texts that nothing has used for so many days; returns what they were. 0 days: all of them.
+
+    Texts of unfinished trainings stay. Raises MergescopeError where the quarantine cannot be changed.
+    """
+    quarantine = Quarantine(study_folder)
+    if not quarantine.folder.is_dir():
+        return []
+    return quarantine.purge(now, retention_days, spared(study_folder))
+
+
+def spared(study_folder: Path) -> frozenset[str]:
+    """Hashes of the rejected sides that unfinished trainings of the study were begun with."""
+    return frozenset(
+        ref.sha256
+        for work in unfinished(study_folder)
+        for path in map(Path, read_job(work).triples)
+        if path.is_dir()
+        for ref in PairSet(path).refs()
+    )
+
+
+def unfinished(study_folder: Path) -> Iterator[Path]:
+    """Work folders of trainings that have begun and not ended; a kill can leave that of one whose model is whole."""
+    for file in sorted(study_folder.glob(f"{TRAINING}/*/{JOB}")):
+        job = read_job(file.parent)
+        made = read_manifest(study_folder / f"model-{job.role}")
+        if made is None or made["stage_hash"] != job.stage_hash:
+            yield file.parent
