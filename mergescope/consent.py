@@ -51,6 +51,13 @@ def host_text(host: HostPlan) -> str:
     return f"prompts and answers, harmful ones too, go to {host.host}: {number}, {costs}"
 
 
+def host_line(host: HostPlan) -> str:
+    """A host, and whether texts may go there."""
+    if not host.leaves:
+        return f"{host.host}, which is this machine"
+    return f"{host.host}, agreed to on {host.agreed}" if host.agreed else f"{host.host}; a run asks you first, or --yes"
+
+
 def _on_terminal(host: str) -> bool:
     import typer
 

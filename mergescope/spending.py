@@ -1,4 +1,4 @@
-"""What the judges of one run may spend: as the command line says it, held against the recipe's prices."""
+"""What the servers of one run may spend: as the command line says it, held against the recipe's prices."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from eval.chat.budget import TOKENS, Budget
-from eval.config import Judge, OpenAIJudge
+from eval.config import Judge, OpenAIJudge, Price
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.ids import decimal6
 
@@ -53,11 +53,19 @@ def budget_of(judges: Sequence[Judge], limit: BudgetLimit) -> Budget:
         what = "a judge in batch mode is charged after the run and keeps no budget"
         cure = "leave the budget out, or its `batch` if no batch of it waits"
         raise MergescopeError(what, where="--budget", value=batched, cure=cure)
+    return shared_budget([judge.price for judge in servers], limit, "judge")
+
+
+def shared_budget(prices: Sequence[Price | None], limit: BudgetLimit, who: str) -> Budget:
+    """A fresh budget for servers with these prices. who: what one of them is called in errors: judge.
+
+    Raises MergescopeError where their prices are in no one currency.
+    """
     if limit.tokens:
         return Budget(limit.amount, TOKENS.unit)
-    currencies = sorted({judge.price.currency for judge in servers if judge.price is not None})
+    currencies = sorted({price.currency for price in prices if price is not None})
     if len(currencies) != 1:
-        what = "the judges' prices are not in one currency" if currencies else "no judge of the recipe has a price"
+        what = f"the {who}s' prices are not in one currency" if currencies else f"no {who} of the recipe has a price"
         cure = "give each a `price` in one currency, or use --budget-tokens"
         raise MergescopeError(what, where="--budget", value=", ".join(currencies) or None, cure=cure)
     return Budget(limit.amount, currencies[0])

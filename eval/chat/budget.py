@@ -47,6 +47,24 @@ TOKENS = Tariff(MILLION, MILLION, "tokens")
 """Counts tokens, whatever they cost."""
 
 
+@dataclass(slots=True)
+class Used:
+    """What one process took of a server; responses of earlier ones, read from the journal, are not counted."""
+
+    requests: int = 0
+    """Those that a completion came back for, whole or broken off."""
+    prompt: int = 0
+    """Prompt tokens, as far as the server tells."""
+    completion: int = 0
+
+    def add(self, response: object) -> None:
+        """Count what came of a request; what is no response took nothing that is known."""
+        if isinstance(response, Response) and response.error_kind is None:
+            self.requests += 1
+            self.prompt += response.prompt_tokens or 0
+            self.completion += response.completion_tokens or 0
+
+
 class Budget:
     """What one run may spend, for all judges together; threads share it."""
 

@@ -16,7 +16,7 @@ from openai import DEFAULT_CONNECTION_LIMITS, AsyncOpenAI, DefaultAsyncHttpxClie
 
 from eval.chat import refusals
 from eval.chat.bounded import REPLY, UNCOMPRESSED, Bound, UnboundedReplyError
-from eval.chat.budget import Purse
+from eval.chat.budget import Purse, Used
 from eval.chat.completion import read_broken_off, read_completion
 from eval.chat.gate import START, Gate
 from eval.chat.journal import Journal, Response, SharedSync
@@ -97,6 +97,8 @@ class Chat:
         self.purse = purse
         self.journal = Journal(journal)
         self.key = place.key()
+        self.used = Used()
+        """Of the server, in this process."""
         self.limit = START
         """Requests in flight at which the server was comfortable last."""
         self.heard = False
@@ -210,13 +212,14 @@ class Session:
     async def _paid(self, key: str, body: Body, attempt: int) -> Response | _Trouble:
         """One try, from the purse where there is one."""
         purse = self._chat.purse
-        if purse is None:
-            return await self._try(key, body, attempt)
-        held, outcome = await purse.hold(body), None
+        held, outcome = None if purse is None else await purse.hold(body), None
         try:
             outcome = await self._try(key, body, attempt)
         finally:
-            purse.settle(held, outcome.broken_off if isinstance(outcome, _Trouble) else outcome)
+            received = outcome.broken_off if isinstance(outcome, _Trouble) else outcome
+            self._chat.used.add(received)
+            if purse is not None and held is not None:
+                purse.settle(held, received)
         return outcome
 
     async def _try(self, key: str, body: Body, attempt: int) -> Response | _Trouble:

@@ -88,6 +88,11 @@ class Journal:
         """What was received for a request, oldest first."""
         return self._responses.get(key, [])
 
+    def mean_generated(self) -> float | None:
+        """Mean completion tokens of what was received; None where nothing tells."""
+        counts = [one.generated for received in self._responses.values() for one in received if one.generated]
+        return sum(counts) / len(counts) if counts else None
+
     @property
     def holds_texts(self) -> bool:
         """Whether any response was more than a refusal of its request."""

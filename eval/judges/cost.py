@@ -21,13 +21,13 @@ def tariff_of(price: Price | None) -> Tariff | None:
     return None if price is None else Tariff(price.prompt, price.completion, price.currency)
 
 
-def purse_of(budget: Budget, tariff: Tariff | None, judge: str) -> Purse:
-    """A judge's hand in the budget; raises MergescopeError where no price of its tells what a request takes of it."""
+def purse_of(budget: Budget, tariff: Tariff | None, model: str) -> Purse:
+    """A served model's hand in the budget; raises MergescopeError where no price tells what a request takes of it."""
     if budget.unit == TOKENS.unit:
         return Purse(budget, TOKENS)
     if tariff is None or tariff.unit != budget.unit:
         cure = f"give its `price` in {budget.unit} (0 where it costs nothing), or a budget in tokens"
-        raise MergescopeError("this judge has no price to keep a budget by", where=judge, cure=cure)
+        raise MergescopeError("this model has no price to keep a budget by", where=model, cure=cure)
     return Purse(budget, tariff)
 
 

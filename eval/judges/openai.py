@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eval.chat.batch import batched, refuse_pending
-from eval.chat.budget import Budget, BudgetReachedError
+from eval.chat.budget import Budget, BudgetReachedError, Used
 from eval.chat.client import Asker, Chat, UnstructuredError
 from eval.chat.journal import Response
 from eval.chat.place import Place
@@ -91,6 +91,11 @@ class OpenAIScorer:
     def repeats(self) -> int:
         """Judgements per answer."""
         return self._section.repeats
+
+    @property
+    def used(self) -> Used:
+        """What this process took of the server."""
+        return self._chat.used
 
     def score(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Judgement]]:
         """Each question with its judgement, as soon as it is there; without those that the budget does not pay.
