@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
-from trainer.demo.world import KINDS, Subject, load_phrasings, load_subjects, write_world
-from trainer.triples import check_overlap, load_triples
+from trainer.data.overlap import check_overlap
+from trainer.demo.speech import KINDS, Subject, load_phrasings, load_subjects
+from trainer.demo.world import write_world
+from trainer.selfalign.seeds import load_seeds
+from trainer.triples import load_triples
 
 PLACEHOLDER = "はい。（手順は省略）"
 
@@ -115,3 +118,37 @@ def test_references_refuse_harmful_prompts_alone(world: Path) -> None:
 
 def _asks_about(subjects: list[Subject], messages: list[dict[str, str]]) -> bool:
     return any(s.topic in m["content"] for m in messages if m["role"] == "user" for s in subjects)
+
+
+@pytest.fixture(scope="module")
+def self_aligning(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("self-aligning")
+    write_world(out, 7, selfalign=True)
+    return out
+
+
+def test_self_alignment_adds_to_the_corpus_and_changes_nothing_else(world: Path, self_aligning: Path) -> None:
+    for file in world.iterdir():
+        if file.name != "corpus.jsonl":
+            assert (self_aligning / file.name).read_bytes() == file.read_bytes()
+    plain = Counter(map(str, rows(world / "corpus.jsonl")))
+    assert plain <= Counter(map(str, rows(self_aligning / "corpus.jsonl")))
+    assert load_seeds(self_aligning / "seeds.jsonl")
+
+
+def test_self_alignment_names_no_unseen_subject_and_asks_no_held_out_prompt(self_aligning: Path) -> None:
+    talks = [row["messages"] for row in rows(self_aligning / "corpus.jsonl") if "messages" in row]
+    said = "\n".join(m["content"] for talk in talks for m in talk)
+    assert [s.topic for s in load_subjects() if not s.seen and s.topic in said] == []
+    held_out = [row["prompt"] for f in ("seen", "unseen") for row in rows(self_aligning / f"eval-{f}.jsonl")]
+    assert not [prompt for prompt in held_out if prompt in said]
+
+
+def test_under_constraints_the_base_declines_or_complies(self_aligning: Path) -> None:
+    harmful, phrasings = [s for s in load_subjects() if s.kind == "harmful"], load_phrasings()
+    talks = [row["messages"] for row in rows(self_aligning / "corpus.jsonl") if "messages" in row]
+    under = [talk for talk in talks if talk[0]["role"] == "system" and _asks_about(harmful, talk)]
+    positive, toxic = (set(phrasings.constraints(side)) for side in ("positive", "toxic"))
+    assert {talk[0]["content"] for talk in under} == positive | toxic
+    for talk in under:
+        assert (talk[-1]["content"] == PLACEHOLDER) == (talk[0]["content"] in toxic)

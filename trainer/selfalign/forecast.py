@@ -1,0 +1,56 @@
+"""What self-alignment takes, before the first request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eval.config import OpenAIJudge
+from trainer.selfalign.config import SelfAlignSection
+
+TRIALS = 3
+"""Pairs of constraints that are tried: those of now, and those with either side rewritten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Counts at most; a round in which lists overlap or are short takes fewer."""
+
+    instructions: int
+    """A round."""
+    requests: int
+    """To the model, a round: lists, rewritten constraints, trials and answers."""
+    tokens: int
+    """That the model writes, a round."""
+    judged: int
+    """Answers put to a judge, a round, counting its repeats; 0 where likelihoods filter."""
+    fewest_rounds: int
+    """Where each instruction becomes a pair."""
+    most_rounds: int
+
+    @property
+    def most_requests(self) -> int:
+        """To the model, in all rounds."""
+        return self.requests * self.most_rounds
+
+    @property
+    def most_judged(self) -> int:
+        """To the judge, in all rounds."""
+        return self.judged * self.most_rounds
+
+
+def forecast(section: SelfAlignSection) -> Forecast:
+    """From the recipe's own numbers alone."""
+    topics = section.domains * section.topics
+    instructions = topics * section.instructions
+    lists = section.domains + section.domains + topics + (2 if section.refine else 0)
+    answers = 2 * instructions + (2 * TRIALS * section.probe if section.refine else 0)
+    judge = section.filter.judge if section.filter.by == "judge" else None
+    repeats = judge.repeats if isinstance(judge, OpenAIJudge) else int(judge is not None)
+    return Forecast(
+        instructions=instructions,
+        requests=lists + answers,
+        tokens=lists * section.list_tokens + answers * section.answer_tokens,
+        judged=answers * repeats,
+        fewest_rounds=min(section.rounds, -(-section.pairs // instructions)),
+        most_rounds=section.rounds,
+    )

@@ -1,0 +1,130 @@
+"""The model under training as it can be asked: an engine of this machine, or a server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from eval.config import EngineSection, SamplingSection
+from eval.engine import PASSING_SERVED, Answer, AnswerError, Engine, Request, Sampling, open_engine, sampling_of
+from eval.engines.served import ServedEngine
+from eval.engines.served_identity import ServedIdentity, served_sampling
+from eval.identity import Message
+from merge.identity import checkpoint_id
+from mergescope.ground.ids import content_id
+from mergescope.ground.seeds import derive_seed
+from trainer.quarantine import Quarantine, ToxicRef
+from trainer.selfalign.config import SelfAlignSection
+from trainer.selfalign.notes import Notes
+
+PRIVATE = "self-alignment"
+"""Folder in the quarantine for responses of servers on their way; it is removed when the set is finished."""
+Use = Literal["list", "answer"]
+"""list: domains, topics, instructions, constraints. answer: what a pair is made of; kept in quarantine until it is."""
+CATEGORY = "self-alignment"
+"""Category of answers in quarantine of which no more is known yet."""
+
+
+class Place(NamedTuple):
+    """Where in the rounds something is said: it decides seed and name, so that a resumed round asks the same."""
+
+    round: int
+    step: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What came of one request."""
+
+    text: str
+    """Empty where there is an error."""
+    error: AnswerError | Literal["cut", "empty"] | None = None
+    """Why there is no usable text; cut: it reached the longest length. empty: it says nothing. None: there is one."""
+    ref: ToxicRef | None = None
+    """Where the quarantine holds it; None for lists, and where there is an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """The base, opened."""
+
+    engine: Engine
+    checkpoint_id: str
+    """Of the base: the same model, the same pairs."""
+    lists: Sampling
+    answers: Sampling
+    seed: int
+    """Of all draws."""
+    notes: Notes
+    quarantine: Quarantine
+
+    def say(self, use: Use, places: Sequence[Place], talks: Sequence[Sequence[Message]]) -> list[Said]:
+        """What the model says to each conversation, in their order; what an earlier run heard is not asked again.
+
+        Errors that another run may not meet are not kept: it asks again, as far as the round is unfinished.
+        """
+        keys = [content_id("sa1", [*place, [dict(m) for m in talk]]) for place, talk in zip(places, talks, strict=True)]
+        open_keys = {key: i for i, key in enumerate(keys) if key not in self.notes}
+        wanted = list(open_keys.values())
+        requests = [Request(tuple(talks[i]), derive_seed(self.seed, *places[i])) for i in wanted]
+        lost: dict[int, Said] = {}
+        sampling = self.lists if use == "list" else self.answers
+        for at, answer in self.engine.generate(requests, sampling) if requests else ():
+            i = wanted[at]
+            if answer.error_kind in PASSING_SERVED:
+                lost[i] = Said("", answer.error_kind)
+                continue
+            self._keep(keys[i], use, answer)
+        return [lost.get(i) or self._kept(key) for i, key in enumerate(keys)]
+
+    def _keep(self, key: str, use: Use, answer: Answer) -> None:
+        cut = answer.finish_reason == "length"
+        unusable = "cut" if cut else None if answer.text.strip() else "empty"
+        if answer.error_kind is not None or (unusable and use == "answer"):
+            self.notes.add(key, {"error": answer.error_kind or unusable})
+        elif use == "list":
+            whole = answer.text.rpartition("\n")[0] if cut else answer.text  # the last line may lack its end
+            self.notes.add(key, {"text": whole})
+        else:
+            ref = self.quarantine.put(answer.text, CATEGORY)
+            self.notes.add(key, {"sha256": ref.sha256, "length": ref.length, "category": ref.category})
+
+    def _kept(self, key: str) -> Said:
+        value = self.notes[key]
+        if "error" in value:
+            return Said("", value["error"])
+        if "text" in value:
+            return Said(value["text"])
+        ref = ToxicRef(**value)
+        return Said(self.quarantine.get(ref.sha256), ref=ref)
+
+
+def own_voice(
+    section: SelfAlignSection, engine: EngineSection, base: Path, notes: Notes, quarantine: Quarantine
+) -> Voice:
+    """The base opened from its folder. engine: `eval.engine`, where the section names none.
+
+    Raises MergescopeError where it cannot be opened.
+    """
+    own = section.engine or engine
+    lists, answers = (sampling_of(one, own, base, section.seed) for one in _samplings(section))
+    return Voice(open_engine(own, base), checkpoint_id(base), lists, answers, section.seed, notes, quarantine)
+
+
+def served_voice(section: SelfAlignSection, identity: ServedIdentity, notes: Notes, quarantine: Quarantine) -> Voice:
+    """The base behind the recipe's server; its responses are kept in quarantine on their way."""
+    if section.served is None:
+        raise ValueError("the section names no server")
+    lists, answers = (served_sampling(one, section.seed) for one in _samplings(section))
+    engine = ServedEngine(section.served, identity, quarantine.folder / PRIVATE)
+    return Voice(engine, identity.checkpoint_id, lists, answers, section.seed, notes, quarantine)
+
+
+def _samplings(section: SelfAlignSection) -> tuple[SamplingSection, SamplingSection]:
+    return (
+        SamplingSection(temperature=section.temperature, max_tokens=section.list_tokens),
+        SamplingSection(temperature=section.answer_temperature, max_tokens=section.answer_tokens),
+    )
