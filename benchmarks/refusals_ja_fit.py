@@ -23,7 +23,8 @@ from eval.judges.refusal import plain_text
 from eval.judges.refusal_ja_evasion import WEIGHTS, features
 from eval.judges.refusal_ja_reading import clauses_of
 from mergescope.ground.files import write_json
-from trainer.demo.world import held_out_prompts, load_phrasings, load_subjects
+from trainer.demo.speech import load_phrasings, load_subjects
+from trainer.demo.world import held_out_prompts
 
 ROOT = Path(__file__).parents[1]
 SOURCES = (

@@ -14,7 +14,7 @@ from dashboard.language import LANGUAGES
 from dashboard.source import ask, look, store_path
 from mergescope.ground.errors import StoreError
 
-PAGES = ("frontier", "compare", "failures", "export")
+PAGES = ("frontier", "compare", "failures", "review", "export", "runs")
 HERE = Path(__file__).parent
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 import sys
 import tempfile
@@ -11,20 +10,10 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from mergescope.ground.errors import MergescopeError
 
-STUDIES_VARIABLE = "MERGESCOPE_STUDIES"
-"""Environment variable with the folder of recipes; `studies` beside the store without it."""
 LONGEST_S = 3600
 """Seconds that one bundle may take; a 13B merge is hashed at about a gigabyte a second."""
-
-
-def recipe_file(store: Path, study: str) -> Path | None:
-    """The recipe of a study by its name; None where this machine has none."""
-    folder = Path(os.environ.get(STUDIES_VARIABLE, store.parent / "studies"))
-    return next((file for file in sorted(folder.glob("*.yaml")) if _study_name(file) == study), None)
 
 
 def command(
@@ -64,11 +53,3 @@ def zipped(folder: Path) -> bytes:
             entry.external_attr = (0o755 if file.stat().st_mode & 0o100 else 0o644) << 16
             archive.writestr(entry, file.read_bytes())
     return buffer.getvalue()
-
-
-def _study_name(file: Path) -> str | None:
-    try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
-        return None  # not a recipe: someone else's file in the same folder
-    return raw.get("study") if isinstance(raw, dict) else None

@@ -60,14 +60,14 @@ def current() -> Frame:
     try:
         found = ask(queries.studies) if store_path().exists() else []
         if not found:
-            _notice(word, "empty", word("empty.text", store=store_path().name), "make demo-run\nmergescope run RECIPE")
+            notice(word, "empty", word("empty.text", store=store_path().name), "make demo-run\nmergescope run RECIPE")
         study = _study(found)
         judges = ask(queries.judges, study.study_id)
         checkpoints = ask(queries.checkpoints, study.study_id)
     except StoreError as error:
-        _notice(word, "unreadable", error.line(), "")
+        notice(word, "unreadable", error.line(), "")
     if not judges or not any(c.ratio is not None for c in checkpoints):
-        _notice(word, "unmerged", word("unmerged.text", study=study.name), "mergescope run RECIPE")
+        notice(word, "unmerged", word("unmerged.text", study=study.name), "mergescope run RECIPE")
     return Frame(word, palette(st.context.theme.type), study, judges[0], checkpoints)
 
 
@@ -76,8 +76,11 @@ def _study(found: list[StudyRow]) -> StudyRow:
     return found[names.index(state.one_of("study", names, names[0]))]
 
 
-def _notice(word: Words, problem: str, text: str, command: str) -> NoReturn:
-    """Say what is missing and what to run, offer another try, and end this run of the page."""
+def notice(word: Words, problem: str, text: str, command: str) -> NoReturn:
+    """Say what is missing and what to run, offer another try, and end this run of the page.
+
+    problem: the key of its title among the words.
+    """
     run = f"<pre>{escaped(command)}</pre>" if command else ""
     st.html(f'<div class="ms-notice"><h2>{escaped(word(f"{problem}.title"))}</h2><p>{escaped(text)}</p>{run}</div>')
     with st.container(horizontal_alignment="center"):

@@ -40,6 +40,10 @@ def makers(recipe: Mapping[str, Any], folder: Path | None) -> Iterator[str]:
         return
     files = [folder / path for role in ("safe", "useful") for path in train.get(role, {}).get("triples", [])]
     try:
-        yield from (row.made_by for row in counted(dict.fromkeys(files)) if row.made_by)
+        yield from (
+            row.made_by
+            for row in counted(dict.fromkeys(files), unreviewed=bool(train.get("unreviewed")))
+            if row.made_by
+        )
     except DataError:
         return  # the export itself says what is wrong with the file

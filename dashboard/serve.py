@@ -84,6 +84,7 @@ def _options(port: int) -> list[str]:
         "browser.gatherUsageStats": "false",
         "client.showErrorDetails": "none",
         "runner.magicEnabled": "false",
+        "global.minCachedMessageSize": "1e12",  # no message is cached: one may show a toxic text
     }
     hosts = [("server.allowedHosts", host) for host in ("localhost", HOST)]  # against DNS rebinding
     return [part for name, value in [*values.items(), *hosts] for part in (f"--{name}", value)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mergescope.data_commands import data_app
 from mergescope.environment import share_cores, without_telemetry
 from mergescope.ground.errors import MergescopeError
 
@@ -28,6 +29,7 @@ judge_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Say how far a study's judges can be trusted."
 )
 app.add_typer(judge_app, name="judge")
+app.add_typer(data_app, name="data")
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="Recipe of the study, such as studies/demo.yaml.")]
 Store = Annotated[Path, typer.Option("--store", envvar="MERGESCOPE_STORE", help="Results file.")]
@@ -147,8 +149,22 @@ def run(study: StudyFile, store: Store = RESULTS, yes: Yes = False) -> None:
 
 
 @app.command()
-def train(study: StudyFile, store: Store = RESULTS) -> None:
-    """Make the data, the base, model-safe and model-useful, as far as the recipe asks for them."""
+def train(
+    study: StudyFile,
+    store: Store = RESULTS,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what training will take, and do nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --plan: as JSON.")] = False,
+) -> None:
+    """Make the data, the base, model-safe and model-useful, as far as the recipe asks for them.
+
+    With --plan, forecast tokens, steps, memory of each GPU and the command of `accelerate` instead.
+    """
+    if plan:
+        from mergescope.training_plan_text import show_training_plan
+
+        raise typer.Exit(show_training_plan(study, as_json=as_json))
+    if as_json:
+        raise MergescopeError("belongs to --plan", where="--json", cure="add --plan, or leave it out")
     _do(study, store, "train")
 
 
@@ -248,12 +264,28 @@ def dashboard(
 
 
 @app.command()
-def status(study: StudyFile, store: Store = RESULTS) -> None:
-    """Show which stages are done, what is running, and what the results file holds of the study."""
-    from mergescope.status import show
+def purge(
+    study: StudyFile,
+    now: Annotated[
+        bool, typer.Option("--now", help="Delete all toxic texts that no unfinished training needs, however young.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --now: do not ask first.")] = False,
+) -> None:
+    """Delete the study's toxic texts that nothing has used for `data.retention_days`; with --now, all of them."""
+    from mergescope.purging import purge_study
     from mergescope.study import load_study
 
-    show(load_study(study), store)
+    for line in purge_study(load_study(study), now=now, yes=yes):
+        typer.echo(line)
+
+
+@app.command()
+def status(study: StudyFile, store: Store = RESULTS) -> None:
+    """Show which stages are done, what is running, and what the results file holds of the study."""
+    from mergescope.retention import open_study
+    from mergescope.status import show
+
+    show(open_study(study), store)
 
 
 @app.command()
@@ -268,9 +300,9 @@ def compare(
 ) -> None:
     """Show which points a rule recommends, how sure that is, and how many more prompts would make it surer."""
     from mergescope.comparing import compare as lines
-    from mergescope.study import load_study
+    from mergescope.retention import open_study
 
-    for line in lines(load_study(study), store, rule, baseline):
+    for line in lines(open_study(study), store, rule, baseline):
         typer.echo(line)
 
 
@@ -284,9 +316,9 @@ def refine(
 ) -> None:
     """Propose further ratios around the points that a rule recommends."""
     from mergescope.refining import refine as lines
-    from mergescope.study import load_study
+    from mergescope.retention import open_study
 
-    for line in lines(load_study(study), store, rule, points, write=write):
+    for line in lines(open_study(study), store, rule, points, write=write):
         typer.echo(line)
 
 
@@ -309,9 +341,9 @@ def results(
 ) -> None:
     """Write answers, judgements and metrics as files; texts that may not be shared are left out."""
     from mergescope.results import Wanted, write_results
-    from mergescope.study import load_study
+    from mergescope.retention import open_study
 
-    for line in write_results(load_study(study), store, Wanted(out, form, tuple(checkpoint or ()), with_texts)):
+    for line in write_results(open_study(study), store, Wanted(out, form, tuple(checkpoint or ()), with_texts)):
         typer.echo(line)
 
 
@@ -336,9 +368,9 @@ def import_(
 ) -> None:
     """Take in answers and judgements of elsewhere; all of the files or nothing of them."""
     from mergescope.importing import Offer, import_results
-    from mergescope.study import load_study
+    from mergescope.retention import open_study
 
-    for line in import_results(load_study(study), store, Offer(tuple(files), checkpoint, judge, what, form)):
+    for line in import_results(open_study(study), store, Offer(tuple(files), checkpoint, judge, what, form)):
         typer.echo(line)
 
 
@@ -361,14 +393,14 @@ def export(
 ) -> None:
     """Write the bundle of one merge: exact mergekit config, seed, command, hashes, numbers, model card, Dockerfile."""
     from mergescope.export import Wish, export_point
-    from mergescope.study import load_study
+    from mergescope.retention import open_study
 
     source = context.get_parameter_source("store")
     if source is not None and source.name != "DEFAULT" and not store.exists():
         cure = "correct the path, or leave it out to export without numbers"
         raise MergescopeError("no such results file", where="--store", value=str(store), cure=cure)
     wish = Wish(ratio, out, mask_seed, materialize, rule, by, note, tuple(acknowledge or ()))
-    for line in export_point(load_study(study), store, wish):
+    for line in export_point(open_study(study), store, wish):
         typer.echo(line)
 
 
@@ -389,11 +421,11 @@ def judge_calibrate(
 ) -> None:
     """Hold the judges against people's labels; one that agrees less than string match is marked not trusted."""
     from mergescope.calibrating import calibrate_judges
+    from mergescope.retention import open_study
     from mergescope.spending import limit_of
-    from mergescope.study import load_study
 
     limit = limit_of(budget, budget_tokens)
-    for line in calibrate_judges(load_study(study), store, labels, judge, limit, yes=yes):
+    for line in calibrate_judges(open_study(study), store, labels, judge, limit, yes=yes):
         typer.echo(line)
 
 
@@ -401,9 +433,9 @@ def judge_calibrate(
 def judge_agreement(study: StudyFile, store: Store = RESULTS) -> None:
     """Say how far the study's judges agree with each other, and each with itself over repeats."""
     from mergescope.agreeing import agreement_lines
-    from mergescope.study import load_study
+    from mergescope.retention import open_study
 
-    for line in agreement_lines(load_study(study), store):
+    for line in agreement_lines(open_study(study), store):
         typer.echo(line)
 
 
@@ -431,10 +463,10 @@ def _do(
     limit: BudgetLimit | None = None,
     yes: bool = False,
 ) -> None:
+    from mergescope.retention import open_study
     from mergescope.stages import do
-    from mergescope.study import load_study
 
-    do(load_study(file), store, commands, only, limit, yes=yes)
+    do(open_study(file), store, commands, only, limit, yes=yes)
 
 
 def _ask(question: str, option: str) -> str:

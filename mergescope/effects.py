@@ -26,8 +26,21 @@ NO_EFFECT = frozenset(
         "train.pretrain.corpus",  # where data lie; their contents count
         "train.safe.triples",
         "train.useful.triples",
+        "train.unreviewed",  # which pairs count; the pairs themselves do
+        "train.allow_overlap",  # whether to train at all; the triples themselves count
         "train.safe.gradient_checkpointing",  # computes the same numbers twice
         "train.useful.gradient_checkpointing",
+        "train.safe.save_every",  # how much a kill costs
+        "train.useful.save_every",
+        "train.accelerate",  # on how many GPUs, and how they share the model
+        "data.selfalign.seeds",  # where data lie; their contents count
+        "data.selfalign.licence",  # words for the model card
+        "data.selfalign.engine.device",  # how fast
+        "data.selfalign.engine.batch_size",
+        *(f"data.selfalign.served.{key}" for key in ("api_key_env", "concurrency", "timeout_s")),
+        *(f"data.selfalign.filter.judge.{key}" for key in ("api_key_env", "concurrency", "timeout_s", "batch")),
+        *(f"data.selfalign.filter.judge.price.{key}" for key in ("prompt", "completion", "currency")),
+        "data.retention_days",  # how long toxic texts are kept
         "merge.trust_remote_code",  # whether code may run; the code itself counts, by its hash
         "merge.device",  # how fast; the bits are the same
         "eval.sets.path",  # where data lie; their contents count
@@ -44,6 +57,20 @@ NO_EFFECT = frozenset(
         "eval.judges.price.completion",
         "eval.judges.price.currency",
         "eval.judges.batch",  # how soon and at what price
+        "data.make.sources.path",  # where data lie; their contents count
+        "data.make.questions",
+        "data.make.examples",
+        "data.make.judge.batch",
+        *(
+            f"data.make.{server}.{key}"
+            for server in ("writer", "second", "judge")
+            for key in ("api_key_env", "concurrency", "timeout_s")  # who pays, how fast
+        ),
+        *(
+            f"data.make.{server}.price.{key}"
+            for server in ("writer", "second", "judge")
+            for key in ("prompt", "completion", "currency")
+        ),
     }
 )
 """Keys that change no answer, score or weight: editing them repeats no work."""
@@ -52,6 +79,7 @@ EFFECT = frozenset(
     {
         "seed",
         "world.seed",
+        "world.selfalign",
         "train.seed",
         *(
             f"train.pretrain.{key}"
@@ -66,11 +94,54 @@ EFFECT = frozenset(
                 "batch_size",
                 "micro_batch_size",  # sums in another order
                 "learning_rate",
+                "method",
                 "beta",
                 "sft_weight",
+                "mode",
+                "unlikelihood_weight",
+                "threshold",
+                "gradient_bound",
+                "toxic_constraint",
                 "max_length",
                 "dtype",
+                "lora.rank",
+                "lora.alpha",
+                "lora.four_bit",
+                "early_stop.held_out",
+                "early_stop.every",
+                "early_stop.patience",
             )
+        ),
+        *(
+            f"data.selfalign.{key}"
+            for key in (
+                "language",
+                "positive_constraint",
+                "toxic_constraint",
+                "refine",
+                "probe",
+                "pairs",
+                "rounds",
+                "domains",
+                "topics",
+                "instructions",
+                "examples",
+                "duplicate",
+                "novelty",
+                "temperature",
+                "answer_temperature",
+                "list_tokens",
+                "answer_tokens",
+                "filter.by",
+                "filter.gap",
+                "seed",
+            )
+        ),
+        *(f"data.selfalign.engine.{key}" for key in ("kind", "dtype", "max_model_len", "tensor_parallel")),
+        *(f"data.selfalign.served.{key}" for key in ("kind", "name", "model", "base_url")),
+        *(
+            f"data.selfalign.filter.judge.{key}"
+            for key in ("kind", "model", "base_url", "language", "temperature", "max_tokens", "output", "repeats")
         ),
         "merge.method",
         "merge.mode",
@@ -117,16 +188,37 @@ EFFECT = frozenset(
         "eval.pairwise.checkpoints",
         "eval.confirm_share",
         *(f"eval.shortlist.{key}" for key in ("points", "mask_seeds", "samples", "judge_repeats")),
+        *(f"data.make.{key}" for key in ("seed", "language", "shots", "candidates", "tries", "unchecked")),
+        *(f"data.make.sources.{key}" for key in ("kind", "split", "field", "licence")),
+        *(
+            f"data.make.{server}.{key}"
+            for server in ("writer", "second")
+            for key in ("model", "base_url", "temperature", "max_tokens", "output")
+        ),
+        *(
+            f"data.make.judge.{key}"
+            for key in ("kind", "model", "base_url", "language", "temperature", "max_tokens", "output", "repeats")
+        ),
     }
 )
 """Keys that are part of what is made: editing them makes new work, and only that."""
 
 
-_IDLE = NO_EFFECT | {"eval.judges.price"}
+_IDLE = NO_EFFECT | {
+    "eval.judges.price",
+    "data.selfalign.filter.judge.price",
+    *(f"data.make.{server}.price" for server in ("writer", "second", "judge")),
+}
 """With sections of which no key counts and which a recipe may leave out: an absent one is as a given one."""
 
 
-_LATER = frozenset({"eval.shortlist"})
+_LATER = frozenset(
+    {
+        "eval.shortlist",
+        "data",
+        *(f"train.{model}.{key}" for model in ("safe", "useful") for key in ("lora", "early_stop")),
+    }
+)
 """Sections without which a recipe is what it was before there were such ones."""
 
 

@@ -18,6 +18,8 @@ from mergescope.ground.errors import DataError, MergescopeError, RecipeError
 from mergescope.spending import BudgetLimit, budget_of
 from mergescope.study import Study
 from trainer.config import TrainSection
+from trainer.pairs.pair_set import PairSet
+from trainer.selfalign.config import SELF_ALIGNED
 
 JOURNAL = "journal"
 """Folder in the study's where received judgements are kept before anything else is done with them."""
@@ -37,16 +39,27 @@ def check_inputs(study: Study) -> None:
     """Read every data file, so that a mistake costs seconds and not a training; raises DataError."""
     train = study.recipe.train
     if isinstance(train, TrainSection):
-        from trainer.triples import check_overlap, load_triples
+        from trainer.data.overlap import check_overlap
+        from trainer.training_data import load_prompts
 
-        held_out = held_out_prompts(study)
-        for path in dict.fromkeys([*train.safe.triples, *train.useful.triples]):
-            check_overlap(load_triples(study.resolve(path)), held_out)
+        files = dict.fromkeys([*train.safe.triples, *train.useful.triples])
+        there = [place for place in map(study.resolve, files) if not _to_be_made(study, train, place)]
+        triples = [triple for place in there for triple in load_prompts(place, unreviewed=train.unreviewed)]
+        check_overlap(triples, prompts_kept_out(study))
         if train.pretrain is not None and not study.resolve(train.pretrain.corpus).is_file():
             cure = "correct `train.pretrain.corpus`"
             raise DataError("no such corpus", where=study.resolve(train.pretrain.corpus), cure=cure)
     else:
         prompt_sets(study)
+
+
+def _to_be_made(study: Study, train: TrainSection, place: Path) -> bool:
+    """Whether a stage of this study has yet to make a folder of pairs, or to put the first pair to train on into it."""
+    data = study.recipe.data
+    if data is None or place.absolute().parent != (study.folder / "data").absolute():
+        return False
+    grows = data.selfalign is not None and place.name == SELF_ALIGNED
+    return not place.exists() or (grows and not PairSet(place).taken(unreviewed=train.unreviewed))
 
 
 def open_judges(study: Study, budget: Budget | None = None) -> list[Judge]:
@@ -125,8 +138,15 @@ def known_prompts(study: Study) -> tuple[Sequence[PromptSet] | None, DataError |
         return None, None if to_be_made else error
 
 
+def prompts_kept_out(study: Study) -> list[str]:
+    """The prompts that training is held against: none where the recipe allows the overlap, else `held_out_prompts`."""
+    prompts = held_out_prompts(study)
+    allowed = isinstance(study.recipe.train, TrainSection) and study.recipe.train.allow_overlap
+    return [] if allowed else prompts
+
+
 def held_out_prompts(study: Study) -> list[str]:
-    """Every user turn of the evaluation: none of them may be trained on."""
+    """Every user turn of the evaluation."""
     return [
         message["content"]
         for prompt_set in prompt_sets(study)

@@ -10,18 +10,19 @@ from pathlib import Path
 
 from eval.judging_forecast import BATCH_HOURS, LATENCY_S, REASON_BYTES, Amount
 from eval.prompt_length import BYTES_PER_TOKEN
+from mergescope.consent import host_line
 from mergescope.ground.errors import printable
 from mergescope.ground.units import time_text
 from mergescope.judging_plan import judging_plan
-from mergescope.judging_plan_records import AnswersPlan, HostPlan, JudgePlan, JudgingPlan
+from mergescope.judging_plan_records import AnswersPlan, JudgePlan, JudgingPlan
 from mergescope.plan_answers import TYPICAL_SHARE
 from mergescope.plan_layout import closing, count, fact, section, wrapped
-from mergescope.study import load_study
+from mergescope.retention import open_study
 
 
 def show_judging_plan(file: Path, store: Path, only: Sequence[str], *, as_json: bool) -> int:
     """Print what judging a recipe takes, and on stderr what stands against it; returns 2 if anything does, else 0."""
-    plan = judging_plan(load_study(file), store, only)
+    plan = judging_plan(open_study(file), store, only)
     if as_json:
         print(json.dumps(asdict(plan), ensure_ascii=False, indent=1, allow_nan=False))
     else:
@@ -40,7 +41,7 @@ def judging_plan_lines(plan: JudgingPlan) -> Iterator[str]:
     if plan.served:
         yield from section("Served models", (_served(one.name, one.requests, one.hours) for one in plan.served))
     if plan.hosts:
-        yield from section("Texts go to", map(_host, plan.hosts))
+        yield from section("Texts go to", map(host_line, plan.hosts))
     if basis := [line for note in _basis(plan) for line in wrapped(note)]:
         yield from section("What the estimates stand on", basis)
     yield from closing(plan.notes, plan.refusals)
@@ -83,12 +84,6 @@ def _amount(name: str, amount: Amount, judge: JudgePlan) -> str:
 
 def _served(name: str, requests: int, hours: float) -> str:
     return f"{name}: at most {count(requests, 'request')}, {time_text(hours * 3600)}"
-
-
-def _host(host: HostPlan) -> str:
-    if not host.leaves:
-        return f"{host.host}, which is this machine"
-    return f"{host.host}, agreed to on {host.agreed}" if host.agreed else f"{host.host}; a run asks you first, or --yes"
 
 
 def _basis(plan: JudgingPlan) -> Iterator[str]:

@@ -25,6 +25,7 @@ from mergescope.ground.units import size_text
 from mergescope.machine import free_bytes
 from mergescope.merges import INPUTS, ROLES
 from mergescope.study import Study
+from trainer.config import TuningSection
 
 State = Literal["here", "to be trained", "to be adapted", "to be fetched", "broken"]
 
@@ -51,7 +52,13 @@ def known_models(study: Study) -> list[KnownModel]:
     base = known[0].headers
     if base is None:
         return known
-    return [replace(m, headers=as_trained(base)) if m.state == "to be trained" else m for m in known]
+    return [replace(m, headers=_trained(study, m.role, base)) if m.state == "to be trained" else m for m in known]
+
+
+def _trained(study: Study, role: Role, base: Headers) -> Headers:
+    """What training will write: float32, but for an adapter, which ends in the base's own dtypes."""
+    section = getattr(study.recipe.train, role, None)
+    return base if isinstance(section, TuningSection) and section.lora is not None else as_trained(base)
 
 
 def _known(study: Study, role: Role) -> KnownModel:

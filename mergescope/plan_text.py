@@ -19,7 +19,7 @@ from mergescope.plan_answers import TYPICAL_SHARE, GpuPlan
 from mergescope.plan_layout import closing, count, fact, section, wrapped
 from mergescope.plan_notes import title
 from mergescope.plan_records import GridPlan, MergePlan, ModelPlan, Plan, RoomPlan
-from mergescope.study import load_study
+from mergescope.retention import open_study
 
 GPUS_OF_THE_CONTEST = "A100-40GB x4"
 HOURS_OF_THE_CONTEST = 24.0
@@ -33,7 +33,7 @@ def show_plan(file: Path, gpus: Sequence[str], hours: float | None, *, as_json: 
     if hours is not None and not 0 < hours < math.inf:
         raise MergescopeError("not allowed", where="--hours", value=hours, cure="it must be above 0")
     named = [parse_gpus(text) for text in gpus or [GPUS_OF_THE_CONTEST]]
-    plan = plan_of(load_study(file), named, HOURS_OF_THE_CONTEST if hours is None else hours, gpus_named=bool(gpus))
+    plan = plan_of(open_study(file), named, HOURS_OF_THE_CONTEST if hours is None else hours, gpus_named=bool(gpus))
     if as_json:
         print(json.dumps(asdict(plan), ensure_ascii=False, indent=1, allow_nan=False))
     else:

@@ -9,11 +9,11 @@ from typing import Any
 
 from merge.points import Role
 from mergescope.ground.files import read_manifest
-from mergescope.ground.ids import file_hash
 from mergescope.merges import ROLES
 from mergescope.study import Origin, Study
 from trainer.config import TrainSection
 from trainer.provenance import counted
+from trainer.training_data import data_hash
 
 
 def provenance_of(study: Study) -> dict[str, Any]:
@@ -27,7 +27,9 @@ def provenance_of(study: Study) -> dict[str, Any]:
         "language": list(dict.fromkeys(judge.language for judge in recipe.eval.judges)),
         "models": {role: _model(study, role) for role in ROLES},
         "training_data": {
-            role: [asdict(row) for row in counted(files)] for role, files in _triples(study).items() if files
+            role: [asdict(row) for row in counted(files, unreviewed=_unreviewed(study))]
+            for role, files in _triples(study).items()
+            if files
         },
         "notes": list(_notes(study)),
     }
@@ -64,13 +66,17 @@ def _triples(study: Study) -> dict[str, list[Path]]:
     return {role: [study.resolve(path) for path in section.triples] for role, section in sections.items()}
 
 
+def _unreviewed(study: Study) -> bool:
+    return isinstance(study.recipe.train, TrainSection) and study.recipe.train.unreviewed
+
+
 def _notes(study: Study) -> Iterator[str]:
     """What the counts do not show: files that are gone, and files that are not those that were trained on."""
     for role, files in _triples(study).items():
         manifest = read_manifest(study.folder / f"model-{role}") or {}
         trained = manifest.get("inputs", {}).get("triples", [])
         for number, file in enumerate(files):
-            if not file.is_file():
+            if not file.exists():
                 yield f"model-{role}: the file of triples {file.name} is gone; its triples are not counted."
-            elif number >= len(trained) or file_hash(file) != trained[number]:
+            elif number >= len(trained) or data_hash(file, unreviewed=_unreviewed(study)) != trained[number]:
                 yield f"model-{role}: the file of triples {file.name} changed since the training."

@@ -22,7 +22,7 @@ from mergescope.inputs import (
     check_inputs,
     check_names,
     check_store,
-    held_out_prompts,
+    prompts_kept_out,
 )
 from mergescope.lock import locked
 from mergescope.model_headers import require_room
@@ -74,6 +74,7 @@ def stages_of(study: Study) -> list[Stage]:
     wanted = {
         "world": recipe.world is not None,
         "base": isinstance(recipe.train, TrainSection) and recipe.train.pretrain is not None,
+        "selfalign": recipe.data is not None and recipe.data.selfalign is not None,
         "safe": training,
         "useful": training,
         "inputs": bool(study.adapted_roles),
@@ -90,10 +91,12 @@ def do(
     only: Sequence[str] = (),
     limit: BudgetLimit | None = None,
     *,
+    until: str | None = None,
     yes: bool = False,
 ) -> None:
     """Do the stages of `commands` that are not done, one process at a time.
 
+    until: the last stage, by name; None: the last of the commands.
     only: checkpoints to evaluate, by name; none: all of the study's. limit: of what the judges may spend. yes: texts
     may go to every host of the recipe without a question.
 
@@ -102,7 +105,7 @@ def do(
     if study.is_local:
         offline()
     stages = stages_of(study)
-    todo = [stage for stage in stages if stage.command in commands]
+    todo = _up_to(until, [stage for stage in stages if stage.command in commands])
     check_names(study, only)
     own = asks_own(only)
     if own:
@@ -110,6 +113,10 @@ def do(
     check_store(store)
     if all(stage.name != "world" for stage in todo):  # else the data files are made first, and checked then
         check_inputs(study)
+    if any(stage.name == "selfalign" for stage in todo):
+        from mergescope.self_alignment import ask_about_hosts as ask_about_self_alignment
+
+        ask_about_self_alignment(study, yes=yes)
     if "eval" in commands:
         check_engine_and_judges(study, only, limit)
         ask_about_hosts(study, store, only, yes=yes)
@@ -121,6 +128,11 @@ def do(
             _do_one(stage, work)
         if "eval" in commands:
             work.reporter.say(f"results are in {store}; look at them with: mergescope dashboard")
+
+
+def _up_to(last: str | None, stages: list[Stage]) -> list[Stage]:
+    names = [stage.name for stage in stages]
+    return stages if last is None else stages[: names.index(last) + 1]
 
 
 def _do_one(stage: Stage, work: Work) -> None:
@@ -180,6 +192,12 @@ def _base(work: Work) -> None:
     make_base(study.folder / "base", train.pretrain, corpus, train.seed, work.reporter)
 
 
+def _selfalign(work: Work) -> None:
+    from mergescope.self_alignment import make_pairs
+
+    make_pairs(work.study, work.reporter)
+
+
 def _finetune(role: Literal["safe", "useful"]) -> Callable[[Work], None]:
     def make(work: Work) -> None:
         from trainer.stages import make_finetune
@@ -192,9 +210,11 @@ def _finetune(role: Literal["safe", "useful"]) -> Callable[[Work], None]:
             section,
             study.model("base"),
             [study.resolve(path) for path in section.triples],
-            held_out_prompts(study),
+            prompts_kept_out(study),
             train.seed,
             work.reporter,
+            None if train.accelerate is None else study.resolve(train.accelerate),
+            train.unreviewed,
         )
 
     return make
@@ -235,6 +255,7 @@ def _sweep(work: Work) -> None:
 STAGES = (
     Stage("world", "train", "world", _world),
     Stage("base", "train", "base", _base),
+    Stage("selfalign", "train", "data/selfalign", _selfalign),
     Stage("safe", "train", "model-safe", _finetune("safe")),
     Stage("useful", "train", "model-useful", _finetune("useful")),
     Stage("inputs", "merge", "inputs", _inputs),

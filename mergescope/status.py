@@ -19,6 +19,7 @@ from mergescope.ground.units import amounts_text
 from mergescope.lock import holder
 from mergescope.stages import PROGRESS, stages_of
 from mergescope.study import Study
+from trainer.training_data import purged
 
 
 def show(study: Study, store: Path) -> None:
@@ -32,7 +33,7 @@ def status(study: Study, store: Path) -> Iterator[str]:
     yield f"study {study.recipe.study} ({study.file})"
     for stage in stages_of(study):
         if stage.folder is not None:
-            yield f"  {stage.name:8} {'made' if stage.is_made(study) else 'missing'}"
+            yield f"  {stage.name:8} {'made' if stage.is_made(study) else 'missing'}{_purged(study, stage.name)}"
     yield f"  running  {_running(study)}"
     if not store.exists():
         yield f"  results  none yet in {store}"
@@ -42,6 +43,16 @@ def status(study: Study, store: Path) -> Iterator[str]:
             yield f"  results  {line} in {store}"
         for line in _judges(connection, study):
             yield f"  judge    {line}"
+
+
+def _purged(study: Study, role: str) -> str:
+    """Whether toxic texts that the training of a role needs were deleted."""
+    train = study.recipe.train
+    if train == "skip" or role not in ("safe", "useful"):
+        return ""
+    section = train.safe if role == "safe" else train.useful
+    gone, total = purged(map(study.resolve, section.triples), unreviewed=train.unreviewed)
+    return f", training data purged: {gone:,} of {total:,} rejected answers" if gone else ""
 
 
 def _running(study: Study) -> str:

@@ -18,6 +18,7 @@ from mergescope.complaints import complaint
 from mergescope.credentials import refuse_credentials
 from mergescope.ground.errors import RecipeError
 from trainer.config import TrainSection, WorldSection
+from trainer.data_config import DataSection
 
 
 class Origin(BaseModel):
@@ -73,6 +74,8 @@ class Recipe(BaseModel):
     models: ModelsSection = ModelsSection()
     train: TrainSection | Literal["skip"]
     """How the two fine-tunes are made; `skip` where `models` names all three."""
+    data: DataSection | None = None
+    """Preference data that the study makes; None where it makes none."""
     merge: MergeSection = MergeSection()
     eval: EvalSection
 

@@ -14,6 +14,7 @@ from dashboard.inert import escaped, one_line
 from dashboard.measures import PANEL, present
 from dashboard.picks import first_pick
 from dashboard.queries import Checkpoint, MergeSetting
+from dashboard.recipes import recipe_file
 from dashboard.source import ask, store_path
 from dashboard.standing import Standing
 from merge.gates import LESS_SAFE, VENDOR_TERMS, vendors_among
@@ -87,7 +88,7 @@ def _numbers(frame: Frame, checkpoint: Checkpoint) -> None:
 def _bundle(frame: Frame, checkpoint: Checkpoint, setting: MergeSetting) -> None:
     word = frame.words
     store = store_path()
-    recipe = bundling.recipe_file(store, frame.study.name)
+    recipe = recipe_file(store, frame.study.name)
     ratio, seed = str(setting.point.ratio), setting.point.mask_seed
     with st.container(border=True):
         st.html(markup.heading(word("export.files")) + markup.note(word("export.bundle_note")))

@@ -18,6 +18,9 @@ from benchmarks.browser import CHROMEDRIVER, CHROMIUM, browser, foreign_requests
 from merge.points import Role
 from tests.dashboard.conftest import with_hostile_text
 from tests.merge.conftest import build_models
+from tests.mergescope.recipes import own_models, written
+from tests.trainer.pairs.made import make_pair
+from trainer.pairs.pair_set import PairSet
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None or CHROMEDRIVER is None, reason="no Chromium: apt-get install chromium chromium-driver"
@@ -32,6 +35,7 @@ def address(store: Path) -> Iterator[str]:
         yield found
 
 
+@pytest.mark.deep
 def test_the_journey_from_the_frontier_to_a_merge(address: str, tmp_path: Path) -> None:
     with browser(downloads=tmp_path) as driver:
         driver.get(f"{address}/?lang=en&pick=0.5")
@@ -69,6 +73,7 @@ def test_a_blurred_answer_is_revealed_by_keyboard(address: str) -> None:
         _until(driver, lambda: answer.value_of_css_property("filter") == "none")
 
 
+@pytest.mark.deep
 def test_hostile_text_does_nothing(store: Path, tmp_path: Path) -> None:
     with served(with_hostile_text(store, tmp_path)) as address, browser(language="ja") as driver:
         for page, ready in (("compare", ".ms-card"), ("failures", ".stPlotlyChart"), ("export", ".ms-table")):
@@ -80,6 +85,35 @@ def test_hostile_text_does_nothing(store: Path, tmp_path: Path) -> None:
                 driver.execute_script("return document.querySelectorAll('img[src=x], a[href^=javascript]').length") == 0
             )
         assert foreign_requests(driver) == []
+
+
+@pytest.mark.deep
+def test_pairs_are_reviewed_by_keys_and_toxic_text_comes_after_a_click(
+    store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    toxic = "TOXIC-CANARY-4711 <script>document.title='owned'</script>" + "x" * 15_000  # longer than messages in caches
+    written(tmp_path, own_models())
+    pairs = PairSet(tmp_path / "tiny" / "data" / "harmful")
+    for number in (1, 2):
+        pairs.add(make_pair(tmp_path / "tiny", number, toxic))
+    with served(store, studies=tmp_path) as address, browser() as driver:
+        driver.get(f"{address}/review?lang=en")
+        settled(driver, ".ms-prompt")
+        assert toxic[:17] not in driver.page_source
+        driver.find_element(By.CSS_SELECTOR, '[class*="st-key-show"] button').click()
+        settled(driver, ".ms-toxic")
+        assert toxic[:17] in driver.page_source
+        assert "owned" not in driver.title
+        driver.find_element(By.TAG_NAME, "body").send_keys("s")
+        _until(driver, lambda: _texts(driver, ".ms-prompt") == ["質問2"])
+        settled(driver, ".ms-prompt")
+        assert toxic[:17] not in driver.page_source
+        driver.find_element(By.TAG_NAME, "body").send_keys("a")
+        _until(driver, lambda: _texts(driver, ".ms-prompt") == ["質問1"])
+        assert foreign_requests(driver) == []
+    assert [one.status for one in PairSet(pairs.folder).reviewed()] == ["pending", "approved"]
+    told = capfd.readouterr()
+    assert toxic[:17] not in told.out + told.err
 
 
 def _click_point(driver: webdriver.Chrome, handle: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dashboard import bundling
+from dashboard.recipes import STUDIES_VARIABLE, recipe_file
 from mergescope.ground.errors import MergescopeError
 
 
@@ -16,11 +17,11 @@ def test_the_recipe_is_found_by_its_study(tmp_path: Path, monkeypatch: pytest.Mo
     (studies / "a.yaml").write_text("study: other\n")
     (studies / "b.yaml").write_text("study: mine\n")
     (studies / "c.yaml").write_text("{not yaml")
-    monkeypatch.delenv(bundling.STUDIES_VARIABLE, raising=False)
-    assert bundling.recipe_file(tmp_path / "results.duckdb", "mine") == studies / "b.yaml"
-    assert bundling.recipe_file(tmp_path / "results.duckdb", "none") is None
-    monkeypatch.setenv(bundling.STUDIES_VARIABLE, str(tmp_path))
-    assert bundling.recipe_file(tmp_path / "results.duckdb", "mine") is None
+    monkeypatch.delenv(STUDIES_VARIABLE, raising=False)
+    assert recipe_file(tmp_path / "results.duckdb", "mine") == studies / "b.yaml"
+    assert recipe_file(tmp_path / "results.duckdb", "none") is None
+    monkeypatch.setenv(STUDIES_VARIABLE, str(tmp_path))
+    assert recipe_file(tmp_path / "results.duckdb", "mine") is None
 
 
 def test_a_failing_export_is_one_line(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dashboard import bundling, gates
+from dashboard.recipes import STUDIES_VARIABLE
 from eval.store import open_store
 from merge.gates import LESS_SAFE, VENDOR_TERMS
 from tests.dashboard.conftest import Pages, html
@@ -22,7 +23,7 @@ WHERE metric = 'harmful_refusal_rate' AND checkpoint_id IN (SELECT checkpoint_id
 @pytest.fixture
 def gated(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store whose base refuses more than any merge, of a study whose data a vendor's model wrote."""
-    monkeypatch.delenv(bundling.STUDIES_VARIABLE, raising=False)
+    monkeypatch.delenv(STUDIES_VARIABLE, raising=False)
     path = tmp_path / "results.duckdb"
     path.write_bytes(store.read_bytes())
     recipe = {"study": "synthetic", "models": {"origin": {"safe": {"made_by": ["gpt-4o", "people"]}}}}

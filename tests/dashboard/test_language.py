@@ -10,6 +10,7 @@ from dashboard.faults import FAULTS
 from dashboard.language import LANGUAGES, Words, catalogue, preferred
 from dashboard.measures import MEASURES
 from eval.metrics import METRICS
+from trainer.pairs.review import STATUSES
 
 SOURCES = sorted((Path(__file__).parents[2] / "dashboard").rglob("*.py"))
 
@@ -45,7 +46,8 @@ def test_every_name_that_the_store_may_hold_has_words() -> None:
         "chip": VERDICT_FILL,
         "trust": ("trusted", "not trusted", "not calibrated"),
         "axis_name": ("safety", "fluency", "accuracy", "detail", "relevance", "correct"),
-        "page": ("frontier", "compare", "failures", "export"),
+        "page": ("frontier", "compare", "failures", "review", "export"),
+        "status": STATUSES,
         "frontier": ("compare", "failures", "export"),
         "export": ("select", "confirm"),
     }

@@ -218,7 +218,7 @@ def test_a_repair_that_the_budget_does_not_pay_is_left_with_its_question(server:
 @pytest.mark.parametrize("price", [None, {**PRICE, "currency": "JPY"}])
 def test_a_judge_without_a_price_in_the_currency_is_named(judge: Make, price: object) -> None:
     with pytest.raises(
-        MergescopeError, match="m: this judge has no price to keep a budget by; give its `price` in USD"
+        MergescopeError, match="m: this model has no price to keep a budget by; give its `price` in USD"
     ):
         judge(Budget(Decimal(1), "USD"), price=price)
 

@@ -18,7 +18,8 @@ from eval.judges.rubric import load_rubric
 from eval.prompts import Kind
 from tests.eval.injections import CLAIMS
 from tests.eval.vllm_server import serving
-from trainer.demo.world import corpus, held_out_prompts, load_phrasings, load_subjects
+from trainer.demo.speech import load_phrasings, load_subjects
+from trainer.demo.world import corpus, held_out_prompts
 from trainer.tokenizer import train_tokenizer
 
 KEY = "canary-key-29"

@@ -10,7 +10,8 @@ from benchmarks.refusals_ja import figures, opening_words, read, rules
 from eval.judges.refusal import classify_refusal, plain_text
 from eval.judges.refusal_ja_evasion import features, weights
 from eval.judges.refusal_ja_reading import clauses_of
-from trainer.demo.world import held_out_prompts, load_phrasings, load_subjects
+from trainer.demo.speech import load_phrasings, load_subjects
+from trainer.demo.world import held_out_prompts
 
 
 @pytest.mark.parametrize(("name", "floor"), [("seen", 0.95), ("blind", 0.82), ("blind-2", 0.7)])

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mergescope import cli, inputs
 from mergescope.ground.errors import MergescopeError
-from mergescope.inputs import check_engine_and_judges
+from mergescope.inputs import check_engine_and_judges, check_inputs
 from mergescope.study import load_study
 from tests.mergescope.conftest import holding, prompt_lines, write_lines
 from tests.mergescope.recipes import changed, demo, own_models, written
@@ -105,7 +106,19 @@ def _trained_study(folder: Path, prompt: str) -> Path:
 
 def test_a_prompt_in_training_and_evaluation(refused: Run, tmp_path: Path) -> None:
     line = refused("run", _trained_study(tmp_path, str(prompt_lines()[0]["prompt"])))
-    assert "prompt is in both training and held-out data" in line
+    assert "a prompt is in both training and evaluation data" in line
+
+
+def test_nearly_a_prompt_of_the_evaluation(refused: Run, tmp_path: Path) -> None:
+    line = refused("run", _trained_study(tmp_path, f"{prompt_lines()[0]['prompt']}。"))
+    assert "a prompt is nearly in both training and evaluation data" in line
+
+
+def test_an_overlap_that_the_recipe_allows(tmp_path: Path) -> None:
+    file = _trained_study(tmp_path, str(prompt_lines()[0]["prompt"]))
+    raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    raw["train"]["allow_overlap"] = True
+    check_inputs(load_study(written(tmp_path, raw)))
 
 
 def test_malformed_triples_are_named_by_file_and_number(refused: Run, tmp_path: Path) -> None:
@@ -118,7 +131,7 @@ def test_malformed_triples_are_named_by_file_and_number(refused: Run, tmp_path: 
 def test_missing_triples(refused: Run, tmp_path: Path) -> None:
     file = _trained_study(tmp_path, "別の質問")
     (tmp_path / "triples.jsonl").unlink()
-    assert "triples.jsonl: no such file of triples" in refused("run", file)
+    assert "triples.jsonl: no such file; check the path" in refused("run", file)
 
 
 def test_a_model_of_another_architecture(refused: Run, own_study: Callable[..., Path]) -> None:
@@ -238,7 +251,7 @@ def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     def bug(*_: object) -> None:
         raise KeyError("a bug")
 
-    monkeypatch.setattr("mergescope.study.load_study", bug)
+    monkeypatch.setattr("mergescope.retention.load_study", bug)
     monkeypatch.setattr(sys, "argv", ["mergescope", "run", str(tmp_path / "x.yaml")])
     with pytest.raises(KeyError) as caught:
         cli.main()

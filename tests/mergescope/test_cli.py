@@ -35,11 +35,15 @@ COMMANDS = {
     "results",
     "import",
     "judge",
+    "data",
     "export",
     "verify",
+    "purge",
 }
 OF_JUDGE = {"calibrate", "agreement"}
 """What `mergescope judge` can do."""
+OF_DATA = {"check", "import", "make", "review", "selfalign"}
+"""What `mergescope data` can do."""
 HEAVY = {
     "torch",
     "transformers",
@@ -88,9 +92,12 @@ def _command(name: str) -> typer.core.TyperCommand:
 def test_there_is_one_command_per_stage() -> None:
     assert set(typer.main.get_command(front.app).commands) == COMMANDS  # type: ignore[attr-defined]
     assert set(_command("judge").commands) == OF_JUDGE  # type: ignore[attr-defined]
+    assert set(_command("data").commands) == OF_DATA  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", sorted({*COMMANDS, *(f"judge {name}" for name in OF_JUDGE)}))
+@pytest.mark.parametrize(
+    "name", sorted({*COMMANDS, *(f"judge {name}" for name in OF_JUDGE), *(f"data {name}" for name in OF_DATA)})
+)
 def test_every_command_and_option_explains_itself(name: str) -> None:
     command = _command(name)
     assert command.help
@@ -107,13 +114,14 @@ def test_the_help_names_every_format() -> None:
 def test_the_readme_names_every_command() -> None:
     assert set(re.findall(r"^\| `mergescope (\w+)", README, re.M)) == COMMANDS
     assert set(re.findall(r"^\| `mergescope judge (\w+)", README, re.M)) == OF_JUDGE
+    assert set(re.findall(r"^\| `mergescope data (\w+)", README, re.M)) == OF_DATA
 
 
 @pytest.mark.parametrize("line", re.findall(r"mergescope \w+[^`\n|]*", README))
 def test_commands_in_the_readme_can_be_typed(line: str) -> None:
     _, name, *arguments = shlex.split(line)
-    if name == "judge":
-        name = f"judge {arguments.pop(0)}"
+    if name in ("judge", "data"):
+        name = f"{name} {arguments.pop(0)}"
     context = _command(name).make_context(name, arguments)  # raises what the user would be told
     assert not context.args
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from mergescope.ground.errors import DataError
-from mergescope.ground.files import read_manifest
+from mergescope.ground.files import read_json, read_manifest
 from mergescope.ground.progress import Reporter
+from trainer.checkpoints import newest
 from trainer.config import DpoSection, PretrainSection, WorldSection
 from trainer.stages import make_base, make_finetune, make_world
 
@@ -78,32 +80,59 @@ def test_bad_data_stop_before_anything_is_written(
     tuning: DpoSection, base: Path, triples_file: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "safe"
-    with pytest.raises(DataError, match="both training and held-out"):
+    with pytest.raises(DataError, match="both training and evaluation"):
         make_finetune(folder, "safe", tuning, base, [triples_file], ["金魚を知りたいです。"], 1, Reporter())
     with pytest.raises(DataError, match="two files"):
         make_finetune(folder, "safe", tuning, base, [triples_file, triples_file], [], 1, Reporter())
     assert list(tmp_path.iterdir()) == []
 
 
+KILLS = 10
+LONGEST_S = 0.6
+"""Longest time between a process's first step and its kill; every third is killed before it takes one."""
+
+
 @pytest.mark.deep
-def test_killed_training_ends_as_an_undisturbed_one(
+def test_training_killed_at_random_moments_ends_as_an_undisturbed_one(
     tuning: DpoSection, base: Path, triples_file: Path, tmp_path: Path
 ) -> None:
-    section = tuning.model_copy(update={"steps": 150})
-    whole = make_finetune(tmp_path / "whole", "safe", section, base, [triples_file], [], 1, Reporter())
-    folder = tmp_path / "killed"
+    """The same data, the same steps, the same bits: resumed where a checkpoint was whole, begun anew elsewhere."""
+    section = tuning.model_copy(update={"steps": 700, "save_every": 3, "learning_rate": 1e-3})
+    whole = make_finetune(tmp_path / "whole" / "safe", "safe", section, base, [triples_file], [], 1, Reporter())
+    folder = tmp_path / "killed" / "safe"
+    folder.parent.mkdir()
     command = [sys.executable, "-c", SCRIPT, str(folder), section.model_dump_json(), str(base), str(triples_file)]
-    victim = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _wait_for(tmp_path / "killed.progress", victim)
-    time.sleep(0.3)  # the file appears as the first step begins
-    assert victim.poll() is None
-    os.kill(victim.pid, signal.SIGKILL)
-    victim.wait()
-    assert not folder.exists()
-    assert list(tmp_path.glob(".killed.*.part"))
+    moments, went_on = random.Random(7), 0
+    for number in range(KILLS):
+        progress = folder.with_name("safe.progress")
+        progress.unlink(missing_ok=True)
+        victim = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _wait_for(progress, victim)
+        if number % 3:
+            _wait_for_steps(progress, victim)
+        time.sleep(moments.uniform(0, LONGEST_S))
+        assert victim.poll() is None
+        os.kill(victim.pid, signal.SIGKILL)
+        victim.wait()
+        assert not folder.exists()
+        assert (tmp_path / "killed" / "training" / "safe" / "job.json").is_file()
+        went_on += newest(tmp_path / "killed" / "training" / "safe") is not None
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    assert weights(folder) == weights(whole)
-    assert not list(tmp_path.glob(".killed*"))
+    assert read_manifest(folder) == read_manifest(whole)
+    assert went_on >= KILLS / 3
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["safe", "safe.progress"]
+
+
+def _wait_for_steps(progress: Path, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+    """Until the training's own task has counted a step of this process; it begins with those of earlier ones."""
+    deadline = time.monotonic() + seconds
+    while True:
+        told = read_json(progress)
+        if told["task"] == "DPO" and told["rate"] > 0:
+            return
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def _wait_for(path: Path, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
