@@ -68,6 +68,7 @@ class Terminal:
                 return None
             finally:
                 tty.setcbreak(sys.stdin)
+                self._write(_OPEN + _CLEAR)  # an editor may have left for the first screen, which keeps what it shows
             return file.read_text(encoding="utf-8", errors="replace") if done.returncode == 0 else None
 
     @staticmethod

@@ -33,6 +33,8 @@ class Job:
     seed: int
     logps: str
     """File of what the base holds of the triples (`trainer.logps`)."""
+    data: tuple[str, ...]
+    """Hash of what each of `triples` held when the training began."""
     unreviewed: bool = False
     """Whether pending pairs are trained on, where `triples` names folders of made pairs."""
 
@@ -46,9 +48,9 @@ def begin(work: Path, job: Job, reporter: Reporter) -> None:
     """Take up the unfinished training in `work` if it is this very one, from a whole checkpoint; else begin anew."""
     if is_unfinished(work) and read_json(work / JOB)["stage_hash"] == job.stage_hash:
         last_whole(work, reporter)
-        return
-    shutil.rmtree(work, ignore_errors=True)
-    write_json(work / JOB, asdict(job))
+    else:
+        shutil.rmtree(work, ignore_errors=True)
+    write_json(work / JOB, asdict(job))  # also of one that goes on: the study may have been moved
 
 
 def is_unfinished(work: Path) -> bool:
@@ -59,7 +61,7 @@ def is_unfinished(work: Path) -> bool:
 def read_job(work: Path) -> Job:
     """The job of a work folder."""
     raw = read_json(work / JOB)
-    return Job(**{**raw, "triples": tuple(raw["triples"])})
+    return Job(**{**raw, "triples": tuple(raw["triples"]), "data": tuple(raw["data"])})
 
 
 def end(work: Path) -> None:

@@ -117,14 +117,21 @@ class Quarantine:
             deleted.append(ref)
         return deleted
 
+    def require_own(self) -> None:
+        """Raise DataError where the folder is a link: what lies behind it is not ours to change or delete."""
+        if self.folder.is_symlink():
+            raise DataError("the quarantine is a link", where=self.folder, cure="remove the link")
+
     def _held(self) -> Iterator[Path]:
         """Every file with toxic text, also unfinished ones that a kill left."""
+        self.require_own()
         kept = {self.folder / README}
         for path in sorted(self.folder.rglob("*")):
             if path.is_file() and path not in kept and self.folder / PURGED not in path.parents:
                 yield path
 
     def _open_folder(self) -> None:
+        self.require_own()
         with disk_refusals(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self.folder.chmod(0o700)
@@ -146,8 +153,11 @@ def _ref_of(path: Path) -> ToxicRef:
     """What may be said of a file that is to be deleted."""
     if not _NAME.fullmatch(path.stem):
         return ToxicRef(file_hash(path), path.stat().st_size, "responses")
-    kept = json.loads(path.read_bytes())
-    return ToxicRef(path.stem, len(kept["text"]), kept["category"])
+    try:
+        kept = json.loads(path.read_bytes())
+        return ToxicRef(path.stem, len(kept["text"]), str(kept["category"]))
+    except (ValueError, KeyError, TypeError):  # damaged; the error itself would hold what is left of the text
+        return ToxicRef(file_hash(path), path.stat().st_size, "responses")
 
 
 def _checked(sha256: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mergescope.ground.files import read_manifest
 from trainer.job import JOB, TRAINING, read_job
-from trainer.pairs.pair_set import PairSet
+from trainer.pairs.pair_set import PairSet, pair_sets
 from trainer.quarantine import Quarantine, ToxicRef
 
 
@@ -25,13 +25,11 @@ def delete_unused(study_folder: Path, now: datetime, retention_days: float) -> l
 
 def spared(study_folder: Path) -> frozenset[str]:
     """Hashes of the rejected sides that unfinished trainings of the study were begun with."""
-    return frozenset(
-        ref.sha256
-        for work in unfinished(study_folder)
-        for path in map(Path, read_job(work).triples)
-        if path.is_dir()
-        for ref in PairSet(path).refs()
-    )
+    paths = [Path(name) for work in unfinished(study_folder) for name in read_job(work).triples]
+    sets = [PairSet(path) for path in paths if path.is_dir()]
+    if not all(path.exists() for path in paths):  # the study was moved: which of its sets it was, nothing says
+        sets += pair_sets(study_folder)
+    return frozenset(ref.sha256 for one in sets for ref in one.refs())
 
 
 def unfinished(study_folder: Path) -> Iterator[Path]:

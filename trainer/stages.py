@@ -29,7 +29,7 @@ from trainer.lora import check_lora
 from trainer.method import NAMES
 from trainer.quiet import quiet_libraries
 from trainer.steps import batch_shape, steps_of
-from trainer.training_data import data_hash, load_data, load_prompts
+from trainer.training_data import data_hash, load_prompts, load_unchanged
 from trainer.triples import Triple, check_distinct
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "trl")
@@ -104,7 +104,8 @@ def make_finetune(
     if section.lora is not None:
         check_lora(section.lora, ancestor)
     base_id = checkpoint_id(ancestor)
-    inputs = {"base": base_id, "triples": [data_hash(path, unreviewed=unreviewed) for path in triples]}
+    hashes = tuple(data_hash(path, unreviewed=unreviewed) for path in triples)
+    inputs = {"base": base_id, "triples": list(hashes)}
     stage_hash = _stage_hash(f"{role}1", section, seed, inputs)
     work = work_folder(folder.parent, role)
     files = tuple(str(path.resolve()) for path in triples)
@@ -113,7 +114,7 @@ def make_finetune(
         from trainer.method import prepare, train
         from trainer.tuning import numerics
 
-        rows = [triple for path in triples for triple in load_data(path, unreviewed=unreviewed)]
+        rows = load_unchanged(triples, hashes, unreviewed=unreviewed)
         logps = file_of(folder.parent, base_id, numerics(section))
         job = Job(
             stage_hash,
@@ -123,6 +124,7 @@ def make_finetune(
             files,
             seed,
             str(logps),
+            hashes,
             unreviewed,
         )
         begin(work, job, reporter)

@@ -5,9 +5,10 @@ unreviewed, everywhere: whether pending pairs are taken too (`train.unreviewed`)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mergescope.ground.errors import DataError
 from mergescope.ground.ids import file_hash
 from trainer.pairs.pair_set import PairSet
 from trainer.quarantine import Quarantine
@@ -24,6 +25,15 @@ def load_data(path: Path, *, unreviewed: bool) -> list[Triple]:
         return load_triples(path)
     pairs = PairSet(path)
     return pairs.triples(Quarantine(study_of(pairs)), unreviewed)
+
+
+def load_unchanged(paths: Sequence[Path], hashes: Sequence[str], *, unreviewed: bool) -> list[Triple]:
+    """All triples of several entries; raises DataError where they are not those of the hashes any more."""
+    rows = [triple for path in paths for triple in load_data(path, unreviewed=unreviewed)]
+    for path, known in zip(paths, hashes, strict=True):
+        if data_hash(path, unreviewed=unreviewed) != known:
+            raise DataError("changed, or reviewed, while the training began", where=path, cure="run it again")
+    return rows
 
 
 def load_prompts(path: Path, *, unreviewed: bool) -> list[Triple]:

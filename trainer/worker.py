@@ -17,7 +17,7 @@ from trainer.launch import ERROR, OUT, RESULT
 from trainer.logps import LogpFile
 from trainer.method import train
 from trainer.quiet import quiet_libraries
-from trainer.training_data import load_data
+from trainer.training_data import load_unchanged
 from trainer.tuning import is_main
 
 
@@ -25,8 +25,8 @@ def main(work: Path) -> int:
     """Train; exit code 0, or 2 for a user's mistake, which is then in error.json."""
     _end_with_parent()
     job = read_job(work)
-    rows = [triple for file in job.triples for triple in load_data(Path(file), unreviewed=job.unreviewed)]
     try:
+        rows = load_unchanged([Path(file) for file in job.triples], job.data, unreviewed=job.unreviewed)
         with quiet_libraries():
             content = train(
                 tuning_of(job.section),

@@ -46,7 +46,7 @@ def at_work(recipe: RecipeFile, steps: int, of: int) -> None:
     points = [{"loss": 0.7 - i / 100, "accuracy": 0.5 + i / 100} for i in range(10)]
     write_json(made / "manifest.json", {"stage_hash": "x", "steps": points, "held_out": [{"step": 10, "loss": 0.65}]})
     work = work_folder(recipe.folder, "safe")
-    begin(work, Job("x", "safe", {}, "base", ("t.jsonl",), 1, "logps.jsonl"), Reporter())
+    begin(work, Job("x", "safe", {}, "base", ("t.jsonl",), 1, "logps.jsonl", ("x",)), Reporter())
     write_curve(work, [{"step": i, "loss": 2 / i} for i in range(1, steps + 1)])
     progress(recipe, done=steps, total=of)
 

@@ -40,7 +40,7 @@ def held(study: Path) -> int:
 
 def unfinished_training(study: Path, data: Path) -> Path:
     work = work_folder(study, "safe")
-    begin(work, Job("h1", "safe", {}, "base", (str(data),), 1, "logps", False), Reporter())
+    begin(work, Job("h1", "safe", {}, "base", (str(data),), 1, "logps", ("x",)), Reporter())
     return work
 
 
@@ -56,6 +56,15 @@ def test_every_opening_of_a_study_looks_at_the_retention_time(
     open_study(recipe)
     assert capsys.readouterr().err == "retention: 2 toxic texts deleted\n"
     assert held(study) == 0
+
+
+def test_an_unfinished_training_keeps_its_data_where_the_study_was_moved(recipe: Path, tmp_path: Path) -> None:
+    study = tmp_path / "tiny"
+    pairs = make_set(study, 2)
+    unfinished_training(study, tmp_path / "elsewhere" / "data" / pairs.folder.name)
+    aged(study, 31)
+    open_study(recipe)
+    assert held(study) == 2
 
 
 def test_commands_open_studies_by_that_door_alone() -> None:

@@ -127,3 +127,28 @@ def test_a_purge_killed_anywhere_leaves_each_text_here_or_noted(quarantine: Quar
     assert any(quarantine.holds(ref.sha256) for ref in refs), "the kill came too late to prove anything"
     for text, ref in zip(texts, refs, strict=True):
         assert quarantine.is_purged(ref.sha256) or quarantine.get(ref.sha256) == text
+
+
+def test_a_folder_that_is_a_link_is_refused_and_what_lies_behind_it_stays(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "thesis.tex").write_text("x", encoding="utf-8")
+    os.utime(home / "thesis.tex", (0, 0))
+    study = tmp_path / "study"
+    study.mkdir()
+    (study / "quarantine").symlink_to(home)
+    linked = Quarantine(study)
+    with pytest.raises(DataError, match="the quarantine is a link"):
+        linked.purge(datetime.now(UTC), 1, ())
+    with pytest.raises(DataError, match="the quarantine is a link"):
+        linked.put("text", "category")
+    assert [file.name for file in home.iterdir()] == ["thesis.tex"]
+
+
+def test_a_damaged_file_is_deleted_like_any_other(quarantine: Quarantine) -> None:
+    ref = quarantine.put("text", "category")
+    damaged = quarantine.folder / f"{ref.sha256}.json"
+    damaged.write_bytes(b"")
+    deleted = quarantine.purge(datetime.now(UTC), 0, ())
+    assert [one.category for one in deleted] == ["responses"]
+    assert not damaged.exists()

@@ -162,9 +162,11 @@ def _begin_private(quarantine: Path, private: Path, section: SelfAlignSection, j
         journals.append(journal_of(section.served, private))
     with disk_refusals(private):
         for folder in (quarantine, private, *(journal.parent for journal in journals)) if journals else ():
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # of parents it would not set the mode
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)
         for journal in journals:
             os.close(os.open(journal, os.O_CREAT | os.O_WRONLY, 0o600))
+            journal.chmod(0o600)
 
 
 def _base_of(grounds: Grounds) -> Path:

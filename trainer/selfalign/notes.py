@@ -15,7 +15,7 @@ from mergescope.ground.files import disk_refusals
 
 
 class Notes:
-    """A JSONL file of values by key; one process writes it. Values hold no toxic text."""
+    """A JSONL file of values by key, of which the last one counts; one process writes it. They hold no toxic text."""
 
     def __init__(self, path: Path) -> None:
         """path: of the file, which is read now; a line that a kill cut off is as none."""
@@ -25,7 +25,7 @@ class Notes:
         for line in path.read_bytes().split(b"\n") if path.is_file() else ():
             with suppress(ValueError, TypeError, KeyError):
                 row = json.loads(line)
-                self._values.setdefault(row["key"], row["value"])
+                self._values[row["key"]] = row["value"]
 
     def __contains__(self, key: str) -> bool:
         return key in self._values
@@ -46,7 +46,7 @@ class Notes:
                 self._stream = self._path.open("ab", buffering=0)
             if self._stream.write(raw) != len(raw):
                 raise MergescopeError("the disk is full", where=self._path, cure="free some room")
-        self._values.setdefault(key, value)
+        self._values[key] = value
 
     def close(self) -> None:
         """Flush to disk and close; adding opens it again."""

@@ -67,7 +67,7 @@ class Voice:
         Errors that another run may not meet are not kept: it asks again, as far as the round is unfinished.
         """
         keys = [content_id("sa1", [*place, [dict(m) for m in talk]]) for place, talk in zip(places, talks, strict=True)]
-        open_keys = {key: i for i, key in enumerate(keys) if key not in self.notes}
+        open_keys = {key: i for i, key in enumerate(keys) if not self._heard(key)}
         wanted = list(open_keys.values())
         requests = [Request(tuple(talks[i]), derive_seed(self.seed, *places[i])) for i in wanted]
         lost: dict[int, Said] = {}
@@ -79,6 +79,13 @@ class Voice:
                 continue
             self._keep(keys[i], use, answer)
         return [lost.get(i) or self._kept(key) for i, key in enumerate(keys)]
+
+    def _heard(self, key: str) -> bool:
+        """Whether an earlier run heard it and its text is still here: it may have been purged meanwhile."""
+        if key not in self.notes:
+            return False
+        value = self.notes[key]
+        return "sha256" not in value or self.quarantine.holds(value["sha256"])
 
     def _keep(self, key: str, use: Use, answer: Answer) -> None:
         cut = answer.finish_reason == "length"

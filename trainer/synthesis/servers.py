@@ -96,5 +96,7 @@ def _private(path: Path) -> None:
     """Make a file that nobody else can read, before anything is written to it."""
     with disk_refusals(path):
         for folder in (path.parent.parent, path.parent):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # of parents it would not set the mode
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        path.chmod(0o600)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from tests.trainer.selfalign.scripted import (
     section_for,
     state_of,
 )
+from trainer.quarantine import Quarantine
 from trainer.selfalign.making import make_set
 from trainer.selfalign.records import Round, fates, read_rounds
 
@@ -212,6 +214,16 @@ def in_trouble(server: Server, tmp_path: Path, after: int) -> None:
     with pytest.raises(MergescopeError, match="401"):
         made(server, tmp_path)
     server.rule = model.reply
+
+
+def test_a_purge_before_the_set_is_whole_costs_answers_and_nothing_else(
+    whole: Whole, server: Server, tmp_path: Path
+) -> None:
+    in_trouble(server, tmp_path, 60)
+    quarantine = Quarantine(next(tmp_path.rglob("quarantine")).parent)
+    assert quarantine.purge(datetime.now(UTC), 0, ())
+    folder, _ = made(server, tmp_path)
+    assert state_of(folder) == state_of(whole.folder)
 
 
 @pytest.mark.parametrize("after", [9, pytest.param(30, marks=pytest.mark.deep), 60])
