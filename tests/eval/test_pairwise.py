@@ -208,6 +208,7 @@ def test_a_judge_that_always_prefers_the_first_says_nothing(
     assert low < 0.5 < high
 
 
+@pytest.mark.deep
 def test_a_judge_that_prefers_the_longer_answer_is_seen_through(
     tmp_path: Path, server: Server, judge: Callable[..., Judge], prompts: Callable[..., PromptSet]
 ) -> None:

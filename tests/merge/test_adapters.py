@@ -301,6 +301,7 @@ PROMPT_TUNING = {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 4, "task_ty
         ({"peft_type": "NEW"}, "does not know such an adapter"),
     ],
 )
+@pytest.mark.deep
 def test_types_that_cannot_be_merged(
     base: Path, adapter: Path, tmp_path: Path, settings: dict[str, Any], part: str
 ) -> None:

@@ -121,6 +121,7 @@ def test_masks_that_were_drawn_but_not_yet_named_are_taken(demo_world: World, tm
     assert [folder.name for folder in drawn.parent.iterdir()] == [drawn.name]
 
 
+@pytest.mark.deep
 def test_weights_that_change_while_masks_are_drawn_are_refused(
     demo_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,6 +198,7 @@ def test_a_zip_verifies_as_its_folder_does(whole: Path, demo_world: World, tmp_p
     assert report.checkpoint
 
 
+@pytest.mark.deep
 def test_other_versions_and_other_scales_need_no_merge(
     bundle: Path, demo_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,6 +233,7 @@ def test_changed_inputs_are_named_and_nothing_else_is_read(
     assert not report.ok
 
 
+@pytest.mark.deep
 def test_progress_is_said_while_mergekit_merges(bundle: Path, demo_world: World) -> None:
     said = io.StringIO()
     verify(bundle, demo_world.models.base.parent, Reporter(said))

@@ -546,6 +546,7 @@ def test_what_we_write_for_llm_jp_judge_we_read(study: Study, tmp_path: Path) ->
     ]
 
 
+@pytest.mark.deep
 def test_a_proxy_stays_one_through_llm_jp_judges_files(copied: Path) -> None:
     study = load_study(copied / "recipe.yaml")
     list(write_results(study, copied / STORE, Wanted(copied / "out", "llm-jp-judge", ("base",), with_texts=True)))
@@ -567,6 +568,7 @@ def test_a_proxy_stays_one_through_llm_jp_judges_files(copied: Path) -> None:
         take(study, *files, checkpoint="again", form="llm-jp-judge")
 
 
+@pytest.mark.deep
 def test_only_what_was_imported_is_judged(study: Study, tmp_path: Path) -> None:
     take(study, write_lines(tmp_path / "a.jsonl", [ANSWER]), checkpoint="theirs")
     before = ask(study, "SELECT label, role FROM study_checkpoint JOIN checkpoint USING (checkpoint_id) ORDER BY 1")

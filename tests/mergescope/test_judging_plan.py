@@ -151,6 +151,7 @@ def test_pairs_are_forecast_and_asked_once(copied: Path, server: Server, batch: 
 
 
 @pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.deep
 def test_what_a_run_asks_is_what_was_forecast(copied: Path, server: Server, batch: bool) -> None:
     file = with_judges(copied, {**JUDGE, "base_url": server.base_url, "repeats": 2, "batch": batch})
     before = plan_of(file)

@@ -61,6 +61,7 @@ def test_another_ratio_and_another_prompt_cost_only_themselves(copied: Path) -> 
     assert len(after["study_checkpoint"]) == 7
 
 
+@pytest.mark.deep
 def test_speed_settings_repeat_no_work(copied: Path) -> None:
     before = rows(copied / "results.duckdb")
     written(copied, changed(own_models(), "eval.engine.batch_size", 3))
@@ -113,6 +114,7 @@ def test_an_exported_bundle_verifies_until_its_inputs_change(copied: Path) -> No
     assert "inputs/safe/model.safetensors is not the file that the merge was made from" in done.stdout
 
 
+@pytest.mark.deep
 def test_the_models_may_move_without_new_work(copied: Path) -> None:
     (copied / "elsewhere").mkdir()
     shutil.move(copied / "base", copied / "elsewhere" / "base")

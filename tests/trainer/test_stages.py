@@ -92,7 +92,7 @@ LONGEST_S = 0.6
 """Longest time between a process's first step and its kill; every third is killed before it takes one."""
 
 
-@pytest.mark.deep
+@pytest.mark.soak
 def test_training_killed_at_random_moments_ends_as_an_undisturbed_one(
     tuning: DpoSection, base: Path, triples_file: Path, tmp_path: Path
 ) -> None:
