@@ -12,7 +12,7 @@ TORCH_INDEX ?=
 RUN = .venv/bin/python -m
 INSTALL = $(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo demo-run test test-deep test-soak check browser clean
+.PHONY: demo demo-run test test-deep check browser clean
 
 demo: demo-run  ## run the demo study, then serve its dashboard on 127.0.0.1
 	$(RUN) mergescope dashboard
@@ -21,14 +21,11 @@ demo-run: .venv/installed  ## run the demo study without serving
 	$(RUN) mergescope run studies/demo.yaml
 
 test: check browser  ## lint, types, floors and all tests but the long ones
-	$(RUN) pytest -m "not deep and not soak"
+	$(RUN) pytest -m "not deep"
 
 test-deep: .venv/test-tools .venv/vllm browser  ## the long tests; vLLM's in a process apart, whose threads it keeps for itself
 	$(RUN) pytest -m "deep and not vllm"
 	$(RUN) pytest -m "deep and vllm"
-
-test-soak: .venv/test-tools  ## tests of many minutes each, for changes of what they are about
-	$(RUN) pytest -m soak
 
 check: .venv/test-tools  ## lint, types, import floors
 	$(RUN) ruff check .

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.soak
+@pytest.mark.deep
 def test_the_base_is_asked_once_and_the_losses_are_the_same(tmp_path: Path) -> None:
     small = ["--harmful", "48", "--others", "32", "--width", "32", "--rounds", "1"]
     out = tmp_path / "pair.json"
