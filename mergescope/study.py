@@ -113,6 +113,14 @@ class Recipe(BaseModel):
             raise ValueError(f"eval.pairwise.checkpoints has no such checkpoint: {unknown}; use {', '.join(known)}")
         return self
 
+    @model_validator(mode="after")
+    def _self_alignment_has_a_name_of_its_own(self) -> Recipe:
+        aligning = None if self.data is None else self.data.selfalign
+        served = None if aligning is None else aligning.served
+        if served is not None and served.name in [checkpoint.name for checkpoint in self.eval.checkpoints]:
+            raise ValueError(f"data.selfalign.served.name is one of eval.checkpoints too: {served.name}; rename one")
+        return self
+
     @property
     def further_seeds(self) -> tuple[int, ...]:
         """Mask seeds of the shortlisted ratios alone."""

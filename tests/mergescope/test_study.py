@@ -165,6 +165,14 @@ def test_missing_files_and_folders_have_their_own_lines(tmp_path: Path) -> None:
         load_study(tmp_path / "latin")
 
 
+def test_two_served_models_of_one_name_would_share_an_identity(tmp_path: Path) -> None:
+    served = {"kind": "served", "name": "big", "model": "m", "base_url": "http://127.0.0.1:1/v1", "api_key_env": "K"}
+    raw = changed(own_models(), "eval.checkpoints", [served])
+    raw["data"] = {"selfalign": {"seeds": "s.jsonl", "served": {**served, "model": "other"}, "filter": {"by": "judge"}}}
+    with pytest.raises(RecipeError, match=r"data.selfalign.served.name is one of eval.checkpoints too: big"):
+        load_study(written(tmp_path, raw))
+
+
 def test_models_are_folders_beside_the_recipe_stage_outputs_or_hub_ids(tmp_path: Path) -> None:
     raw = own_models() | {"models": {"base": "owner/name", "safe": "./safe", "useful": "a/b/c"}}
     study = load_study(written(tmp_path, raw))
