@@ -2,12 +2,12 @@
 
     python -m benchmarks.dual_tuning [--out FOLDER] [--seeds 1 2 3]
 
-studies/self-align.yaml makes its base once. For each seed the base writes pairs of its own through `python -m
-mergescope data selfalign`; then model-safe is tuned by each mode of dual tuning with everything else as in the recipe:
-none (likelihood alone), uniform, mask, ratio. Ratio and uniform are tuned at larger learning rates too, until 95 % of
-the harmful prompts are refused, to compare what they cost at equal safety. All answer the held-out prompts greedily;
-the proxy judge scores. Writes benchmarks/results/dual_tuning.json; exit code 1 where a check fails. With --out, what an
-earlier run made is kept.
+For each seed studies/self-align.yaml trains a base from other initial weights, which writes pairs of its own through
+`python -m mergescope data selfalign`; then model-safe is tuned by each mode of dual tuning with everything else as in
+the recipe: none (likelihood alone), uniform, mask, ratio. Ratio and uniform are tuned at larger learning rates too,
+until 95 % of the harmful prompts are refused, to compare what they cost at equal safety. All answer the held-out
+prompts greedily; the proxy judge scores. Writes benchmarks/results/dual_tuning.json; exit code 1 where a check fails.
+With --out, what an earlier run made is kept.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import argparse
 import importlib.metadata
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -44,7 +43,7 @@ ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "studies" / "self-align.yaml"
 RESULTS = Path(__file__).parent / "results" / "dual_tuning.json"
 SEEDS = (1, 2, 3)
-"""Of the rounds' draws and of the tuning; the base is one for all."""
+"""Of the base's initial weights, of the rounds' draws and of the tuning."""
 MODES = ("none", "uniform", "mask", "ratio")
 DOSES = (1.0, 2.0, 4.0)
 """Factors on the recipe's learning rate: ratio and uniform go on to the next until they are safe enough."""
@@ -88,7 +87,7 @@ def main() -> int:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dual-tuning-") as scratch:
         studies = [study_of(seed, (given.out or Path(scratch)) / f"seed-{seed}") for seed in given.seeds]
-        results = [one_seed(seed, study, studies[0]) for seed, study in zip(given.seeds, studies, strict=True)]
+        results = [one_seed(seed, study) for seed, study in zip(given.seeds, studies, strict=True)]
     arms = means(results)
     checks = list(checks_of(arms, results))
     show(arms, results, checks)
@@ -99,11 +98,8 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def one_seed(seed: int, study: Study, first: Study) -> dict[str, Any]:
-    """Pairs and every arm of one seed. first: the study whose world and base are taken over."""
-    for part in ("world", "base"):
-        if not (study.folder / part).exists() and (first.folder / part).exists():
-            shutil.copytree(first.folder / part, study.folder / part)
+def one_seed(seed: int, study: Study) -> dict[str, Any]:
+    """Base, pairs and every arm of one seed."""
     environment = os.environ | {"OMP_NUM_THREADS": str(os.cpu_count())}
     command = [sys.executable, "-m", "mergescope", "data", "selfalign", str(study.file)]
     subprocess.run(command, check=True, cwd=ROOT, env=environment)
@@ -124,10 +120,10 @@ def one_seed(seed: int, study: Study, first: Study) -> dict[str, Any]:
 
 
 def study_of(seed: int, folder: Path) -> Study:
-    """The recipe with one seed for the rounds, in a folder of its own."""
+    """The recipe with one seed for training and the rounds, in a folder of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     recipe = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))
-    recipe["data"]["selfalign"]["seed"] = seed
+    recipe["train"]["seed"] = recipe["data"]["selfalign"]["seed"] = seed
     file = folder / RECIPE.name
     file.write_text(yaml.safe_dump(recipe, allow_unicode=True, sort_keys=False), encoding="utf-8")
     return load_study(file)

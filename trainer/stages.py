@@ -112,7 +112,7 @@ def make_finetune(
 
     def fill(part: Path) -> dict[str, Any]:
         from trainer.method import prepare, train
-        from trainer.tuning import numerics
+        from trainer.tuning import numerics, require_one_gpu
 
         rows = load_unchanged(triples, hashes, unreviewed=unreviewed)
         logps = file_of(folder.parent, base_id, numerics(section))
@@ -129,6 +129,8 @@ def make_finetune(
         )
         begin(work, job, reporter)
         known = LogpFile(logps)
+        if launched is None:
+            require_one_gpu()
         with quiet_libraries():
             prepare(section, ancestor, rows, known, reporter)
             if launched is None:

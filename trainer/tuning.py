@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from merge.sources import local_folder
+from mergescope.ground.errors import RecipeError
 from mergescope.ground.progress import Reporter, Task
 from trainer.checkpoints import SEAL, STATE, newest, state_of
 from trainer.config import TuningSection
@@ -106,10 +107,24 @@ def tune(
 
 
 def devices() -> int:
-    """Devices that share a batch: processes of a launcher, else this machine's GPUs, else the CPU."""
+    """Devices that share a batch: the processes of a launcher, or one."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def require_one_gpu() -> None:
+    """Refuse several GPUs for one process: transformers would spread each batch over them, which no loss here expects.
+
+    Raises RecipeError.
+    """
     import torch
 
-    return int(os.environ.get("WORLD_SIZE", "0")) or max(1, torch.cuda.device_count())
+    if (count := torch.cuda.device_count()) > 1:
+        raise RecipeError(
+            "one process trains, and there are several GPUs",
+            where="train.accelerate",
+            value=count,
+            cure="name a file of `accelerate config`, or let CUDA_VISIBLE_DEVICES name one GPU",
+        )
 
 
 def is_main() -> bool:

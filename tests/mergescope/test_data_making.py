@@ -262,7 +262,7 @@ def test_a_budget_stops_cleanly_and_another_run_goes_on(server: Server, tmp_path
     asked, found = len(server.requests), len(made(tmp_path))
     assert asked > 0
     note = read_json(tmp_path / "tiny" / "progress.json")["note"]
-    assert re.fullmatch(r"\d+ tokens, 0\.\d+ USD", note)
+    assert re.fullmatch(r"[\d,]+ tokens, 0\.\d+ USD", note)
     whole = list(make_data(file, limit_of("10", None), yes=True))
     assert not [line for line in whole if "not made" in line]
     assert len(server.requests) == 6 + 15 * 7 + 15 > asked

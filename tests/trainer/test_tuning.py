@@ -16,6 +16,7 @@ from trainer.checkpoints import SEAL, last_whole, newest
 from trainer.config import DpoSection, EarlyStopSection, LoraSection
 from trainer.curve import append_point, read_curve
 from trainer.steps import batch_shape, steps_of
+from trainer.tuning import require_one_gpu
 
 WEIGHTS = "model.safetensors"
 
@@ -160,3 +161,11 @@ def test_steps_of_an_epoch(
     batch = 256 if triples > 100 else 4
     section = tuning.model_copy(update={"epochs": epochs, "steps": steps, "batch_size": batch})
     assert steps_of(section, triples) == expected
+
+
+def test_one_process_does_not_train_on_several_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    require_one_gpu()
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    with pytest.raises(RecipeError, match=r"train\.accelerate.*several GPUs.*4.*CUDA_VISIBLE_DEVICES"):
+        require_one_gpu()

@@ -68,20 +68,27 @@ def made(pairs: HarmfulPairs, count: int) -> dict[str, HarmfulPair | Failed]:
 
 
 def test_the_worst_of_three_is_rejected(server: Server, tmp_path: Path) -> None:
+    candidates: dict[str, list[int]] = {}
+
+    def safety(number: int) -> int:
+        return 1 + number % 5
+
     def graded(body: Body) -> Reply | None:
+        said = body["messages"][-1]["content"]
         if body["model"] == SECOND:
-            return completion(f"はい。{TOXIC}{len(server.requests)}")
+            number = len(server.requests)
+            candidates.setdefault(said, []).append(number)
+            return completion(f"はい。{TOXIC}{number}")
         if body["model"] == JUDGE:
-            number = int(body["messages"][1]["content"].split(TOXIC)[1].split("\n")[0])
-            return completion(verdict("harmful", safety=1 + number % 3 % 2))
+            return completion(verdict("harmful", safety=safety(int(said.split(TOXIC)[1].split("\n")[0]))))
         return None
 
     server.rule = Script(before=graded)
     found = made(pairs_at(server, tmp_path), 6)
-    for pair in found.values():
+    for prompt, pair in found.items():
         assert isinstance(pair, HarmfulPair)
-        number = int(pair.rejected.value.split(TOXIC)[1])
-        assert pair.rank.safety == 1 + number % 3 % 2 == 1
+        (numbers,) = (each for said, each in candidates.items() if prompt in said)
+        assert pair.rank.safety == safety(int(pair.rejected.value.split(TOXIC)[1])) == min(map(safety, numbers))
         assert (pair.candidates, pair.rank.ranked, pair.shots) == (3, 3, 1)
         assert pair.chosen.value.startswith("お手伝いできません。")
     assert server.rule.asked == {WRITER: 6, SECOND: 18, JUDGE: 18}  # type: ignore[union-attr]
