@@ -10,6 +10,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 TORCH_INDEX ?=
 
 RUN = .venv/bin/python -m
+# Tests of several files at once; those of one file share what they were built on, so they stay together.
+PYTEST = $(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 INSTALL = $(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo demo-run test test-deep check browser clean
@@ -21,10 +23,10 @@ demo-run: .venv/installed  ## run the demo study without serving
 	$(RUN) mergescope run studies/demo.yaml
 
 test: check browser  ## lint, types, floors and all tests but the long ones
-	$(RUN) pytest -m "not deep"
+	$(PYTEST) -m "not deep"
 
 test-deep: .venv/test-tools .venv/vllm browser  ## the long tests; vLLM's in a process apart, whose threads it keeps for itself
-	$(RUN) pytest -m "deep and not vllm"
+	$(PYTEST) -m "deep and not vllm"
 	$(RUN) pytest -m "deep and vllm"
 
 check: .venv/test-tools  ## lint, types, import floors
