@@ -105,8 +105,8 @@ def test_ten_thousand_judgements_end_once_in_the_store(
     one_set = load_prompt_set(PromptSetFile(name="many", path=(path := write_set(lines))), path, 1, Decimal("0.3"))
     checkpoints = jobs(*(f"0.{i}" for i in range(1, 9)))
     address = {"kind": "openai", "model": "m", "base_url": server.base_url, "api_key_env": "JUDGE_KEY"}
-    section = OpenAIJudge.model_validate({**address, "concurrency": 32}).model_copy(update={"timeout_s": 0.5})
-    troubled = server.rule = Troubled(late_s=1.0)
+    section = OpenAIJudge.model_validate({**address, "concurrency": 32}).model_copy(update={"timeout_s": 2})
+    troubled = server.rule = Troubled(late_s=4.0)
     store = tmp_path / "results.duckdb"
     count, _ = run(store, [one_set], checkpoints, DifferingEngine(), [open_judge(section, tmp_path / "journal")])
     assert (count.answers, count.judgements) == (10_000, 10_000)
