@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mergescope.ground.ids import content_id, text_hash
 from trainer.pairs.pair import Kind, Pair
-from trainer.pairs.pair_set import PairSet
+from trainer.pairs.pair_set import PairSet, set_folder
 from trainer.quarantine import Quarantine
 
 
@@ -26,8 +26,10 @@ def pair_of_answers(
 
     chosen: the better answer, taken to inform until a person says otherwise. rejected: the answer to avoid. meta:
     `risk-area`, `harm-type` and `specific-harm`. made_by: the checkpoints that gave the answers. Equal texts make one
-    pair. Raises MergescopeError where the disk is full or read-only.
+    pair. Raises DataError for a name that no set can have, before anything is written, and MergescopeError where the
+    disk is full or read-only.
     """
+    folder = set_folder(study_folder, set_name)
     ref = Quarantine(study_folder).put(rejected, meta["specific-harm"])
     pair = Pair(
         pair_id=content_id("ap1", [prompt, text_hash(chosen), ref.sha256]),
@@ -43,5 +45,5 @@ def pair_of_answers(
         toxic_constraint=None,
         made={},
     )
-    PairSet(study_folder / "data" / set_name).add(pair)
+    PairSet(folder).add(pair)
     return pair

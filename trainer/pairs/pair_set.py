@@ -19,6 +19,8 @@ from trainer.triples import Triple
 
 PAIRS = "pairs.jsonl"
 REVIEWS = "reviews"
+LONGEST_NAME = 128
+"""Bytes of UTF-8 of a set's name; file systems take 255."""
 _DECODER = json.JSONDecoder(object_pairs_hook=each_once)
 
 
@@ -186,6 +188,15 @@ class PairSet:
         for name in names:
             if name not in self._reviews:
                 self._reviews[name] = read_review(folder / name)
+
+
+def set_folder(study_folder: Path, name: str) -> Path:
+    """Where a study keeps the set of a name; raises DataError for a name that is none of a folder within its data."""
+    sound = name.isprintable() and name.strip() == name and not name.startswith(".") and not set(name) & set("/\\")
+    if not name or not sound or len(name.encode()) > LONGEST_NAME:
+        cure = "use a short word without slashes or control characters, which starts with no dot"
+        raise DataError("no name of a set of pairs", value=name, cure=cure)
+    return study_folder / "data" / name
 
 
 def pair_sets(study_folder: Path) -> list[PairSet]:
