@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +16,8 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
 
 from mergescope.ground.errors import MergescopeError, printable
 
@@ -21,6 +25,8 @@ _OPEN, _CLOSE = "\x1b[?1049h", "\x1b[?1049l"
 """The second screen of a terminal, which has no history to scroll back to."""
 _CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 EDITOR = "vi"
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Signals that end a process and would leave what it shows on the screen."""
 
 
 class Terminal:
@@ -34,15 +40,18 @@ class Terminal:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Within the block the second screen is shown and keys come one by one; it is cleared however it ends."""
+        """Within the block the second screen is shown and keys come one by one; it is cleared however it ends.
+
+        Raises SystemExit within the block for a signal that ends the process; one that would only stop it does nothing.
+        """
         before = termios.tcgetattr(sys.stdin)
-        self._write(_OPEN + _CLEAR)
-        tty.setcbreak(sys.stdin)
-        try:
-            yield
-        finally:
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
-            self._write(_CLEAR + _CLOSE)
+        with _signals_heard():
+            self._write(_OPEN + _CLEAR)
+            tty.setcbreak(sys.stdin)
+            try:
+                yield
+            finally:
+                self._leave(before)
 
     def show(self, lines: Sequence[str]) -> None:
         """Clear the screen and write these lines, as many as there is room for."""
@@ -71,10 +80,44 @@ class Terminal:
                 self._write(_OPEN + _CLEAR)  # an editor may have left for the first screen, which keeps what it shows
             return file.read_text(encoding="utf-8", errors="replace") if done.returncode == 0 else None
 
+    def _leave(self, before: list[Any]) -> None:
+        """Clear the screen before anything that may wait or fail; before: the terminal's own mode."""
+        try:
+            self._write(_CLEAR + _CLOSE)
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        except (OSError, termios.error) as error:
+            if error.args[0] != errno.EIO:  # else the terminal hung up, and what it showed went with it
+                raise
+
     @staticmethod
     def _write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
+
+
+@contextmanager
+def _signals_heard() -> Iterator[None]:
+    """Within the block the signals that end or stop a process leave it the time to clear the screen."""
+    before = {number: signal.getsignal(number) for number in (*ENDING, signal.SIGTSTP)}
+    for number in ENDING:
+        if before[number] is not signal.SIG_IGN:
+            signal.signal(number, _end)
+    signal.signal(signal.SIGTSTP, _go_on)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 -- a handler's form
+    for other in ENDING:
+        signal.signal(other, signal.SIG_IGN)  # a second one shall not break off the clearing
+    raise SystemExit(128 + number)
+
+
+def _go_on(number: int, frame: FrameType | None) -> None:
+    """A stopped process would leave its screen as it is; the editor, a process of its own, can be stopped."""
 
 
 def wrapped(text: str) -> list[str]:

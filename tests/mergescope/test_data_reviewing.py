@@ -159,6 +159,53 @@ def test_an_interrupt_while_toxic_text_shows_clears_it(recipe: Path, tmp_path: P
     assert aoi.seen.rindex(CLEAR + LEAVE) > aoi.seen.rindex(TOXIC)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_that_ends_it_while_toxic_text_shows_clears_it(
+    recipe: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    study = tmp_path / "tiny"
+    PairSet(study / "data" / "harmful").add(make_pair(study, rejected=TOXIC))
+    with person(recipe) as aoi:
+        aoi.sees("answer to avoid")
+        aoi.types("t")
+        aoi.sees(TOXIC)
+        aoi.process.send_signal(number)
+        assert aoi.ends() == 128 + number
+    assert aoi.seen.rindex(CLEAR + LEAVE) > aoi.seen.rindex(TOXIC)
+    assert "Traceback" not in aoi.seen
+
+
+def test_it_is_not_stopped_while_toxic_text_shows(recipe: Path, tmp_path: Path) -> None:
+    study = tmp_path / "tiny"
+    PairSet(study / "data" / "harmful").add(make_pair(study, rejected=TOXIC))
+    with person(recipe) as aoi:
+        aoi.sees("answer to avoid")
+        aoi.types("t")
+        aoi.sees(TOXIC)
+        aoi.process.send_signal(signal.SIGTSTP)
+        aoi.types("x")
+        aoi.sees("answer to avoid: hidden")
+        aoi.types("q")
+        assert aoi.ends() == 0
+
+
+def test_it_ends_quietly_where_its_terminal_hangs_up(recipe: Path, tmp_path: Path) -> None:
+    make_set(tmp_path / "tiny", 1)
+    end, other = pty.openpty()
+    command = [sys.executable, "-m", "mergescope", "data", "review", str(recipe), "--by", "Aoi"]
+    with (tmp_path / "told").open("wb") as told:
+        process = subprocess.Popen(
+            command, stdin=other, stdout=other, stderr=told, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        )
+    os.close(other)
+    aoi = Person(end, process)
+    aoi.sees("answer to avoid")
+    os.close(end)
+    process.send_signal(signal.SIGHUP)  # the system sends it to whoever leads the terminal's session
+    process.wait(30)
+    assert "Traceback" not in (tmp_path / "told").read_text(encoding="utf-8")
+
+
 def test_texts_are_edited_in_the_users_editor(recipe: Path, tmp_path: Path) -> None:
     pairs = make_set(tmp_path / "tiny", 1)
     with person(recipe, EDITOR="sed -i s/お断りします。1/書き直した答え/") as aoi:
