@@ -29,6 +29,10 @@ from trainer.quarantine import PurgedError, Quarantine
 TONES = {"pending": "unscored", "approved": "answered", "dropped": "refused"}
 """Colours of verdicts that stand for a status."""
 _ERROR, _EDITING, _VERIFIED = "review_error", "review_editing", "review_verified"
+_TRAIL, _BACK, _TRAIL_OF = "review_trail", "review_back", "review_trail_of"
+"""Addresses of the pairs that were left, the last one last; that of the pair that was gone back to; their study."""
+TRAIL = 100
+"""Pairs that one can go back."""
 
 
 def page() -> None:
@@ -50,6 +54,7 @@ def _review(word: Words, studies: dict[str, Path]) -> None:
         study = names[0]
         if len(names) > 1:
             study = state.select("study", word("header.study"), names, names[0])
+        _keep_trail_of(study)
         rows = rows_of(studies[study])
         found = _filtered(word, rows)
         who = _who(word)
@@ -59,6 +64,8 @@ def _review(word: Words, studies: dict[str, Path]) -> None:
     left, right = st.columns([1, 1.6], gap="medium")
     if not found:
         left.html(markup.note(word("review.none")))
+        with left:
+            _back_button(word)
         return
     with left:
         row = _list(word, found)
@@ -84,9 +91,12 @@ def _filtered(word: Words, rows: Sequence[Row]) -> list[Row]:
     return [
         row
         for row in rows
-        if name in ("", row.pairs.name)
-        and kind in ("", row.reviewed.pair.kind)
-        and status in ("all", row.reviewed.status)
+        if row.address == st.session_state.get(_BACK)  # whatever was decided about it meanwhile
+        or (
+            name in ("", row.pairs.name)
+            and kind in ("", row.reviewed.pair.kind)
+            and status in ("all", row.reviewed.status)
+        )
     ]
 
 
@@ -128,9 +138,50 @@ def _list(word: Words, found: Sequence[Row]) -> Row:
     ]
     columns = [Column(word("review.prompt")), Column(word("review.status"), "6rem")]
     pickers.rows(
-        "pairs", word("review.list"), columns, lines, selected.address, height="38rem", keys=True, on_pick=_open
+        "pairs",
+        word("review.list"),
+        columns,
+        lines,
+        selected.address,
+        height="38rem",
+        keys=True,
+        on_pick=lambda address: _leave(selected.address, address),
     )
+    st.html(markup.note(word("review.keys")))
     return selected
+
+
+def _leave(address: str, after: str) -> None:
+    """Open another pair; this one can be gone back to."""
+    if after != address:
+        trail = _trail()
+        if trail[-1:] != [address]:  # a held key leaves a pair more than once
+            trail = [*trail, address]
+        st.session_state[_TRAIL] = trail[-TRAIL:]
+        st.session_state.pop(_BACK, None)
+    _open(after)
+
+
+def _go_back() -> None:
+    *trail, address = _trail()
+    st.session_state[_TRAIL], st.session_state[_BACK] = trail, address
+    _open(address)
+
+
+def _back_button(word: Words) -> None:
+    st.button(word("review.back"), key="back", shortcut="b", on_click=_go_back, disabled=not _trail())
+
+
+def _keep_trail_of(study: str) -> None:
+    """Forget the trail of another study: pairs of both may have one name."""
+    if st.session_state.get(_TRAIL_OF) != study:
+        st.session_state[_TRAIL_OF], st.session_state[_TRAIL] = study, []
+        st.session_state.pop(_BACK, None)
+
+
+def _trail() -> list[str]:
+    trail: list[str] = st.session_state.get(_TRAIL, [])
+    return trail
 
 
 def _open(address: str) -> None:
@@ -194,7 +245,15 @@ def _actions(word: Words, row: Row, after: str, who: str) -> None:
             on_click=_decide,
             args=(row, "drop", after, who, False),
         )
-        st.button(word("review.skip"), key="skip", shortcut="s", on_click=_open, args=(after,), disabled=not after)
+        st.button(
+            word("review.skip"),
+            key="skip",
+            shortcut="s",
+            on_click=_leave,
+            args=(row.address, after),
+            disabled=not after,
+        )
+        _back_button(word)
     if told := st.session_state.pop(_ERROR, None):
         _alert(told)
 
@@ -206,7 +265,7 @@ def _tick(verified: tuple[str, str] | None) -> None:
 
 def _decide(row: Row, action: Action, after: str, who: str, verified: bool) -> None:
     if _kept(row, action, who, None, None, verified):
-        _open(after)
+        _leave(row.address, after)
 
 
 def _kept(row: Row, action: Action, who: str, prompt: str | None, chosen: str | None, verified: bool) -> bool:

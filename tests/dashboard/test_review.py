@@ -17,6 +17,7 @@ from trainer.pairs.pair_set import PairSet
 from trainer.quarantine import Quarantine
 
 TOXIC = "TOXIC-CANARY-4711"
+SHOWN = '<div class="ms-prompt">{}</div>'
 
 
 @pytest.fixture
@@ -61,6 +62,28 @@ def test_pairs_are_approved_dropped_and_skipped_before_there_are_results(
     assert "1 pending · 1 approved · 1 dropped" in html(page)
     assert statuses(pairs) == ["approved", "pending", "dropped"]
     assert PairSet(pairs.folder).reviewed()[0].who == "Aoi"
+
+
+def test_one_goes_back_to_the_pair_before_whatever_was_decided_about_it(
+    pages: Pages, study: Path, tmp_path: Path
+) -> None:
+    pairs = make_set(study, 2)
+    page = pages("review", at=tmp_path / "no-store.duckdb")
+    page.text_input(key="reviewer").set_value("Aoi").run()
+    assert page.button(key="back").disabled
+    page.button(key="skip").click().run()
+    page.button(key="approve").click().run()  # the wrong key
+    assert SHOWN.format("質問1") in html(page)
+    page.button(key="back").click().run()
+    assert SHOWN.format("質問2") in html(page)
+    page.button(key="drop").click().run()
+    assert statuses(pairs) == ["pending", "dropped"]
+    page.button(key="drop").click().run()
+    assert "No pair passes these filters." in html(page)
+    page.button(key="back").click().run()
+    page.button(key="approve").click().run()
+    assert not page.exception
+    assert statuses(pairs) == ["approved", "dropped"]
 
 
 def test_an_informing_answer_needs_its_facts_ticked_each_time(pages: Pages, study: Path) -> None:
