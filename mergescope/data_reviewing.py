@@ -17,7 +17,7 @@ from mergescope.study import Study
 from mergescope.terminal import Terminal, wrapped
 from trainer.pairs.pair import KINDS
 from trainer.pairs.pair_set import PairSet, pair_sets
-from trainer.pairs.review import STATUSES, Action, Reviewed
+from trainer.pairs.review import Action, Reviewed, counts_text
 from trainer.quarantine import Quarantine
 
 KEYS = "a approve · e edit · d drop · f facts verified · t toxic side · s skip · b back · space more · q quit"
@@ -156,7 +156,7 @@ class Reviewing:
 
     def _head(self, one: Reviewed) -> Iterator[str]:
         place = self.places[self.at]
-        counts = counted(place.pairs.reviewed())
+        counts = counts_text(place.pairs.reviewed())
         yield f"{self.at + 1}/{len(self.places)} · {place.pairs.name}: {counts} · {self.who}"
         facts = "facts verified" if self.verified else "FACTS NOT VERIFIED" if one.pair.informs else "gives no facts"
         by = f" by {one.who}" if one.who else ""
@@ -185,13 +185,7 @@ def review_data(file: Path, name: str | None, kind: str | None, by: str | None) 
         done = [f"{count} x {action}" for action, count in sorted(walk.done.items())]
         yield f"this time: {', '.join(done) or 'nothing decided'}"
     for pairs in sets:
-        yield f"{pairs.name}: {counted(pairs.reviewed())}"
-
-
-def counted(found: Sequence[Reviewed]) -> str:
-    """How many pairs have which status, in words."""
-    counts = Counter(one.status for one in found)
-    return ", ".join(f"{counts[status]:,} {status}" for status in STATUSES)
+        yield f"{pairs.name}: {counts_text(pairs.reviewed())}"
 
 
 def _sets(study: Study, name: str | None) -> list[PairSet]:

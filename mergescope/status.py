@@ -1,4 +1,4 @@
-"""Where a study stands: stages, the work going on, and what the results file holds."""
+"""Where a study stands: stages, made pairs, the work going on, and what the results file holds."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from mergescope.ground.units import amounts_text
 from mergescope.lock import holder
 from mergescope.stages import PROGRESS, stages_of
 from mergescope.study import Study
+from trainer.pairs.pair_set import pair_sets
+from trainer.pairs.review import counts_text
 from trainer.training_data import purged
 
 
@@ -29,11 +31,16 @@ def show(study: Study, store: Path) -> None:
 
 
 def status(study: Study, store: Path) -> Iterator[str]:
-    """The study's state, line by line; raises StoreError for a results file that is not ours."""
+    """The study's state, line by line.
+
+    Raises StoreError for a results file that is not ours, and DataError for a set of made pairs that cannot be read.
+    """
     yield f"study {study.recipe.study} ({study.file})"
     for stage in stages_of(study):
         if stage.folder is not None:
             yield f"  {stage.name:8} {'made' if stage.is_made(study) else 'missing'}{_purged(study, stage.name)}"
+    for pairs in pair_sets(study.folder):
+        yield printable(f"  pairs    {pairs.name}: {counts_text(pairs.reviewed())}")
     yield f"  running  {_running(study)}"
     if not store.exists():
         yield f"  results  none yet in {store}"

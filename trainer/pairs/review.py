@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -88,6 +89,12 @@ def fold(pair: Pair, reviews: Iterable[Review]) -> Reviewed:
             review.at,
         )
     return now
+
+
+def counts_text(found: Iterable[Reviewed]) -> str:
+    """How many pairs have which status, in words."""
+    counts = Counter(one.status for one in found)
+    return ", ".join(f"{counts[status]:,} {status}" for status in STATUSES)
 
 
 def require_sound(review: Review, before: Reviewed) -> None:
