@@ -19,6 +19,7 @@ from mergescope.retention import open_study
 from mergescope.spending import BudgetLimit, shared_budget
 from mergescope.stages import PROGRESS
 from trainer.quarantine import Quarantine
+from trainer.quarantine_lock import in_use
 from trainer.synthesis.config import MakeSection
 from trainer.synthesis.making import Making, Tally
 from trainer.synthesis.servers import open_servers
@@ -44,7 +45,7 @@ def make_data(file: Path, limit: BudgetLimit | None, *, yes: bool, ask: Ask | No
     for host in data_plan(order).hosts:
         if host.leaves and host.agreed is None:
             agree(study, host.host, host_text(host), yes=yes, ask=ask)
-    with locked(study.folder):
+    with locked(study.folder), in_use(Quarantine(study.folder)):
         yield from _made(order, budget)
 
 

@@ -19,6 +19,7 @@ from trainer.pairs.pair import KINDS
 from trainer.pairs.pair_set import PairSet, pair_sets
 from trainer.pairs.review import Action, Reviewed, counts_text
 from trainer.quarantine import Quarantine
+from trainer.quarantine_lock import in_use
 
 KEYS = "a approve · e edit · d drop · f facts verified · t toxic side · s skip · b back · space more · q quit"
 PROMPT, ANSWER = "=== prompt ===", "=== answer ==="
@@ -176,8 +177,9 @@ def review_data(file: Path, name: str | None, kind: str | None, by: str | None) 
     places = [place for pairs in sets for place in _pending(pairs, kind)]
     if places:
         terminal = Terminal()
-        walk = Reviewing(terminal, Quarantine(study.folder), by or _user(), places)
-        with terminal.opened():
+        quarantine = Quarantine(study.folder)
+        walk = Reviewing(terminal, quarantine, by or _user(), places)
+        with in_use(quarantine), terminal.opened():
             try:
                 walk.run()
             except KeyboardInterrupt:

@@ -18,7 +18,8 @@ def purge_study(study: Study, *, now: bool, yes: bool) -> Iterator[str]:
     """Delete, and yield a line for each text: hash, length, category; then how many, and what stays.
 
     now: all texts that no unfinished training needs, else those past their retention time. yes: do not ask. Raises
-    MergescopeError where the user says no, and where another process works on the study.
+    MergescopeError where the user says no, and where another process works on the study
+    or with its toxic texts.
     """
     if now and not yes:
         _ask(study)

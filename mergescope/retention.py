@@ -18,11 +18,11 @@ RETENTION_DAYS = 90
 def open_study(file: Path) -> Study:
     """Read a recipe, and delete the toxic texts of its study that nothing has used for the retention time.
 
-    Says on stderr how many. Needs no lock: what another process works with was used just now. Raises RecipeError as
-    `load_study` does, and MergescopeError where the quarantine cannot be changed.
+    Says on stderr how many. While another process uses the quarantine nothing is deleted: the next command does it.
+    Raises RecipeError as `load_study` does, and MergescopeError where the quarantine cannot be changed.
     """
     study = load_study(file)
-    if (study.folder / FOLDER).is_dir() and (deleted := _delete(study, retention_days(study))):
+    if (study.folder / FOLDER).is_dir() and (deleted := _delete_overdue(study)):
         print(f"retention: {said(deleted)}", file=sys.stderr)
     return study
 
@@ -30,7 +30,7 @@ def open_study(file: Path) -> Study:
 def purge(study: Study, *, now: bool) -> list[ToxicRef]:
     """Delete unused toxic texts; now: all that no unfinished training needs, however young.
 
-    Raises MergescopeError where another process works on the study.
+    Raises MergescopeError where another process works on the study, or with its toxic texts.
     """
     with locked(study.folder):
         return _delete(study, 0 if now else retention_days(study))
@@ -44,6 +44,15 @@ def retention_days(study: Study) -> int:
 def said(deleted: Sequence[ToxicRef]) -> str:
     """What was deleted, in numbers."""
     return f"{len(deleted):,} toxic {'text' if len(deleted) == 1 else 'texts'} deleted"
+
+
+def _delete_overdue(study: Study) -> list[ToxicRef]:
+    from trainer.quarantine_lock import InUseError
+
+    try:
+        return _delete(study, retention_days(study))
+    except InUseError:
+        return []
 
 
 def _delete(study: Study, days: float) -> list[ToxicRef]:

@@ -12,6 +12,8 @@ from mergescope.ground.progress import Reporter
 from mergescope.hosts import agreed_on, host_of_address
 from mergescope.inputs import held_out_prompts
 from mergescope.study import Study
+from trainer.quarantine import Quarantine
+from trainer.quarantine_lock import in_use
 from trainer.selfalign.config import SELF_ALIGNED, SelfAlignSection
 from trainer.selfalign.forecast import Forecast, forecast
 
@@ -47,7 +49,8 @@ def make_pairs(study: Study, reporter: Reporter) -> Path:
         filed=filed,
         harms=harm_count(),
     )
-    return make_set(section, grounds, reporter)
+    with in_use(Quarantine(study.folder)):
+        return make_set(section, grounds, reporter)
 
 
 def name_of(study: Study, section: SelfAlignSection) -> str:

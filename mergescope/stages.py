@@ -200,22 +200,25 @@ def _selfalign(work: Work) -> None:
 
 def _finetune(role: Literal["safe", "useful"]) -> Callable[[Work], None]:
     def make(work: Work) -> None:
+        from trainer.retention import kept
         from trainer.stages import make_finetune
 
         study, train = work.study, _training(work.study)
         section = train.safe if role == "safe" else train.useful
-        make_finetune(
-            study.folder / f"model-{role}",
-            role,
-            section,
-            study.model("base"),
-            [study.resolve(path) for path in section.triples],
-            prompts_kept_out(study),
-            train.seed,
-            work.reporter,
-            None if train.accelerate is None else study.resolve(train.accelerate),
-            train.unreviewed,
-        )
+        triples = [study.resolve(path) for path in section.triples]
+        with kept(triples):
+            make_finetune(
+                study.folder / f"model-{role}",
+                role,
+                section,
+                study.model("base"),
+                triples,
+                prompts_kept_out(study),
+                train.seed,
+                work.reporter,
+                None if train.accelerate is None else study.resolve(train.accelerate),
+                train.unreviewed,
+            )
 
     return make
 

@@ -20,6 +20,8 @@ from mergescope.ground.ids import file_hash, text_hash
 
 FOLDER = "quarantine"
 README = "README.md"
+LOCK = "lock"
+"""File whose lock says that the quarantine is in use: `trainer.quarantine_lock`."""
 PURGED = "purged"
 """Folder of one small file for each text that is deleted."""
 _NAME = re.compile(r"[0-9a-f]{64}")
@@ -33,6 +35,7 @@ responses of the models that wrote them. Everything else knows a text by its has
 - A text that nothing has used for `data.retention_days` of the recipe (90 unless it says otherwise) is deleted when the
   next command of the study starts. Being trained on and being looked at in a review are uses. Texts of a training that
   has begun and not ended are spared.
+- While a command makes, reviews or trains on texts of this folder, nothing in it is deleted.
 - `mergescope purge STUDY` does the same at once; with `--now` it deletes all texts that no unfinished training needs.
 - Of a deleted text, `purged/` keeps hash, length, category and day. The study then reports "training data purged": its
   models stay usable, but cannot be trained again.
@@ -73,7 +76,7 @@ class Quarantine:
         if path.exists():
             self._use(path)
             return ref
-        self._open_folder()
+        self.open_folder()
         # ASCII, since half a surrogate pair has no UTF-8 form
         write_atomic(path, json.dumps({"category": category, "text": text}), private=True)
         return ref
@@ -99,8 +102,9 @@ class Quarantine:
     def purge(self, now: datetime, retention_days: float, spare: Container[str]) -> list[ToxicRef]:
         """Delete what nothing has used for `retention_days`, and say what it was. 0 days: everything.
 
-        spare: hashes that stay, however old. Files of responses have a hash, a length in bytes and the category
-        `responses`. A kill at any moment leaves each text either here or noted as deleted.
+        Call it within `quarantine_lock.alone`. spare: hashes that stay, however old. Files of responses have a hash, a
+        length in bytes and the category `responses`. A kill at any moment leaves each text either here or noted as
+        deleted.
         """
         latest = (now - timedelta(days=retention_days)).timestamp()
         deleted = []
@@ -125,12 +129,16 @@ class Quarantine:
     def _held(self) -> Iterator[Path]:
         """Every file with toxic text, also unfinished ones that a kill left."""
         self.require_own()
-        kept = {self.folder / README}
+        kept = {self.folder / README, self.folder / LOCK}
         for path in sorted(self.folder.rglob("*")):
             if path.is_file() and path not in kept and self.folder / PURGED not in path.parents:
                 yield path
 
-    def _open_folder(self) -> None:
+    def open_folder(self) -> None:
+        """Make the folder where there is none, and see that nobody else reads it.
+
+        Raises MergescopeError where the disk is full or read-only.
+        """
         self.require_own()
         with disk_refusals(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)

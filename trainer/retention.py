@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -10,17 +11,36 @@ from mergescope.ground.files import read_manifest
 from trainer.job import JOB, TRAINING, read_job
 from trainer.pairs.pair_set import PairSet, pair_sets
 from trainer.quarantine import Quarantine, ToxicRef
+from trainer.quarantine_lock import alone, in_use
+from trainer.training_data import study_of
 
 
 def delete_unused(study_folder: Path, now: datetime, retention_days: float) -> list[ToxicRef]:
     """Delete the toxic texts that nothing has used for so many days; returns what they were. 0 days: all of them.
 
-    Texts of unfinished trainings stay. Raises MergescopeError where the quarantine cannot be changed.
+    Texts of unfinished trainings stay. Raises InUseError where a command works with the texts, and MergescopeError
+    where the quarantine cannot be changed.
     """
     quarantine = Quarantine(study_folder)
     if not quarantine.folder.is_dir():
         return []
-    return quarantine.purge(now, retention_days, spared(study_folder))
+    with alone(quarantine):  # before it is known what is spared: a training may begin
+        return quarantine.purge(now, retention_days, spared(study_folder))
+
+
+@contextmanager
+def kept(triples: Sequence[Path]) -> Iterator[None]:
+    """Nothing is deleted of the made pairs among the entries of a recipe's `triples:` within the block.
+
+    From the moment on that a training has begun, its job keeps them beyond the block. A study without its quarantine
+    has nothing to keep.
+    """
+    studies = dict.fromkeys(study_of(PairSet(path)) for path in triples if path.is_dir())
+    with ExitStack() as stack:
+        for quarantine in map(Quarantine, studies):
+            if quarantine.folder.is_dir():
+                stack.enter_context(in_use(quarantine))
+        yield
 
 
 def spared(study_folder: Path) -> frozenset[str]:

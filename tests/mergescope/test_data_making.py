@@ -27,6 +27,8 @@ from tests.mergescope.recipes import own_models, write_lines, written
 from tests.trainer.synthesis.scripted import JUDGE, SECOND, TOXIC, WRITER, Script
 from trainer.pairs.pair_set import PairSet
 from trainer.quarantine import Quarantine
+from trainer.quarantine_lock import InUseError
+from trainer.retention import delete_unused
 
 ROLES = ("writer", "second", "judge")
 
@@ -93,6 +95,21 @@ def toxic_places(folder: Path) -> list[Path]:
     forms = {form for text in spelt for form in (text.encode(), json.dumps(text)[1:-1].encode())}
     outside = [path for path in folder.rglob("*") if path.is_file() and "quarantine" not in path.parts]
     return [path for path in outside if any(form in path.read_bytes() for form in forms)]
+
+
+def test_nothing_is_deleted_while_data_are_made(server: Server, tmp_path: Path) -> None:
+    refused: list[str] = []
+
+    def meanwhile(body: Body) -> None:
+        try:
+            delete_unused(tmp_path / "tiny", datetime.now(UTC), 0)
+        except InUseError:
+            refused.append(body["model"])
+
+    server.rule = Script(before=meanwhile)
+    list(make_data(making_study(tmp_path, server, texts=1, questions=1), None, yes=True))
+    assert set(refused) == {WRITER, SECOND, JUDGE}
+    assert len(refused) == len(server.requests)
 
 
 def test_drafts_wait_for_people(server: Server, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from tests.mergescope.conftest import ROOT, cli
 from tests.mergescope.recipes import own_models, written
 from tests.trainer.pairs.made import make_pair, make_set
 from trainer.pairs.pair_set import PairSet
+from trainer.quarantine_lock import InUseError
+from trainer.retention import delete_unused
 
 TOXIC = "TOXIC-CANARY-4711"
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
@@ -157,6 +160,17 @@ def test_an_interrupt_while_toxic_text_shows_clears_it(recipe: Path, tmp_path: P
         aoi.process.send_signal(signal.SIGINT)
         assert aoi.ends() == 0
     assert aoi.seen.rindex(CLEAR + LEAVE) > aoi.seen.rindex(TOXIC)
+
+
+def test_nothing_is_deleted_while_somebody_reviews(recipe: Path, tmp_path: Path) -> None:
+    make_set(tmp_path / "tiny", 1)
+    with person(recipe) as aoi:
+        aoi.sees("1/1")
+        with pytest.raises(InUseError, match=f"by process {aoi.process.pid}"):
+            delete_unused(tmp_path / "tiny", datetime.now(UTC), 0)
+        aoi.types("q")
+        assert aoi.ends() == 0
+    assert len(delete_unused(tmp_path / "tiny", datetime.now(UTC), 0)) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from mergescope.data_selfaligning import plan_text, self_align
 from mergescope.ground.errors import MergescopeError, RecipeError
-from mergescope.self_alignment import ask_about_hosts, host_texts, name_of, section_of
+from mergescope.ground.progress import Reporter
+from mergescope.self_alignment import ask_about_hosts, host_texts, make_pairs, name_of, section_of
 from mergescope.stages import stages_of
 from mergescope.study import Study, load_study
-from tests.mergescope.conftest import ROOT
+from tests.eval.served import Body, Reply, Server, refusal, serving
+from tests.mergescope.conftest import ROOT, prompt_lines
+from tests.mergescope.recipes import changed, own_models, write_lines, written
+from tests.trainer.selfalign.scripted import Model, section_for, seeds_file
+from trainer.quarantine_lock import InUseError
+from trainer.retention import delete_unused
 from trainer.selfalign.config import SelfAlignSection
 from trainer.selfalign.forecast import forecast
 
@@ -31,6 +39,13 @@ def with_section(changed: SelfAlignSection, folder: Path) -> Study:
     assert data is not None
     recipe = study.recipe.model_copy(update={"data": data.model_copy(update={"selfalign": changed})})
     return Study(recipe, folder / RECIPE.name)
+
+
+def served_study(folder: Path, server: Server, **changes: object) -> Study:
+    """A small study whose base is behind the tests' server."""
+    write_lines(folder / "prompts.jsonl", prompt_lines())
+    own = section_for(server, seeds_file(folder), pairs=4, rounds=2, **changes).model_dump(mode="json")
+    return load_study(written(folder, changed(own_models(), "data", {"selfalign": own})))
 
 
 def test_the_pairs_are_made_between_base_and_tuning() -> None:
@@ -70,6 +85,25 @@ def test_hosts_are_asked_about_before_anything_is_sent(tmp_path: Path, capsys: p
     ask_about_hosts(study, yes=False)  # agreed to
     assert "answers that are meant to be toxic, go to https://base.example" in capsys.readouterr().err
     assert host_texts(section()) == {}
+
+
+def test_nothing_is_deleted_while_the_pairs_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUDGE_KEY", "k")
+    model, refused = Model(), 0
+    with serving(Server()) as server:
+        study = served_study(tmp_path, server)
+
+        def meanwhile(body: Body) -> Reply:
+            nonlocal refused
+            with contextlib.suppress(InUseError):
+                delete_unused(study.folder, datetime.now(UTC), 0)
+                return refusal(400, "something was deleted")
+            refused += 1
+            return model.reply(body)
+
+        server.rule = meanwhile
+        make_pairs(study, Reporter())
+        assert refused == len(server.requests) > 0
 
 
 def test_names_of_who_writes() -> None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,11 +19,17 @@ from mergescope.ground.progress import Reporter
 from mergescope.lock import locked
 from mergescope.purging import purge_study
 from mergescope.retention import open_study
+from mergescope.stages import STAGES, Work
 from tests.mergescope.conftest import ROOT, cli
-from tests.mergescope.recipes import changed, own_models, written
-from tests.trainer.pairs.made import make_pair, make_set
+from tests.mergescope.recipes import changed, demo, own_models, written
+from tests.trainer.pairs.made import META, make_pair, make_set
 from trainer.job import Job, begin, work_folder
-from trainer.quarantine import Quarantine
+from trainer.pairs.from_answers import pair_of_answers
+from trainer.pairs.pair import Pair
+from trainer.pairs.pair_set import PairSet
+from trainer.quarantine import LOCK, Quarantine
+from trainer.quarantine_lock import InUseError, in_use
+from trainer.retention import delete_unused
 
 DAY = 86400
 TOXIC = "TOXIC-CANARY-4711"
@@ -115,3 +126,90 @@ def test_a_study_that_is_being_run_is_left_alone(recipe: Path, tmp_path: Path) -
         with pytest.raises(MergescopeError, match="is being run by"):
             list(purge_study(study, now=True, yes=True))
     assert held(tmp_path / "tiny") == 1
+
+
+@contextmanager
+def user(study: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that uses a study's quarantine until it is killed."""
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from trainer.quarantine import Quarantine; from trainer.quarantine_lock import in_use\n"
+        "with in_use(Quarantine(Path(sys.argv[1]))):\n"
+        "    print('go', flush=True); time.sleep(600)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-c", code, str(study)], stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_nothing_is_deleted_while_another_process_uses_the_texts(recipe: Path, tmp_path: Path) -> None:
+    study = tmp_path / "tiny"
+    make_set(study, 2)
+    aged(study, 31)
+    with user(study) as first, user(study) as second:
+        done = cli("purge", recipe, "--now", "--yes", cwd=tmp_path)
+        assert done.returncode == 2
+        who = f"process {first.pid}, process {second.pid}"
+        assert done.stderr.strip() == (
+            f"{study / 'quarantine'}: the quarantine is in use by {who}; "
+            "wait until that has ended, or stop it, then run this again"
+        )
+        open_study(recipe)  # goes on, and leaves what is overdue to the next command
+        assert held(study) == 2
+        first.kill()
+        first.wait()
+        assert f"by process {second.pid};" in cli("purge", recipe, "--now", "--yes", cwd=tmp_path).stderr
+    done = cli("purge", recipe, "--now", "--yes", cwd=tmp_path)  # a kill let go of it
+    assert (done.returncode, held(study)) == (0, 0)
+    assert (study / "quarantine" / LOCK).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_text_is_kept_between_its_coming_and_its_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = tmp_path / "tiny"
+    add = PairSet.add
+
+    def late(pairs: PairSet, pair: Pair) -> None:
+        with pytest.raises(InUseError):
+            delete_unused(study, datetime.now(UTC), 0)
+        add(pairs, pair)
+
+    monkeypatch.setattr(PairSet, "add", late)
+    given = {"prompt": "質問", "chosen": "お断りします。", "rejected": TOXIC, "meta": META, "made_by": "r 0.50"}
+    pair = pair_of_answers(study, "answers", kind="harmful", **given)
+    assert Quarantine(study).get(pair.rejected.sha256) == TOXIC
+    assert len(delete_unused(study, datetime.now(UTC), 0)) == 1
+
+
+def test_a_training_that_starts_keeps_its_texts_before_its_job_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a set of another study as well, and none of a set that it does not read."""
+    other, unread = tmp_path / "other", tmp_path / "unread"
+    data, _ = make_set(other, 2).folder, make_set(unread, 1)
+    tried: list[str] = []
+
+    def starting(*_: object) -> None:
+        for study in (other, unread):
+            try:
+                delete_unused(study, datetime.now(UTC), 0)
+            except InUseError:
+                tried.append(study.name)
+
+    monkeypatch.setattr("mergescope.stages.prompts_kept_out", lambda _: [])
+    monkeypatch.setattr("trainer.stages.make_finetune", starting)
+    recipe = written(tmp_path, changed(demo(), "train.safe.triples", [str(data), "data/triples.jsonl"]))
+    (stage,) = (one for one in STAGES if one.name == "safe")
+    stage.do(Work(open_study(recipe), tmp_path / "none.duckdb", Reporter()))
+    assert tried == ["other"]
+    assert (held(other), held(unread)) == (2, 0)
+
+
+def test_users_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    study = tmp_path / "tiny"
+    with user(study), in_use(Quarantine(study)), in_use(Quarantine(study)):
+        assert make_set(study, 1).exists

@@ -8,7 +8,8 @@ from pathlib import Path
 from mergescope.ground.ids import content_id, text_hash
 from trainer.pairs.pair import Kind, Pair
 from trainer.pairs.pair_set import PairSet, set_folder
-from trainer.quarantine import Quarantine
+from trainer.quarantine import Quarantine, ToxicRef
+from trainer.quarantine_lock import in_use
 
 
 def pair_of_answers(
@@ -30,13 +31,20 @@ def pair_of_answers(
     disk is full or read-only.
     """
     folder = set_folder(study_folder, set_name)
-    ref = Quarantine(study_folder).put(rejected, meta["specific-harm"])
-    pair = Pair(
-        pair_id=content_id("ap1", [prompt, text_hash(chosen), ref.sha256]),
+    quarantine = Quarantine(study_folder)
+    with in_use(quarantine):
+        pair = _pair(quarantine.put(rejected, meta["specific-harm"]), kind, prompt, chosen, meta, made_by)
+        PairSet(folder).add(pair)
+    return pair
+
+
+def _pair(rejected: ToxicRef, kind: Kind, prompt: str, chosen: str, meta: Mapping[str, str], made_by: str) -> Pair:
+    return Pair(
+        pair_id=content_id("ap1", [prompt, text_hash(chosen), rejected.sha256]),
         kind=kind,
         prompt=prompt,
         chosen=chosen,
-        rejected=ref,
+        rejected=rejected,
         meta=dict(meta),
         source="answers of this study",
         licence=None,
@@ -45,5 +53,3 @@ def pair_of_answers(
         toxic_constraint=None,
         made={},
     )
-    PairSet(folder).add(pair)
-    return pair
