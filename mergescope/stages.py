@@ -200,13 +200,14 @@ def _selfalign(work: Work) -> None:
 
 def _finetune(role: Literal["safe", "useful"]) -> Callable[[Work], None]:
     def make(work: Work) -> None:
+        from trainer.job import work_folder
         from trainer.retention import kept
         from trainer.stages import make_finetune
 
         study, train = work.study, _training(work.study)
         section = train.safe if role == "safe" else train.useful
         triples = [study.resolve(path) for path in section.triples]
-        with kept(triples):
+        with kept(triples, work_folder(study.folder, role)):
             make_finetune(
                 study.folder / f"model-{role}",
                 role,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -29,7 +30,7 @@ from trainer.pairs.pair import Pair
 from trainer.pairs.pair_set import PairSet
 from trainer.quarantine import LOCK, Quarantine
 from trainer.quarantine_lock import InUseError, in_use
-from trainer.retention import delete_unused
+from trainer.retention import delete_unused, kept
 
 DAY = 86400
 TOXIC = "TOXIC-CANARY-4711"
@@ -207,6 +208,36 @@ def test_a_training_that_starts_keeps_its_texts_before_its_job_says_so(
     stage.do(Work(open_study(recipe), tmp_path / "none.duckdb", Reporter()))
     assert tried == ["other"]
     assert (held(other), held(unread)) == (2, 0)
+
+
+def test_a_set_that_another_studys_unfinished_training_reads_is_spared(tmp_path: Path) -> None:
+    study, other = tmp_path / "tiny", tmp_path / "other"
+    written(tmp_path, own_models())
+    data = make_set(study, 2).folder
+    make_set(study, 3, "unread")
+    link = tmp_path / "link"
+    link.symlink_to(study)
+    work = work_folder(other, "safe")
+    with kept([link / "data" / data.name, tmp_path / "file.jsonl"], work):
+        begin(work, Job("h1", "safe", {}, "base", (str(data),), 1, "logps", ("x",)), Reporter())
+    done = cli("purge", "recipe.yaml", "--now", "--yes", cwd=tmp_path)
+    assert done.stdout.splitlines()[-2:] == ["1 toxic text deleted", "2 kept: unfinished trainings need them"]
+    assert list(other.rglob("trainings")) == []
+    (other / "model-safe").mkdir()
+    write_manifest(other / "model-safe", stage_hash="h1", content={})
+    assert (
+        cli("purge", "recipe.yaml", "--now", "--yes", cwd=tmp_path).stdout.splitlines()[-1] == "2 toxic texts deleted"
+    )
+
+
+def test_a_training_whose_study_is_gone_spares_nothing(tmp_path: Path) -> None:
+    study, other = tmp_path / "tiny", tmp_path / "other"
+    data = make_set(study, 2).folder
+    with kept([data], work_folder(other, "safe")):
+        begin(work_folder(other, "safe"), Job("h1", "safe", {}, "base", (str(data),), 1, "l", ("x",)), Reporter())
+    assert delete_unused(study, datetime.now(UTC), 0) == []
+    shutil.rmtree(other)
+    assert len(delete_unused(study, datetime.now(UTC), 0)) == 2
 
 
 def test_users_do_not_wait_for_each_other(tmp_path: Path) -> None:
