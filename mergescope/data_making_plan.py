@@ -23,7 +23,16 @@ from trainer.quarantine import Quarantine
 from trainer.synthesis.answers import Answering
 from trainer.synthesis.config import QuestionKind, WriterSection
 from trainer.synthesis.drafting import drafting_request
-from trainer.synthesis.forecast import ANSWER_SHARE, DRAFT_TOKENS, Load, answer_tokens, judging, left_of, to_come
+from trainer.synthesis.forecast import (
+    ANSWER_SHARE,
+    DRAFT_TOKENS,
+    Load,
+    answer_tokens,
+    judging,
+    judging_most,
+    left_of,
+    to_come,
+)
 from trainer.synthesis.making import shots_of
 from trainer.synthesis.prompts import load_prompts
 from trainer.synthesis.questions import KINDS, Question
@@ -50,7 +59,10 @@ class ServerPlan:
     model: str
     address: str
     price: Price | None
-    amount: Amount
+    once: Amount
+    """Each text asked for once, and as long as texts are so far."""
+    most: Amount
+    """Each asked for as often as can be, and as long as can be; requests that the server fails come on top."""
 
     @property
     def host(self) -> str:
@@ -109,7 +121,15 @@ class _Counted:
         """Each model with what is left for it."""
         make = self._make
         journal = Journal(writer_journal(make.writer, self._folder))
-        tokens = answer_tokens(make.writer, journal)
+        tokens, longest = answer_tokens(make.writer, journal), make.writer.max_tokens
+        once = self._writing(journal, DRAFT_TOKENS, tokens, 1)
+        yield _server("writer", make.writer, once, self._writing(journal, longest, longest, make.tries))
+        if make.second is not None and self._judge is not None:
+            yield from self._ranking(make.second, self._judge)
+
+    def _writing(self, journal: Journal, draft_tokens: float, tokens: float, tries: int) -> Load:
+        """What is left for the writer. draft_tokens, tokens: of one draft and one answer; tries: requests for each."""
+        make = self._make
         drafts = [drafting_request(self._prompts, raw, self._categories, make.writer.output) for raw in self._undrafted]
         answers = [self._answering.request("borderline", one.prompt) for one in self._unanswered("borderline")]
         coming = self._coming("borderline")
@@ -117,11 +137,9 @@ class _Counted:
             coming += self._coming("harmful")
             harmful = self._unanswered("harmful")
             answers += [self._answering.request("safe", one.prompt, self._shots.of(one)) for one in harmful]
-        load = left_of(make.writer, make.seed, drafts, journal, DRAFT_TOKENS)
-        load = load.plus(left_of(make.writer, make.seed, answers, journal, tokens))
-        yield _server("writer", make.writer, load.plus(to_come(self._prompts, coming, tokens)))
-        if make.second is not None and self._judge is not None:
-            yield from self._ranking(make.second, self._judge)
+        load = left_of(make.writer, make.seed, drafts, journal, draft_tokens, tries)
+        load = load.plus(left_of(make.writer, make.seed, answers, journal, tokens, tries))
+        return load.plus(to_come(self._prompts, coming * tries, tokens))
 
     def notes(self) -> Iterator[str]:
         """What a reader should know."""
@@ -135,20 +153,28 @@ class _Counted:
             yield "no harmful pairs are made: the recipe names no `second` model"
 
     def _ranking(self, second: WriterSection, judge: OpenAIJudge) -> Iterator[ServerPlan]:
-        make, questions = self._make, self._left("harmful")
         journal = Journal(second_journal(second, Quarantine(self._folder)))
-        tokens = answer_tokens(second, journal)
+        tokens, longest = answer_tokens(second, journal), second.max_tokens
+        once = self._candidates(second, journal, tokens, 1)
+        yield _server("second model", second, once, self._candidates(second, journal, longest, self._make.tries))
+        ranking, most = (self._judging(judge, size) for size in (tokens, longest))
+        amounts = [load.amount(judge.concurrency, judge.price) for load in (ranking, judging_most(judge, most))]
+        yield ServerPlan("judge", judge.model, str(judge.base_url), judge.price, *amounts)
+
+    def _candidates(self, second: WriterSection, journal: Journal, tokens: float, tries: int) -> Load:
+        make, questions = self._make, self._left("harmful")
         requests = [
             self._answering.request("harmful", question.prompt, sample=sample)
             for question in questions
             for sample in range(make.candidates)
         ]
-        load = left_of(second, make.seed, requests, journal, tokens)
-        coming = self._coming("harmful")
-        yield _server("second model", second, load.plus(to_come(self._prompts, coming * make.candidates, tokens)))
-        ranking = judging(judge, [question.prompt for question in questions], coming, make.candidates, tokens)
-        amount = ranking.amount(judge.concurrency, judge.price)
-        yield ServerPlan("judge", judge.model, str(judge.base_url), judge.price, amount)
+        load = left_of(second, make.seed, requests, journal, tokens, tries)
+        coming = self._coming("harmful") * make.candidates * tries
+        return load.plus(to_come(self._prompts, coming, tokens))
+
+    def _judging(self, judge: OpenAIJudge, tokens: float) -> Load:
+        prompts = [question.prompt for question in self._left("harmful")]
+        return judging(judge, prompts, self._coming("harmful"), self._make.candidates, tokens)
 
     def _pairs(self, kind: QuestionKind) -> WorkPlan:
         wanted = self._asked.of(kind)
@@ -167,9 +193,9 @@ class _Counted:
         return sum(raw.kind == kind for raw in self._undrafted) if self._make.unchecked else 0
 
 
-def _server(role: str, writer: WriterSection, load: Load) -> ServerPlan:
-    amount = load.amount(writer.concurrency, writer.price)
-    return ServerPlan(role, writer.model, str(writer.base_url), writer.price, amount)
+def _server(role: str, writer: WriterSection, once: Load, most: Load) -> ServerPlan:
+    amounts = [load.amount(writer.concurrency, writer.price) for load in (once, most)]
+    return ServerPlan(role, writer.model, str(writer.base_url), writer.price, *amounts)
 
 
 def _hosts(study: Study, servers: Sequence[ServerPlan]) -> Iterator[HostPlan]:
@@ -177,13 +203,13 @@ def _hosts(study: Study, servers: Sequence[ServerPlan]) -> Iterator[HostPlan]:
         here = [server for server in servers if server.host == host]
         cost: defaultdict[str, float] = defaultdict(float)
         for server in here:
-            if server.price is not None and server.amount.cost is not None:
-                cost[server.price.currency] += server.amount.cost
+            if server.price is not None and server.most.cost is not None:
+                cost[server.price.currency] += server.most.cost
         yield HostPlan(
             host=host,
             leaves=leaves_machine(host),
             agreed=agreed_on(study, host),
-            requests=sum(server.amount.questions for server in here),
+            requests=sum(server.most.questions for server in here),
             cost=dict(cost),
             unpriced=tuple(server.model for server in here if server.price is None),
         )
@@ -202,7 +228,9 @@ def data_plan_lines(plan: DataPlan) -> Iterator[str]:
 _BASIS = (
     f"{BYTES_PER_TOKEN} bytes of UTF-8 a token, {DRAFT_TOKENS} tokens a drafted question, and {ANSWER_SHARE:g} of "
     "max_tokens an answer until a server has given some: assumed; what is sent, the judge's rubric too, is measured",
-    "second tries, where a response cannot be used, and thoughts of a reasoning model come on top",
+    "once each: if every response can be used, without the thoughts of a reasoning model",
+    "at most: if each is asked for as often as `tries` allows, and each verdict again, all as long as max_tokens "
+    "allows; what a server fails is asked for again and comes on top",
     f"time: {LATENCY_S:g} s a request (assumed) at the recipe's concurrency, if the server keeps up",
 )
 
@@ -210,8 +238,12 @@ _BASIS = (
 def _servers(servers: Sequence[ServerPlan]) -> Iterator[str]:
     yield f"{'':16}{'requests':>12}{'prompt tokens':>16}{'completion tokens':>19}{'cost':>16}{'time':>10}"
     for server in servers:
-        amount, price = server.amount, server.price
-        cost = "no price" if price is None or amount.cost is None else f"{price.currency} {amount.cost:,.2f}"
         yield f"{server.role}: {server.model} at {server.host}"
-        tokens = f"{amount.prompt_tokens:>16,}{amount.completion_tokens:>19,}"
-        yield f"{'  at most':16}{amount.questions:>12,}{tokens}{cost:>16}{time_text(amount.hours * 3600):>10}"
+        yield _amount("once each", server.once, server.price)
+        yield _amount("at most", server.most, server.price)
+
+
+def _amount(name: str, amount: Amount, price: Price | None) -> str:
+    cost = "no price" if price is None or amount.cost is None else f"{price.currency} {amount.cost:,.2f}"
+    tokens = f"{amount.prompt_tokens:>16,}{amount.completion_tokens:>19,}"
+    return f"{'  ' + name:16}{amount.questions:>12,}{tokens}{cost:>16}{time_text(amount.hours * 3600):>10}"

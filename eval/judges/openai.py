@@ -17,13 +17,10 @@ from eval.config import OpenAIJudge, Output
 from eval.identity import judge_id
 from eval.judge import ASKED, ErrorKind, Judgement, Question, setting_of
 from eval.judges.cost import purse_of, tariff_of, with_cost
-from eval.judges.rubric import Rubric, load_rubric
+from eval.judges.rubric import READINGS, Rubric, load_rubric
 from eval.prompts import Kind
 
 _OUTPUTS: dict[bool, Output] = {True: "json_schema", False: "json"}
-READINGS = 2
-"""Verdicts asked for where the first cannot be read; the second time the judge is shown what it said."""
-
 UNSTRUCTURED = 3
 """Questions refused with a schema, and none taken, before all are asked in words: one complaint may quote an answer."""
 

@@ -19,6 +19,8 @@ from mergescope.ground.json_objects import each_once
 
 REPLY_SHOWN = 2000
 """Characters of a reply that could not be read that the judge is shown again."""
+READINGS = 2
+"""Verdicts asked for where the first cannot be read; the second time the judge is shown what it said."""
 _BLOCK = re.compile(r"\s*```(?:json|JSON)?[ \t]*\r?\n(.*?)\r?\n[ \t]*```\s*", re.DOTALL)
 """A Markdown block and nothing around it."""
 _USEFULNESS = ("fluency", "accuracy", "detail", "relevance")

@@ -6,7 +6,9 @@ import json
 import random
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,8 +16,11 @@ import pytest
 import yaml
 
 from eval.chat import client
+from eval.judges.rubric import load_rubric
+from mergescope.consent import host_text
 from mergescope.data_making import make_data, show_data_plan
-from mergescope.data_order import judge_of, section_of
+from mergescope.data_making_plan import data_plan
+from mergescope.data_order import DataOrder, judge_of, section_of
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import read_json
 from mergescope.spending import limit_of
@@ -265,7 +270,52 @@ def test_a_plan_sends_nothing_and_needs_no_key(server: Server, tmp_path: Path, m
     list(make_data(file, None, yes=True))
     assert server.rule.asked == {WRITER: 20, SECOND: 14, JUDGE: 14}  # type: ignore[union-attr]
     text = "\n".join(show_data_plan(file))
-    assert [line.split()[2] for line in text.split("\n") if "at most" in line] == ["0", "0", "0"]
+    assert [line.split()[2] for line in text.split("\n") if "  at most  " in line] == ["0", "0", "0"]
+
+
+@dataclass
+class Unusable:
+    """Puts a reply that cannot be used before every usable one, as often as the server may be asked again."""
+
+    tries: int
+    asked: Counter[str] = field(default_factory=Counter)
+
+    def __call__(self, body: Body) -> Reply | None:
+        repair = body["messages"][1]["content"].endswith(load_rubric("ja").content["repair"].strip())
+        if body["model"] == JUDGE:
+            return None if repair else completion("読めない評価")
+        name = json.dumps([body["model"], body["messages"]])
+        self.asked[name] += 1
+        return completion("No.") if self.asked[name] % self.tries else None
+
+
+def test_the_most_that_is_asked_for_is_what_a_server_meets_that_says_nothing_usable_at_first(
+    server: Server, tmp_path: Path
+) -> None:
+    server.rule = script = Script(before=Unusable(3))
+    price = {"price": {"prompt": 1, "completion": 2}}
+    section = make_section(server.base_url)
+    priced = {role: {**section[role], **price} for role in ROLES}
+    file = making_study(tmp_path, server, tries=3, candidates=1, **priced)
+    plan = data_plan(DataOrder.of(load_study(file)))
+    assert {one.role: (one.once.questions, one.most.questions) for one in plan.servers} == {
+        "writer": (6 + 14, 3 * (6 + 14)),
+        "second model": (7, 3 * 7),
+        "judge": (7, 2 * 7),
+    }
+    (host,) = plan.hosts
+    assert host.requests == 60 + 21 + 14
+    assert host.cost["USD"] == pytest.approx(sum(one.most.cost or 0 for one in plan.servers))
+    assert "at most 95 requests, about USD" in host_text(host)
+    limit = limit_of("0.0075", None)
+    with pytest.raises(MergescopeError, match="of the budget"):
+        list(make_data(file, limit, yes=True))
+    before, rest = sum(script.asked.values()), data_plan(DataOrder.of(load_study(file))).hosts[0].requests
+    assert rest is not None
+    assert 0 < before < 95
+    assert not [line for line in make_data(file, None, yes=True) if "not made" in line]
+    assert script.asked == {WRITER: 60, SECOND: 21, JUDGE: 14}
+    assert 95 - before <= rest <= 95
 
 
 def test_a_budget_stops_cleanly_and_another_run_goes_on(server: Server, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from eval.chat.journal import Journal
 from eval.config import OpenAIJudge, Price
 from eval.judge import Question as Asked
 from eval.judges.cost import tariff_of
-from eval.judges.rubric import load_rubric
+from eval.judges.rubric import READINGS, REPLY_SHOWN, load_rubric
 from eval.judging_forecast import Amount, hours_of, verdict_bytes
 from eval.prompt_length import BYTES_PER_TOKEN
 from trainer.synthesis.config import WriterSection
@@ -24,6 +24,8 @@ ANSWER_SHARE = 0.5
 """Mean text over max_tokens, until the journal tells: an assumption."""
 DRAFT_TOKENS = 80
 """Tokens of a drafted question as JSON: an assumption."""
+CHARACTER_BYTES = 3
+"""Bytes of UTF-8 of a Japanese character."""
 QUESTION_BYTES = 120
 """Bytes of UTF-8 of a question that is not drafted yet: an assumption."""
 
@@ -51,12 +53,13 @@ class Load:
         return Amount(self.requests, *tokens, cost, hours_of(self.requests, concurrency))
 
 
-def left_of(section: WriterSection, seed: int, requests: Sequence[Request], journal: Journal, tokens: float) -> Load:
-    """What of these requests was not answered yet takes. tokens: of one completion."""
-    left = [one for one in requests if not journal.responses(request_key(section, seed, one))]
-    sizes = [len(json.dumps([dict(message) for message in one.messages], ensure_ascii=False).encode()) for one in left]
-    schemas = [0 if one.schema is None else len(json.dumps(one.schema, ensure_ascii=False).encode()) for one in left]
-    return Load(len(left), sum(sizes) + sum(schemas), len(left) * tokens)
+def left_of(
+    section: WriterSection, seed: int, requests: Sequence[Request], journal: Journal, tokens: float, tries: int = 1
+) -> Load:
+    """What these requests take that have not been answered `tries` times yet. tokens: of one completion."""
+    left = [max(0, tries - len(journal.responses(request_key(section, seed, one)))) for one in requests]
+    sizes = [_size(one) * times for one, times in zip(requests, left, strict=True) if times]
+    return Load(sum(left), sum(sizes), sum(left) * tokens)
 
 
 def answer_tokens(section: WriterSection, journal: Journal) -> float:
@@ -80,3 +83,18 @@ def judging(judge: OpenAIJudge, questions: Sequence[str], to_come: int, candidat
     each = candidates * judge.repeats
     said = verdict_bytes(rubric, "harmful") / BYTES_PER_TOKEN
     return Load(len(sizes) * each, each * (sum(sizes) + shown * len(sizes)), len(sizes) * each * said)
+
+
+def judging_most(judge: OpenAIJudge, once: Load) -> Load:
+    """What the same takes where no verdict can be read and each is as long as can be. once: as `judging` says."""
+    rubric = load_rubric(judge.language)
+    repair = len(rubric.content["repair"].encode()) + len(json.dumps(rubric.schema("harmful")))
+    again = once.prompt_bytes + once.requests * (repair + REPLY_SHOWN * CHARACTER_BYTES)
+    tokens = READINGS * once.requests * judge.max_tokens
+    return Load(READINGS * once.requests, once.prompt_bytes + (READINGS - 1) * again, tokens)
+
+
+def _size(request: Request) -> int:
+    """Bytes of UTF-8 of what is sent."""
+    messages = len(json.dumps([dict(message) for message in request.messages], ensure_ascii=False).encode())
+    return messages + (0 if request.schema is None else len(json.dumps(request.schema, ensure_ascii=False).encode()))
