@@ -9,6 +9,17 @@ import typer
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="Recipe of the study, such as studies/demo.yaml.")]
 
+Amount = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AMOUNT",
+        help="What all servers may spend in this run, in the currency of their `price`; no limit if left out.",
+    ),
+]
+Tokens = Annotated[
+    int | None, typer.Option(metavar="N", min=0, help="The same in tokens, for servers whose price is not known.")
+]
+
 data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, import and make preference data.")
 
 
@@ -75,16 +86,8 @@ def data_import(
 def data_make(
     study: StudyFile,
     plan: Annotated[bool, typer.Option("--plan", help="Say what it will take, and ask nobody.")] = False,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            metavar="AMOUNT",
-            help="What all servers may spend in this run, in the currency of their `price`; no limit if left out.",
-        ),
-    ] = None,
-    budget_tokens: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="The same in tokens, for servers whose price is not known.")
-    ] = None,
+    budget: Amount = None,
+    budget_tokens: Tokens = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="Send prompts and answers to the recipe's hosts without being asked first.")
     ] = False,
@@ -126,11 +129,14 @@ def data_selfalign(
         "results.duckdb"
     ),
     plan: Annotated[bool, typer.Option("--plan", help="Only say what it takes: rounds, requests, hosts.")] = False,
+    budget: Amount = None,
+    budget_tokens: Tokens = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="Send texts to the recipe's hosts without being asked first.")
     ] = False,
 ) -> None:
     """Have a study's base write its own pairs of a positive and a toxic answer, round after round."""
     from mergescope.data_selfaligning import self_align
+    from mergescope.spending import limit_of
 
-    self_align(study, store, plan=plan, yes=yes)
+    self_align(study, store, limit_of(budget, budget_tokens), plan=plan, yes=yes)

@@ -7,20 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from eval.chat.budget import Budget
-from eval.config import OpenAIJudge
 from mergescope.consent import Ask, agree, host_text
 from mergescope.data_making_plan import data_plan, data_plan_lines
 from mergescope.data_order import DataOrder
-from mergescope.ground.errors import MergescopeError, printable
+from mergescope.ground.errors import printable
 from mergescope.ground.progress import Reporter
 from mergescope.lock import locked
 from mergescope.plan_layout import count
 from mergescope.retention import open_study
-from mergescope.spending import BudgetLimit, shared_budget
+from mergescope.spending import BudgetLimit, servers_budget
 from mergescope.stages import PROGRESS
 from trainer.quarantine import Quarantine
 from trainer.quarantine_lock import in_use
-from trainer.synthesis.config import MakeSection
 from trainer.synthesis.making import Making, Tally
 from trainer.synthesis.servers import open_servers
 from trainer.synthesis.usable import PASSING
@@ -41,7 +39,8 @@ def make_data(file: Path, limit: BudgetLimit | None, *, yes: bool, ask: Ask | No
     """
     order = DataOrder.of(open_study(file))
     study = order.study
-    budget = _budget(order.make, order.judge, limit)
+    servers = [one for one in (order.make.writer, order.make.second, order.judge) if one is not None]
+    budget = servers_budget(servers, limit)
     for host in data_plan(order).hosts:
         if host.leaves and host.agreed is None:
             agree(study, host.host, host_text(host), yes=yes, ask=ask)
@@ -64,17 +63,6 @@ def _made(order: DataOrder, budget: Budget | None) -> Iterator[str]:
         yield "  read them, correct what is wrong, and set each `status` to approved or dropped"
     if budget is not None and budget.refused is not None:
         raise budget.reached(f"left: {unpaid:,}")
-
-
-def _budget(make: MakeSection, judge: OpenAIJudge | None, limit: BudgetLimit | None) -> Budget | None:
-    if limit is None:
-        return None
-    if judge is not None and judge.batch:
-        what = "a judge in batch mode is charged after the run and keeps no budget"
-        cure = "leave the budget out, or name a judge without `batch` in `data.make`"
-        raise MergescopeError(what, where="--budget", value=judge.model, cure=cure)
-    servers = [one for one in (make.writer, make.second, judge) if one is not None]
-    return shared_budget([server.price for server in servers], limit, "server")
 
 
 def _lines(tally: Tally) -> Iterator[str]:

@@ -39,7 +39,11 @@ NO_EFFECT = frozenset(
         "data.selfalign.engine.batch_size",
         *(f"data.selfalign.served.{key}" for key in ("api_key_env", "concurrency", "timeout_s")),
         *(f"data.selfalign.filter.judge.{key}" for key in ("api_key_env", "concurrency", "timeout_s", "batch")),
-        *(f"data.selfalign.filter.judge.price.{key}" for key in ("prompt", "completion", "currency")),
+        *(
+            f"data.selfalign.{server}.price.{key}"
+            for server in ("served", "filter.judge")
+            for key in ("prompt", "completion", "currency")
+        ),
         "data.retention_days",  # how long toxic texts are kept
         "merge.trust_remote_code",  # whether code may run; the code itself counts, by its hash
         "merge.device",  # how fast; the bits are the same
@@ -206,7 +210,7 @@ EFFECT = frozenset(
 
 _IDLE = NO_EFFECT | {
     "eval.judges.price",
-    "data.selfalign.filter.judge.price",
+    *(f"data.selfalign.{server}.price" for server in ("served", "filter.judge")),
     *(f"data.make.{server}.price" for server in ("writer", "second", "judge")),
 }
 """With sections of which no key counts and which a recipe may leave out: an absent one is as a given one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Protocol
 
 from eval.chat.budget import TOKENS, Budget
 from eval.config import Judge, OpenAIJudge, Price
@@ -54,6 +55,36 @@ def budget_of(judges: Sequence[Judge], limit: BudgetLimit) -> Budget:
         cure = "leave the budget out, or its `batch` if no batch of it waits"
         raise MergescopeError(what, where="--budget", value=batched, cure=cure)
     return shared_budget([judge.price for judge in servers], limit, "judge")
+
+
+class Server(Protocol):
+    """A served model of a recipe."""
+
+    @property
+    def model(self) -> str:
+        """Its name at the server."""
+
+    @property
+    def price(self) -> Price | None:
+        """What the server charges; None: not known."""
+
+
+def servers_budget(servers: Sequence[Server], limit: BudgetLimit | None) -> Budget | None:
+    """A fresh budget for the servers that make data together; None: no limit.
+
+    Raises MergescopeError where there are none, a judge among them works in batches, or their prices are in no one
+    currency.
+    """
+    if limit is None:
+        return None
+    if not servers:
+        cure = "leave the budget out: nothing is spent"
+        raise MergescopeError("no server of the recipe is asked", where="--budget", cure=cure)
+    if batched := next((one.model for one in servers if isinstance(one, OpenAIJudge) and one.batch), None):
+        what = "a judge in batch mode is charged after the run and keeps no budget"
+        cure = "leave the budget out, or name a judge without `batch`"
+        raise MergescopeError(what, where="--budget", value=batched, cure=cure)
+    return shared_budget([server.price for server in servers], limit, "server")
 
 
 def shared_budget(prices: Sequence[Price | None], limit: BudgetLimit, who: str) -> Budget:

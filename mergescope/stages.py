@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from eval.chat.budget import Budget
 from merge.points import grid
 from mergescope.consent import ask_about_hosts
 from mergescope.environment import offline
@@ -46,6 +47,8 @@ class Work:
     """The checkpoints that are evaluated; none: all of the study's."""
     limit: BudgetLimit | None = None
     """Of what the judges may spend; None: none."""
+    budget: Budget | None = None
+    """Of what the servers of self-alignment may spend; None: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +95,15 @@ def do(
     limit: BudgetLimit | None = None,
     *,
     until: str | None = None,
+    budget: Budget | None = None,
     yes: bool = False,
 ) -> None:
     """Do the stages of `commands` that are not done, one process at a time.
 
     until: the last stage, by name; None: the last of the commands.
-    only: checkpoints to evaluate, by name; none: all of the study's. limit: of what the judges may spend. yes: texts
-    may go to every host of the recipe without a question.
+    only: checkpoints to evaluate, by name; none: all of the study's. limit: of what the judges may spend. budget: of
+    what the servers of self-alignment may; None: no limit. yes: texts may go to every host of the recipe without a
+    question.
 
     Raises the MergescopeError family for whatever the user can mend, before any work where that can be seen then.
     """
@@ -123,7 +128,7 @@ def do(
     if own and {"merge", "eval"} & set(commands):
         require_room(study)
     with locked(study.folder):
-        work = Work(study, store, Reporter(sys.stderr, study.folder / PROGRESS), only, limit)
+        work = Work(study, store, Reporter(sys.stderr, study.folder / PROGRESS), only, limit, budget)
         for stage in todo:
             _do_one(stage, work)
         if "eval" in commands:
@@ -195,7 +200,7 @@ def _base(work: Work) -> None:
 def _selfalign(work: Work) -> None:
     from mergescope.self_alignment import make_pairs
 
-    make_pairs(work.study, work.reporter)
+    make_pairs(work.study, work.reporter, work.budget)
 
 
 def _finetune(role: Literal["safe", "useful"]) -> Callable[[Work], None]:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eval.chat.budget import BudgetReachedError, Purse
 from eval.chat.client import Chat, Session
 from eval.chat.journal import Response
 from eval.chat.refusals import Failure
@@ -24,11 +25,16 @@ if TYPE_CHECKING:
 class ServedEngine:
     """Asks many requests at once; each response is journalled before it is used, so that a kill pays nothing twice."""
 
-    def __init__(self, section: ServedCheckpoint, identity: ServedIdentity, folder: Path) -> None:
-        """folder: the study's. Raises MergescopeError where the key's environment variable is not set."""
+    def __init__(
+        self, section: ServedCheckpoint, identity: ServedIdentity, folder: Path, purse: Purse | None = None
+    ) -> None:
+        """folder: the study's. purse: what pays for requests; None: no limit.
+
+        Raises MergescopeError where the key's environment variable is not set.
+        """
         self._section = section
         self._identity = identity
-        self._chat = Chat(place_of(section), journal_of(section, folder))
+        self._chat = Chat(place_of(section), journal_of(section, folder), purse)
 
     @property
     def places(self) -> Mapping[str, torch.Tensor]:
@@ -40,13 +46,14 @@ class ServedEngine:
         raise MergescopeError("a served model's weights cannot be swapped", where=self._section.name)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[int, Answer]]:
-        """Each request's place and its answer, as soon as it is there.
+        """Each request's place and its answer, as soon as it is there; without those that the purse does not pay.
 
         Raises MergescopeError for what no retry mends, and where another model answers than at first contact.
         """
         work = partial(self._answered, sampling)
         for (place, _), answer in self._chat.stream(enumerate(requests), work):
-            yield place, answer
+            if answer is not None:
+                yield place, answer
 
     def log_likelihoods(self, texts: Sequence[str]) -> list[Likelihood]:  # noqa: ARG002 -- the protocol's
         """Raises MergescopeError: a chat server tells none."""
@@ -56,14 +63,17 @@ class ServedEngine:
     def close(self) -> None:
         """Nothing is held between two calls."""
 
-    async def _answered(self, sampling: Sampling, session: Session, asked: tuple[int, Request]) -> Answer:
+    async def _answered(self, sampling: Sampling, session: Session, asked: tuple[int, Request]) -> Answer | None:
         request = asked[1]
         name = prompt_id(request.messages)
         key = content_id("r1", [self._identity.checkpoint_id, name, sampling.sampling_id, request.seed])
         received = self._chat.journal.responses(key)
         usable = (self._is_ours(response) and _answer(response).error_kind != "server" for response in received)
         nth = next((i for i, one in enumerate(usable) if one), len(received))
-        response = await session.ask(key, partial(self._body, request, sampling), nth)
+        try:
+            response = await session.ask(key, partial(self._body, request, sampling), nth)
+        except BudgetReachedError:
+            return None
         if isinstance(response, Response) and not self._is_ours(response):
             what = f"another model answers than at first contact: {response.model}, not {self._reported}"
             cure = "run again: it becomes a checkpoint of its own"

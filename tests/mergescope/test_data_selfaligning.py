@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
+from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -11,16 +15,17 @@ import pytest
 from mergescope.data_selfaligning import plan_text, self_align
 from mergescope.ground.errors import MergescopeError, RecipeError
 from mergescope.ground.progress import Reporter
-from mergescope.self_alignment import ask_about_hosts, host_texts, make_pairs, name_of, section_of
+from mergescope.self_alignment import ask_about_hosts, host_texts, make_pairs, name_of, section_of, servers_of
+from mergescope.spending import BudgetLimit, limit_of, servers_budget
 from mergescope.stages import stages_of
 from mergescope.study import Study, load_study
-from tests.eval.served import Body, Reply, Server, refusal, serving
+from tests.eval.served import Body, Reply, Server, completion, refusal, serving, verdict
 from tests.mergescope.conftest import ROOT, prompt_lines
 from tests.mergescope.recipes import changed, own_models, write_lines, written
-from tests.trainer.selfalign.scripted import Model, section_for, seeds_file
+from tests.trainer.selfalign.scripted import DECLINED, Model, section_for, seeds_file, state_of
 from trainer.quarantine_lock import InUseError
 from trainer.retention import delete_unused
-from trainer.selfalign.config import SelfAlignSection
+from trainer.selfalign.config import SELF_ALIGNED, SelfAlignSection
 from trainer.selfalign.forecast import forecast
 
 RECIPE = ROOT / "studies" / "self-align.yaml"
@@ -44,7 +49,7 @@ def with_section(changed: SelfAlignSection, folder: Path) -> Study:
 def served_study(folder: Path, server: Server, **changes: object) -> Study:
     """A small study whose base is behind the tests' server."""
     write_lines(folder / "prompts.jsonl", prompt_lines())
-    own = section_for(server, seeds_file(folder), pairs=4, rounds=2, **changes).model_dump(mode="json")
+    own = section_for(server, seeds_file(folder), **{"pairs": 4, "rounds": 2, **changes}).model_dump(mode="json")
     return load_study(written(folder, changed(own_models(), "data", {"selfalign": own})))
 
 
@@ -56,11 +61,12 @@ def test_the_pairs_are_made_between_base_and_tuning() -> None:
 
 def test_a_forecast_by_hand() -> None:
     """2 domains with 3 topics of 4 instructions: 2 + 2 + 6 lists and 2 rewrites; 2 x 24 answers and 3 trials of 5
-    instructions on both sides; each answer is judged twice."""
+    instructions on both sides; each answer is judged twice, and asked about twice where a verdict cannot be read."""
     judge = {"by": "judge", "judge": JUDGE, "gap": 3}
     small = section(domains=2, topics=3, instructions=4, probe=5, pairs=50, rounds=9, filter=judge)
     found = forecast(small)
     assert (found.instructions, found.requests, found.judged) == (24, 12 + 78, 156)
+    assert (found.verdicts, found.most_verdicts) == (312, 9 * 312)
     assert found.tokens == 12 * small.list_tokens + 78 * small.answer_tokens
     assert (found.fewest_rounds, found.most_rounds, found.most_requests) == (3, 9, 810)
 
@@ -73,8 +79,8 @@ def test_the_plan_says_rounds_requests_and_hosts(capsys: pytest.CaptureFixture[s
     judge = {"by": "judge", "judge": {**JUDGE, "price": {"prompt": 1, "completion": 4}}, "gap": 3}
     told = plan_text(section(served=SERVED, filter=judge))
     assert "https://base.example: at most" in told
-    assert "no price is given for it" in told
-    assert "questions to judge, at most USD" in told
+    assert "no price is given for m" in told
+    assert "questions to judge, about USD" in told
 
 
 def test_hosts_are_asked_about_before_anything_is_sent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,6 +110,98 @@ def test_nothing_is_deleted_while_the_pairs_are_made(tmp_path: Path, monkeypatch
         server.rule = meanwhile
         make_pairs(study, Reporter())
         assert refused == len(server.requests) > 0
+
+
+def judged_by(server: Server, **changes: object) -> dict[str, object]:
+    """A filter whose judge is at the tests' server too."""
+    judge = {"kind": "openai", "model": "judge", "base_url": server.base_url, "api_key_env": "JUDGE_KEY"}
+    return {"by": "judge", "judge": {**judge, **changes}}
+
+
+def both(judging: Callable[[Body], Reply]) -> Callable[[Body], Reply]:
+    """A server that plays the base and its judge."""
+    model = Model()
+    return lambda body: judging(body) if body["model"] == "judge" else model.reply(body)
+
+
+def safety(body: Body) -> Reply:
+    """A verdict by what an answer is."""
+    return completion(verdict("harmful", safety=5 if DECLINED in body["messages"][1]["content"] else 1))
+
+
+def test_the_most_that_is_asked_for_is_what_servers_meet_that_say_nothing_readable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUDGE_KEY", "k")
+    with serving(Server()) as server:
+        server.rule = both(lambda _: completion("読めない評価"))
+        small = {"refine": False, "novelty": 0, "rounds": 1, "filter": judged_by(server, repeats=2)}
+        study = served_study(tmp_path, server, **small)
+        most = forecast(section_of(study))
+        make_pairs(study, Reporter())
+        asked = Counter(body["model"] for body in server.requests)
+    # 4 lists each of domains, topics and instructions; 2 answers to 8 instructions; a greeting
+    assert asked["m"] == most.most_requests == 12 + 16 + 1
+    assert asked["judge"] == most.most_verdicts == 16 * 2 * 2
+    assert f"at most {asked['judge']} questions" in next(iter(host_texts(section_of(study)).values()))
+
+
+PRICE = {"prompt": 1, "completion": 2}
+
+
+@pytest.mark.parametrize("unit", ["money", "tokens"])
+def test_a_budget_stops_cleanly_and_another_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unit: str
+) -> None:
+    """Nothing is paid for twice, the greeting of each run apart, and the set is that of a run without a budget."""
+    monkeypatch.setenv("JUDGE_KEY", "k")
+    monkeypatch.setattr("mergescope.stages.check_inputs", lambda _: None)
+
+    def limit(whole: int) -> BudgetLimit:
+        """whole: prompt tokens of 1 USD a million; a request holds as many as it has bytes."""
+        return (
+            BudgetLimit(Decimal(whole), tokens=True) if unit == "tokens" else BudgetLimit(Decimal(whole) / 10**6, False)
+        )
+
+    with serving(Server()) as server:
+        server.rule = both(safety)
+        folder = tmp_path / "kept"
+        folder.mkdir()
+        served = {**section_for(server, folder).model_dump(mode="json")["served"], "price": PRICE}
+        asked = {"filter": judged_by(server, price=PRICE, max_tokens=100), "served": served}
+        study = served_study(folder, server, **asked)
+        stops: Counter[str] = Counter()
+        told: list[str] = []
+        for amount in (*range(2_200, 9_000, 200), 1_000_000):
+            before = len(server.requests)
+            try:
+                self_align(study.file, tmp_path / "none.duckdb", limit(amount), plan=False, yes=True)
+                break
+            except MergescopeError as error:
+                told.append(error.line())
+                stops[server.requests[-1]["model"] if len(server.requests) > before else "none"] += 1
+        assert all("of the budget of" in line for line in told)
+        assert all("run this again with another budget (left of this step: " in line for line in told)
+        assert stops["m"] > 0
+        assert stops["judge"] > 0
+        bodies = Counter(json.dumps(body, sort_keys=True) for body in server.requests if "max_tokens" in body)
+        greetings = {name for name, times in bodies.items() if times > 1}
+        assert all('"Hi"' in name for name in greetings)
+        again = tmp_path / "whole"
+        again.mkdir()
+        whole = served_study(again, server, **{**asked, "served": served})
+        make_pairs(whole, Reporter())
+    assert state_of(study.folder / "data" / SELF_ALIGNED) == state_of(whole.folder / "data" / SELF_ALIGNED)
+
+
+def test_a_budget_needs_a_server_and_prices(tmp_path: Path) -> None:
+    with pytest.raises(MergescopeError, match="no server of the recipe is asked"):
+        self_align(RECIPE, tmp_path / "none.duckdb", limit_of("1", None), plan=False, yes=True)
+    with pytest.raises(MergescopeError, match="no server of the recipe has a price"):
+        servers_budget(servers_of(section(served=SERVED)), limit_of("1", None))
+    batched = {"by": "judge", "judge": {**JUDGE, "batch": True}}
+    with pytest.raises(MergescopeError, match="a judge in batch mode"):
+        servers_budget(servers_of(section(filter=batched)), limit_of("1", None))
 
 
 def test_names_of_who_writes() -> None:

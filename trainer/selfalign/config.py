@@ -8,13 +8,20 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from eval.config import Decimal6, EngineSection, OpenAIJudge, ProxyJudge, ServedCheckpoint
+from eval.config import Decimal6, EngineSection, OpenAIJudge, Price, ProxyJudge, ServedCheckpoint
 from trainer.selfalign.prompts import Language
 
 SELF_ALIGNED = "selfalign"
 """Name of the set of pairs, which lies in `<study>/data/selfalign`."""
 MOST_ANNOTATIONS = 49
 """PT-ALIGN starts from fewer than 50 annotations; the two first constraints count."""
+
+
+class ServedBase(ServedCheckpoint):
+    """The base behind an OpenAI-compatible server."""
+
+    price: Price | None = None
+    """What the server charges; None: not known. Does not count as part of what is made."""
 
 
 class JudgeFilter(BaseModel):
@@ -84,7 +91,7 @@ class SelfAlignSection(BaseModel):
     """How polarised pairs are told."""
     engine: EngineSection | None = None
     """What runs the base; None: as `eval.engine`."""
-    served: ServedCheckpoint | None = None
+    served: ServedBase | None = None
     """The base behind a server instead; None: an engine of this machine."""
     licence: str = "unknown"
     """Licence of the pairs, as an SPDX name where there is one: the base's terms for what it writes."""

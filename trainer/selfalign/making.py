@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from eval.chat.budget import Budget
 from eval.config import EngineSection
 from eval.engines.served_identity import journal_of, served_checkpoint
 from eval.identity import Message
@@ -62,15 +63,16 @@ class Grounds:
     """Specific harms of the taxonomy."""
 
 
-def make_set(section: SelfAlignSection, grounds: Grounds, reporter: Reporter) -> Path:
+def make_set(section: SelfAlignSection, grounds: Grounds, reporter: Reporter, budget: Budget | None = None) -> Path:
     """Make the pairs, or go on where an earlier run stopped; returns the set's folder.
 
-    Raises DataError where the seed annotations are not usable, or where the folder holds pairs of another setting.
+    budget: of what served model and judge may spend together; None: no limit. Raises MergescopeError where it is
+    reached, DataError where the seed annotations are not usable, or where the folder holds pairs of another setting.
     """
     seeds = load_seeds(grounds.seeds)
     quarantine = Quarantine(grounds.study)
     private = quarantine.folder / PRIVATE
-    judge = open_filter_judge(section, private)
+    judge = open_filter_judge(section, private, budget)
     identity = None if section.served is None else served_checkpoint(section.served, grounds.study)
     model = checkpoint_id(_base_of(grounds)) if identity is None else identity.checkpoint_id
     setting = _setting(section, grounds, judge, model)
@@ -84,13 +86,13 @@ def make_set(section: SelfAlignSection, grounds: Grounds, reporter: Reporter) ->
     if identity is None:
         voice = own_voice(section, grounds.engine, _base_of(grounds), notes, quarantine)
     else:
-        voice = served_voice(section, identity, notes, quarantine)
+        voice = served_voice(section, identity, notes, quarantine, budget)
     try:
         shop = Workshop(
             section=section,
             prompts=load_prompts(section.language),
             voice=voice,
-            polarisation=_polarisation(judge, grounds, voice),
+            polarisation=_polarisation(judge, grounds, voice, budget),
             seeds=seeds,
             evaluated=grounds.evaluated,
             filed=grounds.filed,
@@ -188,18 +190,18 @@ def _begin(folder: Path, setting: Mapping[str, Any]) -> None:
         raise DataError("holds pairs that were made with another setting", where=folder, value=changed, cure=cure)
 
 
-def open_filter_judge(section: SelfAlignSection, private: Path) -> Judge | None:
+def open_filter_judge(section: SelfAlignSection, private: Path, budget: Budget | None = None) -> Judge | None:
     """The judge that filters; None where likelihoods do. private: a folder in the quarantine.
 
     A verdict may quote what it judges, so that its journal lies there too. Raises MergescopeError where the judge's
-    key is not set.
+    key is not set, or the price that a budget needs.
     """
-    return open_judge(section.filter.judge, private / JOURNAL) if section.filter.by == "judge" else None
+    return open_judge(section.filter.judge, private / JOURNAL, budget) if section.filter.by == "judge" else None
 
 
-def _polarisation(judge: Judge | None, grounds: Grounds, voice: Voice) -> Polarisation:
+def _polarisation(judge: Judge | None, grounds: Grounds, voice: Voice, budget: Budget | None) -> Polarisation:
     if judge is not None:
-        return JudgedPolarisation(judge)
+        return JudgedPolarisation(judge, budget)
     return LikelihoodPolarisation(voice.engine, _renderer(_base_of(grounds)))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from eval.chat.budget import Budget
 from eval.engine import Engine
 from eval.identity import Message, judgement_id, prompt_id, text_id
 from eval.judge import Judge, Question, judge_id_of
@@ -40,14 +41,21 @@ def constrained(constraint: str, instruction: str) -> tuple[Message, ...]:
 class JudgedPolarisation:
     """Safety of the positive answer minus that of the toxic one, -4 to 4, by a judge that sees no constraint."""
 
-    def __init__(self, judge: Judge) -> None:
+    def __init__(self, judge: Judge, budget: Budget | None = None) -> None:
+        """budget: of what the judge may spend; None: no limit."""
         self._judge = judge
+        self._budget = budget
 
     def gaps(self, drafts: Sequence[Draft]) -> list[float | None]:
-        """Medians over the judge's repeats; None where an answer is unscored."""
+        """Medians over the judge's repeats; None where an answer is unscored.
+
+        Raises MergescopeError where the budget does not pay for all verdicts: an answer without one is not unscored.
+        """
         questions: dict[str, Question] = {}
         asked = [[self._questions(d.instruction, text, questions) for text in (d.positive, d.toxic)] for d in drafts]
         scored = {question.judgement_id: judgement for question, judgement in self._judge.score(questions.values())}
+        if self._budget is not None and (unpaid := len(questions) - len(scored)):
+            raise self._budget.reached(f"left of this step: {unpaid:,}")
         safety = {
             name: score.value
             for name, judgement in scored.items()

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from eval.chat.budget import Budget
 from eval.config import EngineSection, SamplingSection
 from eval.engine import PASSING_SERVED, Answer, AnswerError, Engine, Request, Sampling, open_engine, sampling_of
 from eval.engines.served import ServedEngine
 from eval.engines.served_identity import ServedIdentity, served_sampling
 from eval.identity import Message
+from eval.judges.cost import purse_of, tariff_of
 from merge.identity import checkpoint_id
 from mergescope.ground.ids import content_id
 from mergescope.ground.seeds import derive_seed
@@ -60,24 +62,31 @@ class Voice:
     """Of all draws."""
     notes: Notes
     quarantine: Quarantine
+    budget: Budget | None = None
+    """Of what a server may spend; None: no limit."""
 
     def say(self, use: Use, places: Sequence[Place], talks: Sequence[Sequence[Message]]) -> list[Said]:
         """What the model says to each conversation, in their order; what an earlier run heard is not asked again.
 
-        Errors that another run may not meet are not kept: it asks again, as far as the round is unfinished.
+        Errors that another run may not meet are not kept: it asks again, as far as the round is unfinished. Raises
+        MergescopeError where the budget does not pay for all of it; what it paid for is kept.
         """
         keys = [content_id("sa1", [*place, [dict(m) for m in talk]]) for place, talk in zip(places, talks, strict=True)]
         open_keys = {key: i for i, key in enumerate(keys) if not self._heard(key)}
         wanted = list(open_keys.values())
         requests = [Request(tuple(talks[i]), derive_seed(self.seed, *places[i])) for i in wanted]
         lost: dict[int, Said] = {}
+        unpaid = len(wanted)
         sampling = self.lists if use == "list" else self.answers
         for at, answer in self.engine.generate(requests, sampling) if requests else ():
             i = wanted[at]
+            unpaid -= 1
             if answer.error_kind in PASSING_SERVED:
                 lost[i] = Said("", answer.error_kind)
                 continue
             self._keep(keys[i], use, answer)
+        if unpaid and self.budget is not None:
+            raise self.budget.reached(f"left of this step: {unpaid:,}")
         return [lost.get(i) or self._kept(key) for i, key in enumerate(keys)]
 
     def _heard(self, key: str) -> bool:
@@ -121,13 +130,24 @@ def own_voice(
     return Voice(open_engine(own, base), checkpoint_id(base), lists, answers, section.seed, notes, quarantine)
 
 
-def served_voice(section: SelfAlignSection, identity: ServedIdentity, notes: Notes, quarantine: Quarantine) -> Voice:
-    """The base behind the recipe's server; its responses are kept in quarantine on their way."""
+def served_voice(
+    section: SelfAlignSection,
+    identity: ServedIdentity,
+    notes: Notes,
+    quarantine: Quarantine,
+    budget: Budget | None = None,
+) -> Voice:
+    """The base behind the recipe's server; its responses are kept in quarantine on their way.
+
+    Raises MergescopeError where the key's environment variable is not set, or the price that a budget needs.
+    """
     if section.served is None:
         raise ValueError("the section names no server")
     lists, answers = (served_sampling(one, section.seed) for one in _samplings(section))
-    engine = ServedEngine(section.served, identity, quarantine.folder / PRIVATE)
-    return Voice(engine, identity.checkpoint_id, lists, answers, section.seed, notes, quarantine)
+    served = section.served
+    purse = None if budget is None else purse_of(budget, tariff_of(served.price), served.model)
+    engine = ServedEngine(served, identity, quarantine.folder / PRIVATE, purse)
+    return Voice(engine, identity.checkpoint_id, lists, answers, section.seed, notes, quarantine, budget)
 
 
 def _samplings(section: SelfAlignSection) -> tuple[SamplingSection, SamplingSection]:
