@@ -25,7 +25,7 @@ from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import read_json
 from mergescope.spending import limit_of
 from mergescope.study import load_study
-from tests.eval.served import Body, Reply, Server, completion, refusal, serving
+from tests.eval.served import Body, Reply, Server, completion, refusal, serving, verdict
 from tests.mergescope.conftest import cli
 from tests.mergescope.making_study import KEY, META, made, make_section, making_study
 from tests.mergescope.recipes import own_models, write_lines, written
@@ -115,6 +115,40 @@ def test_nothing_is_deleted_while_data_are_made(server: Server, tmp_path: Path) 
     list(make_data(making_study(tmp_path, server, texts=1, questions=1), None, yes=True))
     assert set(refused) == {WRITER, SECOND, JUDGE}
     assert len(refused) == len(server.requests)
+
+
+def test_toxic_text_lies_in_the_quarantine_at_every_moment_whatever_form_it_comes_in(
+    server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Candidates that are cut, refused or in another language, and verdicts that quote them, readable or not."""
+    troubles: dict[tuple[str, str], Reply] = {
+        (SECOND, "0番のharmful"): completion(f"はい。{TOXIC}", finish="length"),
+        (SECOND, "1番のharmful"): completion(f"Yes, of course, this is how it is done: {TOXIC}"),
+        (SECOND, "2番のharmful"): refusal(400, f"blocked: {TOXIC}", "content_filter"),
+        (SECOND, "3番のharmful"): completion(None, refusal=TOXIC),
+        (JUDGE, "postsの0番"): completion(f"{TOXIC}を評価できません"),
+        (JUDGE, "postsの1番"): refusal(400, TOXIC, "content_filter"),
+    }
+    lying: set[Path] = set()
+    met: set[tuple[str, str]] = set()
+
+    def spoilt(body: Body) -> Reply | None:
+        lying.update(toxic_places(tmp_path))
+        asked = body["messages"][-1]["content"]
+        name = next((one for one in troubles if one[0] == body["model"] and one[1] in asked), None)
+        if name is not None:
+            met.add(name)
+            return troubles[name]
+        quoting = verdict("harmful", safety=1).replace("なぜなら", TOXIC)
+        return completion(quoting) if body["model"] == JUDGE else None
+
+    server.rule = Script(before=spoilt)
+    lines = list(make_data(making_study(tmp_path, server), None, yes=True))
+    assert met == troubles.keys()
+    assert lines[1].startswith("harmful: 7 questions, 1 made now, 0 before; not made: ")
+    assert lying | set(toxic_places(tmp_path)) == set()
+    told = capfd.readouterr()
+    assert TOXIC not in "".join(lines) + told.out + told.err
 
 
 def test_drafts_wait_for_people(server: Server, tmp_path: Path) -> None:

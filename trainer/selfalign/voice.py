@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -24,9 +24,10 @@ from trainer.selfalign.notes import Notes
 PRIVATE = "self-alignment"
 """Folder in the quarantine for responses of servers on their way; it is removed when the set is finished."""
 Use = Literal["list", "answer"]
-"""list: domains, topics, instructions, constraints. answer: what a pair is made of; kept in quarantine until it is."""
+"""list: domains, topics, instructions, constraints. answer: what a pair is made of. All are kept in quarantine; only
+what is read out of lists, and positive answers of pairs, leaves it."""
 CATEGORY = "self-alignment"
-"""Category of answers in quarantine of which no more is known yet."""
+"""Category of texts in quarantine of which no more is known yet."""
 
 
 class Place(NamedTuple):
@@ -46,7 +47,7 @@ class Said:
     error: AnswerError | Literal["cut", "empty"] | None = None
     """Why there is no usable text; cut: it reached the longest length. empty: it says nothing. None: there is one."""
     ref: ToxicRef | None = None
-    """Where the quarantine holds it; None for lists, and where there is an error."""
+    """Where the quarantine holds it; None where there is an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,26 +95,22 @@ class Voice:
         if key not in self.notes:
             return False
         value = self.notes[key]
-        return "sha256" not in value or self.quarantine.holds(value["sha256"])
+        return "error" in value or ("sha256" in value and self.quarantine.holds(value["sha256"]))
 
     def _keep(self, key: str, use: Use, answer: Answer) -> None:
         cut = answer.finish_reason == "length"
         unusable = "cut" if cut else None if answer.text.strip() else "empty"
         if answer.error_kind is not None or (unusable and use == "answer"):
             self.notes.add(key, {"error": answer.error_kind or unusable})
-        elif use == "list":
-            whole = answer.text.rpartition("\n")[0] if cut else answer.text  # the last line may lack its end
-            self.notes.add(key, {"text": whole})
-        else:
-            ref = self.quarantine.put(answer.text, CATEGORY)
-            self.notes.add(key, {"sha256": ref.sha256, "length": ref.length, "category": ref.category})
+            return
+        # a model may answer what it shall list: a list as it was said is no more fit to lie about than an answer
+        whole = answer.text.rpartition("\n")[0] if cut else answer.text  # the last line of a cut list may lack its end
+        self.notes.add(key, asdict(self.quarantine.put(whole, CATEGORY)))
 
     def _kept(self, key: str) -> Said:
         value = self.notes[key]
         if "error" in value:
             return Said("", value["error"])
-        if "text" in value:
-            return Said(value["text"])
         ref = ToxicRef(**value)
         return Said(self.quarantine.get(ref.sha256), ref=ref)
 
