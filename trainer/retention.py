@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -37,16 +38,16 @@ def kept(triples: Sequence[Path], work: Path) -> Iterator[None]:
     """Nothing is deleted of the made pairs among the entries of a recipe's `triples:` within the block.
 
     work: folder of the training that reads them; from the moment on that it has begun, they are spared beyond the
-    block. A study without its quarantine has nothing to keep.
+    block. A study without its quarantine has nothing to keep, and where nothing can be written nothing can be deleted.
     """
+    own = work.resolve().parents[1]
     sets = [PairSet(path.resolve()) for path in triples if path.is_dir()]
-    studies = dict.fromkeys(study_of(pairs) for pairs in sets if Quarantine(study_of(pairs)).folder.is_dir())
+    sets = [pairs for pairs in sets if os.access(Quarantine(study_of(pairs)).folder, os.W_OK)]
     with ExitStack() as stack:
-        for study in studies:
+        for study in dict.fromkeys(map(study_of, sets)):
             stack.enter_context(in_use(Quarantine(study)))
-        own = work.resolve().parents[1]
         for pairs in sets:
-            if study_of(pairs) in studies and study_of(pairs) != own:  # those of its own study are found from there
+            if study_of(pairs) != own:  # those of its own study are found from there
                 _mark(pairs, work.resolve())
         yield
 

@@ -240,6 +240,15 @@ def test_a_training_whose_study_is_gone_spares_nothing(tmp_path: Path) -> None:
     assert len(delete_unused(study, datetime.now(UTC), 0)) == 2
 
 
+def test_a_set_that_came_without_its_quarantine_is_trained_on_as_it_is(tmp_path: Path) -> None:
+    study = tmp_path / "tiny"
+    data = make_set(study, 1).folder
+    shutil.rmtree(study / "quarantine")
+    with kept([data], work_folder(tmp_path / "other", "safe")):
+        assert not (study / "quarantine").exists()
+        assert not (data / "trainings").exists()
+
+
 def test_users_do_not_wait_for_each_other(tmp_path: Path) -> None:
     study = tmp_path / "tiny"
     with user(study), in_use(Quarantine(study)), in_use(Quarantine(study)):
