@@ -6,6 +6,7 @@ sealed and compared before they are read, which transformers does with `weights_
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -28,28 +29,32 @@ def seal(work: Path, step: int, best_step: int | None) -> None:
     """
     checkpoint = _folder(work, step)
     (checkpoint / ARGUMENTS).unlink(missing_ok=True)
-    files = {str(file.relative_to(checkpoint)): file_hash(file) for file in _files(checkpoint)}
+    files = {str(file.relative_to(checkpoint)): _hash_on_disk(file) for file in _files(checkpoint)}
     write_json(checkpoint / SEAL, files)
     for other in _found(work):
         if other not in (checkpoint, best_step and _folder(work, best_step)):
-            shutil.rmtree(other)
+            _remove(other)
 
 
 def last_whole(work: Path, reporter: Reporter) -> Path | None:
     """The newest checkpoint whose files are those that were sealed; None where there is none. Others are removed.
 
-    One that was sealed and has changed since is told to the reporter.
+    One that was sealed and has changed since is told to the reporter. So is one that is of no use without it: the best
+    weights so far are in no other place, and without them the library would keep the last ones.
     """
-    whole = None
+    usable: list[Path] = []
     for checkpoint in sorted(_found(work), key=_step):
         if not (checkpoint / SEAL).is_file():
             shutil.rmtree(checkpoint)
-        elif is_whole(checkpoint):
-            whole = checkpoint
-        else:
+        elif not is_whole(checkpoint):
             reporter.say(f"{checkpoint.name} is damaged, and is not used")
-            shutil.rmtree(checkpoint)
-    return whole
+            _remove(checkpoint)
+        elif (best := best_of(checkpoint)) not in (checkpoint, *usable):
+            reporter.say(f"{best.name}, of the best weights, is not there any more: {checkpoint.name} is not used")
+            _remove(checkpoint)
+        else:
+            usable.append(checkpoint)
+    return usable[-1] if usable else None
 
 
 def newest(work: Path) -> Path | None:
@@ -70,6 +75,12 @@ def state_of(checkpoint: Path) -> dict[str, Any]:
     return state
 
 
+def best_of(checkpoint: Path) -> Path:
+    """The checkpoint of the best weights by then: of the least loss on held-out triples, else this one."""
+    best = state_of(checkpoint).get("best_global_step")
+    return checkpoint if best is None else _folder(checkpoint.parent, best)
+
+
 def _found(work: Path) -> list[Path]:
     return [path for path in work.glob("checkpoint-*") if path.is_dir()]
 
@@ -84,3 +95,16 @@ def _step(checkpoint: Path) -> int:
 
 def _files(checkpoint: Path) -> list[Path]:
     return sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != SEAL)
+
+
+def _hash_on_disk(file: Path) -> str:
+    """sha256 of a file whose bytes outlive the machine: what stood in for it until now is removed next."""
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())
+    return file_hash(file)
+
+
+def _remove(checkpoint: Path) -> None:
+    """The seal goes first: a kill in between leaves nothing that looks damaged."""
+    (checkpoint / SEAL).unlink(missing_ok=True)
+    shutil.rmtree(checkpoint)

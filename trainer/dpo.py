@@ -93,7 +93,7 @@ def _trainer(
         max_length=section.max_length,
         precompute_ref_log_probs=True,
     )
-    return SharedReferenceTrainer(
+    trainer = SharedReferenceTrainer(
         model=setup.model,
         args=arguments,
         train_dataset=Dataset.from_list(rows),
@@ -101,6 +101,16 @@ def _trainer(
         processing_class=setup.tokenizer,
         peft_config=setup.adapter,
     )
+    if getattr(setup.model, "is_loaded_in_4bit", False):
+        _keep_in_float32(trainer.model)
+    return trainer
+
+
+def _keep_in_float32(model: Any) -> None:
+    """Undo TRL's cast of the factors beside a 4-bit base to bfloat16, where a step of 1e-5 is less than half a unit."""
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
 
 
 def _sums(dataset: Any, logps: LogpFile) -> tuple[list[float], list[float]]:

@@ -30,7 +30,7 @@ def encode(tokenizer: Any, triple: Triple, constraint: str | None = None) -> Enc
     """A triple's token ids. constraint: system message that `constrained` begins with.
 
     The answers begin where the rendered prompt and prompt + answer diverge, as TRL has it: some templates close a turn
-    otherwise than they open the next one. Raises DataError where the template takes no system message.
+    otherwise than they open the next one. Raises DataError where the template takes no system message, or drops it.
     """
     user, sides = [{"role": "user", "content": triple.prompt}], (triple.chosen, triple.rejected)
     prompt = _ids(tokenizer, user, opened=True)
@@ -39,7 +39,7 @@ def encode(tokenizer: Any, triple: Triple, constraint: str | None = None) -> Enc
     plain = Encoded(prompt[:start], chosen[start:], rejected[start:])
     if constraint is None:
         return plain
-    whole = _constrained(tokenizer, [{"role": "system", "content": constraint}, *user], triple)
+    whole = _constrained(tokenizer, constraint, user, triple)
     return Encoded(plain.prompt, plain.chosen, plain.rejected, whole[: len(whole) - (len(prompt) - start)])
 
 
@@ -60,19 +60,32 @@ def check_length(triple: Triple, encoded: Encoded, limit: int) -> None:
             raise DataError(f"{side} side of triple {triple.idx} is too long in tokens", value=count, cure=cure)
 
 
-def _constrained(tokenizer: Any, messages: list[dict[str, str]], triple: Triple) -> Ids:
+def _constrained(tokenizer: Any, constraint: str, messages: list[dict[str, str]], triple: Triple) -> Ids:
     from jinja2 import TemplateError
 
     try:
-        return _ids(tokenizer, messages, opened=True)
+        text = _rendered(tokenizer, [{"role": "system", "content": constraint}, *messages], opened=True)
     except TemplateError as error:
-        cure = "tune in mode uniform, mask or none, or give the base a template that takes one"
-        what = f"the chat template takes no system message: {error}"
-        raise DataError(what, where=f"triple {triple.idx}", cure=cure) from None
+        raise _no_system(f"the chat template takes no system message: {error}", triple) from None
+    if constraint.strip() not in text:  # llm-jp-3's says a sentence of its own there
+        raise _no_system("the chat template leaves out what a system message says", triple)
+    return _ids_of(tokenizer, text)
+
+
+def _no_system(what: str, triple: Triple) -> DataError:
+    cure = "tune in mode uniform, mask or none, or give the base a template that takes one"
+    return DataError(what, where=f"triple {triple.idx}", cure=cure)
 
 
 def _ids(tokenizer: Any, messages: list[dict[str, str]], *, opened: bool = False) -> Ids:
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=opened)
+    return _ids_of(tokenizer, _rendered(tokenizer, messages, opened=opened))
+
+
+def _rendered(tokenizer: Any, messages: list[dict[str, str]], *, opened: bool) -> str:
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=opened))
+
+
+def _ids_of(tokenizer: Any, text: str) -> Ids:
     return tuple(tokenizer.encode(text, add_special_tokens=False))
 
 

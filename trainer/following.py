@@ -37,7 +37,8 @@ def _watcher(task: Task, work: Path, metrics: Mapping[str, str]) -> Any:
             point = point_of({**logs, "step": state.global_step}, metrics)
             if point is None:
                 return
-            _require_finite(point)
+            # a gradient that is none has spoiled the weights, and after the last step no loss would tell
+            _require_finite({**point, "the gradient": logs.get("grad_norm", 0.0)})
             if state.is_world_process_zero:
                 append_point(work, point)
             if "loss" in point:

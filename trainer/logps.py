@@ -7,9 +7,10 @@ numbers by content hash and no text, so that it may outlive the texts.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mergescope.ground.errors import CheckpointError
 from mergescope.ground.files import disk_refusals
-from mergescope.ground.ids import content_id
+from mergescope.ground.ids import content_id, full_hash
 from mergescope.ground.progress import Reporter
 
 if TYPE_CHECKING:
@@ -48,13 +50,15 @@ class LogpFile:
     """Log-probabilities of answers' tokens by key; JSONL, one process writes it."""
 
     def __init__(self, path: Path) -> None:
-        """path: of one base and one way to compute, see `file_of`. A last line that a kill tore is left out."""
+        """path: of one base and one way to compute, see `file_of`. Lines that are torn or have changed are left out."""
         self._path = path
         self._found: dict[str, Floats] = {}
         for line in path.read_bytes().split(b"\n") if path.is_file() else ():
-            with suppress(ValueError, KeyError, TypeError):
+            with suppress(ValueError, KeyError, TypeError):  # as if the line were not there: it is asked for again
                 row = json.loads(line)
-                self._found[row["key"]] = np.frombuffer(base64.b64decode(row["logps"]), dtype="<f4")
+                raw = base64.b64decode(row["logps"])
+                if row["sha256"] == _digest(row["key"], raw):
+                    self._found[row["key"]] = np.frombuffer(raw, dtype="<f4")
 
     def __contains__(self, asked: Continuation) -> bool:
         return asked.key in self._found
@@ -69,7 +73,8 @@ class LogpFile:
         for asked, values in rows:
             whole = np.ascontiguousarray(values, dtype="<f4")
             self._found[asked.key] = whole
-            row = {"key": asked.key, "logps": base64.b64encode(whole.tobytes()).decode()}
+            raw = whole.tobytes()
+            row = {"key": asked.key, "logps": base64.b64encode(raw).decode(), "sha256": _digest(asked.key, raw)}
             text += b"\n" + json.dumps(row).encode()  # the line's end first: a torn line spoils no other
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with disk_refusals(self._path), self._path.open("ab") as stream:
@@ -78,9 +83,17 @@ class LogpFile:
             os.fsync(stream.fileno())
 
 
-def file_of(study: Path, base_id: str, numerics: str) -> Path:
-    """Where a study keeps the log-probabilities of one base. numerics: what computed them, such as float32."""
-    return study / LOGPS / f"{base_id}-{numerics}.jsonl"
+def file_of(study: Path, base_id: str, numerics: str, versions: Mapping[str, str]) -> Path:
+    """Where a study keeps the log-probabilities of one base.
+
+    numerics: what computed them, such as float32. versions: of the libraries that did, by name.
+    """
+    return study / LOGPS / f"{base_id}-{numerics}-{full_hash(dict(versions))[:8]}.jsonl"
+
+
+def _digest(key: str, raw: bytes) -> str:
+    """sha256 over a line's key and numbers: disks and editors change files, and no later check would find it."""
+    return hashlib.sha256(key.encode() + raw).hexdigest()
 
 
 def complete(
@@ -94,6 +107,8 @@ def complete(
 ) -> None:
     """Compute what the file lacks of `asked`, `batch` answers a forward pass; a kill loses the pass under way.
 
+    Raises CheckpointError where the base gives something else than a finite number.
+
     model: gives transformers' causal model, and is not called where nothing is lacking. autocast: to bfloat16, as the
     policy computes. Answers go by length, so that little is padding, and in the same order after a kill.
     """
@@ -104,8 +119,16 @@ def complete(
     loaded = scoring(model())
     with reporter.task("reference", len(lacking), "answers") as task:
         for some in _batches(lacking, batch):
-            file.add(zip(some, answer_logps(loaded, some, autocast=autocast), strict=True))
+            found = answer_logps(loaded, some, autocast=autocast)
+            _require_finite(found)
+            file.add(zip(some, found, strict=True))
             task.advance(len(some))
+
+
+def _require_finite(found: Iterable[Floats]) -> None:
+    if not all(np.isfinite(values).all() for values in found):
+        cure = "look for NaN in its weights, or set train.*.dtype: float32"
+        raise CheckpointError("the base gives an answer a log-probability that is no finite number", cure=cure)
 
 
 def scoring(model: Any) -> Any:

@@ -14,8 +14,8 @@ from typing import Any
 from merge.sources import local_folder
 from mergescope.ground.errors import RecipeError
 from mergescope.ground.progress import Reporter, Task
-from trainer.checkpoints import SEAL, STATE, newest, state_of
-from trainer.config import TuningSection
+from trainer.checkpoints import SEAL, STATE, best_of, newest, state_of
+from trainer.config import DualSection, TuningSection
 from trainer.curve import of_held_out, of_steps, points_of, write_curve
 from trainer.following import follow
 from trainer.lora import four_bits, lora_config, merge_adapter
@@ -26,6 +26,10 @@ WEIGHTS = "weights"
 """Folder in the work folder of what is trained, where it is not the checkpoint itself."""
 RESUME_SUFFIXES = (".pt", ".pth", ".bin")
 """Of the files that only a resumed training reads."""
+RANDOM = "rng_state.pth"
+"""Random states of the one process that wrote a checkpoint; of several, each has a file of its own."""
+NOT_OF_MODELS = (SEAL, STATE, "README.md", "latest", "zero_to_fp32.py")
+"""Files of a checkpoint that are none of the model's, the last two DeepSpeed's."""
 NO_METRICS: Mapping[str, str] = {}
 
 
@@ -82,15 +86,18 @@ def tune(
     """
     import torch
 
+    # transformers asks accelerate's variable where it computes in float32, and the recipe alone says how it computes
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if in_bfloat16(section) else "no"
     torch.set_num_threads(THREADS)
     torch.manual_seed(seed)
     with _place(work) as place:
         checkpoint = newest(place)
+        may_differ = checkpoint is not None and _may_differ(checkpoint)
         history = state_of(checkpoint)["log_history"] if checkpoint else []
         if is_main():
             write_curve(place, points_of(history, metrics))
         if checkpoint is not None and _is_over(section, checkpoint):
-            weights = _best(checkpoint)
+            weights = best_of(checkpoint)
         else:
             weights = place / WEIGHTS
             with reporter.task(name, steps_of(section, triples), "steps") as task:
@@ -101,7 +108,7 @@ def tune(
     content: dict[str, Any] = {"steps": of_steps(points)}
     if section.early_stop is not None:
         content["held_out"] = of_held_out(points)
-    if checkpoint is not None and (torch.cuda.is_available() or devices() > 1):
+    if may_differ:
         content["resumed"] = True
     return content
 
@@ -185,10 +192,12 @@ def load_model(section: TuningSection, base: Path | str, *, spread: bool = False
 def numerics(section: TuningSection) -> str:
     """What computes the log-probabilities of the model as a training begins with it, in a word."""
     if section.lora is not None and section.lora.four_bit:
-        return "nf4"
-    if not in_bfloat16(section):
+        body = "nf4"
+    elif in_bfloat16(section):
+        body = "bfloat16" if section.lora is not None else "mixed"
+    else:
         return "float32"
-    return "bfloat16" if section.lora is not None else "mixed"
+    return f"{body}-float32-head" if isinstance(section, DualSection) else body
 
 
 def in_bfloat16(section: TuningSection) -> bool:
@@ -244,21 +253,23 @@ def _early_stop(section: TuningSection) -> dict[str, Any]:
     }
 
 
+def _may_differ(checkpoint: Path) -> bool:
+    """Whether what goes on from here may end with other bits: sums over GPUs and processes have no fixed order."""
+    import torch
+
+    of_one = (checkpoint / RANDOM).is_file()
+    return torch.cuda.is_available() or devices() > 1 or not of_one
+
+
 def _is_over(section: TuningSection, checkpoint: Path) -> bool:
     """Whether nothing is left to train after a checkpoint that holds whole weights, and not a process's shard."""
     state = state_of(checkpoint)
-    whole = any(_best(checkpoint).glob("*.safetensors"))
+    whole = any(best_of(checkpoint).glob("*.safetensors"))
     losses = [entry["eval_loss"] for entry in state["log_history"] if "eval_loss" in entry]
     stopped = section.early_stop is not None and bool(losses)
     if stopped and section.early_stop is not None:
         stopped = len(losses) - 1 - losses.index(min(losses)) >= section.early_stop.patience
     return whole and (state["global_step"] >= state["max_steps"] or stopped)
-
-
-def _best(checkpoint: Path) -> Path:
-    """The checkpoint of the best weights: of the least loss on held-out triples, else the last one."""
-    best = state_of(checkpoint).get("best_global_step")
-    return checkpoint if best is None else checkpoint.with_name(f"checkpoint-{best}")
 
 
 def _write(section: TuningSection, base: Path, weights: Path, out: Path, place: Path, reporter: Reporter) -> None:
@@ -268,5 +279,5 @@ def _write(section: TuningSection, base: Path, weights: Path, out: Path, place: 
         return
     out.mkdir(parents=True, exist_ok=True)
     for file in weights.iterdir():
-        if file.is_file() and file.suffix not in RESUME_SUFFIXES and file.name not in (SEAL, STATE, "README.md"):
+        if file.is_file() and file.suffix not in RESUME_SUFFIXES and file.name not in NOT_OF_MODELS:
             shutil.copyfile(file, out / file.name)

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,18 +14,30 @@ from mergescope.ground.errors import DataError
 from mergescope.ground.ids import file_hash
 from mergescope.ground.seeds import derive_seed
 from tests.trainer.tuned import tuned
-from trainer.config import DpoSection
-from trainer.dpo import preference_rows
+from trainer.config import DpoSection, LoraSection
+from trainer.dpo import _trainer, preference_rows
 from trainer.encoding import encode_all
+from trainer.logps import Continuation, LogpFile
+from trainer.lora import lora_config
 from trainer.quiet import quiet_libraries
 from trainer.triples import load_triples
-from trainer.tuning import _arguments
+from trainer.tuning import Setup, _arguments, load_model, load_tokenizer
 
 
 @pytest.fixture(scope="module")
 def run(tuning: DpoSection, base: Path, triples_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     out = tmp_path_factory.mktemp("tuned")
     return out, tuned(tuning, base, triples_file, out)
+
+
+class _Known(LogpFile):
+    """Knows each answer, as equally likely."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("nowhere"))
+
+    def logps(self, asked: Continuation) -> Any:
+        return np.zeros(len(asked.answer), dtype="<f4")
 
 
 def test_loss_falls_and_the_chosen_side_wins(run: Any) -> None:
@@ -105,6 +118,19 @@ def test_losses_are_those_of_trl_with_a_reference_of_its_own(
         trainer.train()
     theirs = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert [step["loss"] for step in content["steps"]] == pytest.approx(theirs, abs=1e-5)
+
+
+def test_factors_beside_a_four_bit_base_stay_in_float32(tuning: DpoSection, base: Path, tmp_path: Path) -> None:
+    """Of the four bits only the flag is here, which is what TRL looks at when it casts the factors."""
+    section = tuning.model_copy(update={"lora": LoraSection(rank=2, alpha=4)})
+    model = load_model(section, base)
+    model.is_loaded_in_4bit = True
+    adapter = lora_config(LoraSection(rank=2, alpha=4))
+    setup = Setup(model, load_tokenizer(base), _arguments(section, tmp_path, 1), adapter)
+    with quiet_libraries():
+        trainer = _trainer(section, setup, preference_rows(load_triples(section.triples[0])), [], _Known())
+    dtypes = {weight.dtype for weight in trainer.model.parameters() if weight.requires_grad}
+    assert dtypes == {torch.float32}
 
 
 def test_tokens_are_those_of_trl(base: Path, triples_file: Path) -> None:

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from mergescope.ground.errors import DataError
+from mergescope.ground.errors import CheckpointError, DataError
 from mergescope.ground.ids import file_hash
 from mergescope.ground.progress import Reporter
 from tests.trainer.tuned import tuned
 from trainer.config import DpoSection, DualSection, EarlyStopSection
 from trainer.dual import Pair, collate, dual_references, encode_constrained, loss_of, pairs_of, toxic_share
 from trainer.encoding import Encoded
-from trainer.logps import Continuation, LogpFile, complete, scoring
+from trainer.logps import Continuation, LogpFile, complete, file_of, scoring
 from trainer.method import train
 from trainer.triples import load_triples
 from trainer.tuning import load_model, load_tokenizer
@@ -207,3 +207,57 @@ def test_what_is_known_is_not_computed_again(base: Path, tmp_path: Path, section
     complete(torn, asked, lambda: load_model(section, base), 1, Reporter())
     assert all(one in LogpFile(path) for one in asked)
     assert [LogpFile(path).logps(one).tobytes() for one in asked] == [torn.logps(one).tobytes() for one in asked]
+
+
+def test_numbers_that_changed_on_the_disk_are_asked_for_again(tmp_path: Path) -> None:
+    """A line whose numbers were swapped for others is as good JSON as before."""
+    asked = [Continuation((5, 6), (7, 8, last)) for last in (9, 10)]
+    path = tmp_path / "logps.jsonl"
+    LogpFile(path).add((one, np.full(3, -number, dtype="<f4")) for number, one in enumerate(asked, 1))
+    one, other = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[1:])
+    path.write_text("\n".join(map(json.dumps, ({**one, "logps": other["logps"]}, other))), encoding="utf-8")
+    assert [one in LogpFile(path) for one in asked] == [False, True]
+
+
+def test_a_base_that_gives_no_number_is_refused(base: Path, tmp_path: Path, section: DualSection) -> None:
+    def broken() -> Any:
+        model = load_model(section, base)
+        torch.nn.init.constant_(model.get_input_embeddings().weight, math.nan)
+        return model
+
+    path = tmp_path / "logps.jsonl"
+    with pytest.raises(CheckpointError, match="no finite number; look for NaN in its weights"):
+        complete(LogpFile(path), [Continuation((5, 6), (7, 8))], broken, 1, Reporter())
+    assert not path.exists()
+
+
+def test_other_libraries_make_another_file(tmp_path: Path) -> None:
+    """Else a training under new ones would be compared with what old ones computed."""
+    versions = {"torch": "2.13.0", "transformers": "5.19.0"}
+    one = file_of(tmp_path, "c1_0", "float32", versions)
+    assert one == file_of(tmp_path, "c1_0", "float32", dict(reversed(versions.items())))
+    assert one != file_of(tmp_path, "c1_0", "float32", {**versions, "torch": "2.14.0"})
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("{% if m.role == 'system' %}{{ raise_exception('no such role') }}{% endif %}", "takes no system .*such role"),
+        (
+            "{% if m.role == 'system' %}{{ 'a sentence of its own' }}{% endif %}",
+            "leaves out what a system message says",
+        ),
+        ("", "leaves out what a system message says"),
+    ],
+)
+def test_a_template_that_does_not_say_the_constraint_is_refused(
+    section: DualSection, base: Path, triples_file: Path, template: str, told: str
+) -> None:
+    """Else the two contexts differ in something else, or in nothing, and U is what chance makes it."""
+    tokenizer = load_tokenizer(base)
+    turns = "{% if m.role != 'system' %}{{ '<|' + m.role + '|>' + m.content }}{% endif %}"
+    tokenizer.chat_template = "{% for m in messages %}" + template + turns + "{% endfor %}"
+    triples = load_triples(triples_file)
+    with pytest.raises(DataError, match=told + ".*tune in mode uniform"):
+        encode_constrained(changed(section, mode="ratio"), tokenizer, triples)
+    assert len(encode_constrained(section, tokenizer, triples)) == 8

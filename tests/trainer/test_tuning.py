@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import math
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mergescope.ground.errors import MergescopeError, RecipeError
-from mergescope.ground.files import read_json
+from mergescope.ground.files import read_json, write_json
 from mergescope.ground.ids import file_hash
 from mergescope.ground.progress import Reporter
 from tests.trainer.tuned import tuned
-from trainer.checkpoints import SEAL, last_whole, newest
+from trainer.checkpoints import SEAL, STATE, last_whole, newest, seal
 from trainer.config import DpoSection, EarlyStopSection, LoraSection
 from trainer.curve import append_point, read_curve
+from trainer.following import _watcher
 from trainer.steps import batch_shape, steps_of
-from trainer.tuning import require_one_gpu
+from trainer.tuning import _write, require_one_gpu
 
 WEIGHTS = "model.safetensors"
 
@@ -79,6 +84,42 @@ def test_a_changed_or_unsealed_checkpoint_is_not_gone_on_from(
     assert last_whole(tmp_path / "work", Reporter()) is None
 
 
+def test_a_checkpoint_is_of_no_use_without_that_of_the_best_weights(tmp_path: Path) -> None:
+    for step, best in ((2, 2), (4, 2), (6, 2)):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        write_json(folder / STATE, {"global_step": step, "best_global_step": best})
+        (folder / WEIGHTS).write_bytes(b"weights")
+        seal(tmp_path, step, best)
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-2", "checkpoint-6"}
+    assert last_whole(tmp_path, Reporter()) == tmp_path / "checkpoint-6"
+    (tmp_path / "checkpoint-2" / WEIGHTS).write_bytes(b"torn")
+    told = io.StringIO()
+    assert last_whole(tmp_path, Reporter(told)) is None
+    assert "checkpoint-2 is damaged" in told.getvalue()
+    assert "checkpoint-2, of the best weights, is not there any more: checkpoint-6 is not used" in told.getvalue()
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_several_processes_began_is_told(
+    tuning: DpoSection, base: Path, triples_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their random states are in files of their own, and their sums are other sums than one process makes."""
+    section = tuning.model_copy(update={"save_every": 2})
+    killed_at(3, monkeypatch, section, base, triples_file, tmp_path / "out", tmp_path / "work")
+    states = tmp_path / "work" / "checkpoint-2" / "rng_state.pth"
+    states.rename(states.with_name("rng_state_0.pth"))
+    assert tuned(section, base, triples_file, tmp_path / "out", tmp_path / "work")["resumed"] is True
+
+
+def test_a_model_takes_only_its_own_files_from_a_checkpoint(tuning: DpoSection, base: Path, tmp_path: Path) -> None:
+    checkpoint = shutil.copytree(base, tmp_path / "checkpoint-2")
+    for name in ("latest", "zero_to_fp32.py", "optimizer.pt", SEAL, STATE):
+        (checkpoint / name).write_text("", encoding="utf-8")
+    _write(tuning, base, checkpoint, tmp_path / "out", tmp_path, Reporter())
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in base.iterdir()}
+
+
 @pytest.mark.deep
 def test_held_out_triples_end_the_training_and_pick_the_weights(
     tuning: DpoSection, base: Path, triples_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -124,12 +165,31 @@ def test_an_adapter_ends_as_a_whole_checkpoint(
         assert (tmp_path / "out" / name).read_bytes() == (base / name).read_bytes()
 
 
+def test_the_recipe_alone_says_how_it_computes(
+    tuning: DpoSection, base: Path, triples_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = tuning.model_copy(update={"steps": 1})
+    expected = tuned(section, base, triples_file, tmp_path / "plain")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    assert tuned(section, base, triples_file, tmp_path / "told") == expected
+
+
 def test_a_loss_that_is_no_number_stops_the_run(
     tuning: DpoSection, base: Path, triples_file: Path, tmp_path: Path
 ) -> None:
     section = tuning.model_copy(update={"learning_rate": 1e30})
     with pytest.raises(MergescopeError, match=r"step \d+: .* is no number any more.*lower learning_rate"):
         tuned(section, base, triples_file, tmp_path / "out")
+
+
+def test_a_gradient_that_is_no_number_stops_the_run_at_its_step(tmp_path: Path) -> None:
+    """The loss of that step is sound, and the last step has no loss after it."""
+    with Reporter().task("DPO", 3, "steps") as task:
+        watcher = _watcher(task, tmp_path, {})
+        state = SimpleNamespace(global_step=3, is_world_process_zero=True)
+        watcher.on_log(None, state, None, {"loss": 0.5, "grad_norm": 2.0})
+        with pytest.raises(MergescopeError, match="step 3: the gradient is no number any more"):
+            watcher.on_log(None, state, None, {"loss": 0.5, "grad_norm": math.nan})
 
 
 @pytest.mark.parametrize(
