@@ -11,6 +11,8 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +31,21 @@ ERROR = "error.json"
 """A user's mistake that a process found, as the parent raises it again."""
 OUT = "model"
 LOG = "launch.log"
+PLACES = (
+    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
+    *(f"{mpi}_{name}" for mpi in ("PMI", "MV2_COMM_WORLD", "OMPI_COMM_WORLD") for name in ("RANK", "SIZE")),
+    *(f"{mpi}_LOCAL_{name}" for mpi in ("MV2_COMM_WORLD", "OMPI_COMM_WORLD") for name in ("RANK", "SIZE")),
+)
+"""Variables by which launchers, schedulers and MPI tell a process its place among others (torch, accelerate)."""
+FOLLOWED = "MERGESCOPE_FOLLOWED"
+"""Variable that tells a process that its input is a pipe of ours, which closes when we end."""
 POLL_S = 1.0
 """Seconds between two looks at the curve."""
 _RAISED = re.compile(r"^(?:\[rank\d+\]: ?)?((?:\w+\.)*\w*(?:Error|Exception|Exit)\b:? ?.*)$", re.MULTILINE)
+_KILLED = re.compile(r"^ *traceback *: Signal \d+ \((SIG\w+)\) received by PID", re.MULTILINE)
+"""What the launcher says of a process that a signal ended."""
+_ROOT_CAUSE = "Root Cause"
+"""What the launcher puts before the process that failed first; the others it ended by a signal of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +144,20 @@ def launch(config: Launch, work: Path, name: str, steps: int, reporter: Reporter
     return content
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """This process is the only one of a training within the block, whatever started it says of its place.
+
+    A cluster may set such variables for what it runs. Libraries that believe them wait for the others for ever, and all
+    processes but the first write no model.
+    """
+    place = {name: os.environ.pop(name) for name in PLACES if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(place)
+
+
 def shown(command: list[str]) -> str:
     """A command line as a shell takes it."""
     return shlex.join(command)
@@ -138,7 +166,8 @@ def shown(command: list[str]) -> str:
 def _environment() -> dict[str, str]:
     here = str(Path(__file__).resolve().parents[1])
     paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    own = {name: value for name, value in os.environ.items() if name not in PLACES}  # accelerate sets the children's
+    return {**own, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1", FOLLOWED: "1"}
 
 
 def _watch(process: subprocess.Popen[bytes], task: Task, work: Path) -> None:
@@ -159,10 +188,13 @@ def _failure(code: int, work: Path) -> MergescopeError:
     if (work / ERROR).is_file():
         told = read_json(work / ERROR)
         return MergescopeError(told["what"], where=told["where"], value=told["value"], cure=told["cure"])
-    if code < 0:
+    output = (work / LOG).read_text(encoding="utf-8", errors="replace")
+    killed = _KILLED.search(output.rpartition(_ROOT_CAUSE)[2])
+    if code < 0 or killed:
         cure = "if memory ran out, shard over more GPUs or take a smaller micro_batch_size; then run it again"
-        return MergescopeError(f"training was ended from outside by {signal.Signals(-code).name}", cure=cure)
-    said = _RAISED.findall((work / LOG).read_text(encoding="utf-8", errors="replace"))
+        name = killed[1] if killed else signal.Signals(-code).name
+        return MergescopeError(f"training was ended from outside by {name}", where=work / LOG, cure=cure)
+    said = _RAISED.findall(output)
     own = [line for line in said if "ChildFailedError" not in line]  # elastic's word for any failure
     why = own[0].strip()[:300] if own else f"exit code {code}"
     return MergescopeError(f"accelerate launch failed: {why}", where=work / LOG, cure="see its output there")

@@ -104,19 +104,21 @@ def complete(
     reporter: Reporter,
     *,
     autocast: bool = False,
+    exact_head: bool = False,
 ) -> None:
     """Compute what the file lacks of `asked`, `batch` answers a forward pass; a kill loses the pass under way.
 
     Raises CheckpointError where the base gives something else than a finite number.
 
     model: gives transformers' causal model, and is not called where nothing is lacking. autocast: to bfloat16, as the
-    policy computes. Answers go by length, so that little is padding, and in the same order after a kill.
+    policy computes. exact_head: see `scoring`. Answers go by length, so that little is padding, and in the same order
+    after a kill.
     """
     lacking = list(dict.fromkeys(one for one in asked if one not in file))
     if not lacking:
         return
     lacking.sort(key=lambda one: (len(one.context) + len(one.answer), one.key))
-    loaded = scoring(model())
+    loaded = scoring(model(), exact_head=exact_head)
     with reporter.task("reference", len(lacking), "answers") as task:
         for some in _batches(lacking, batch):
             found = answer_logps(loaded, some, autocast=autocast)
@@ -131,11 +133,14 @@ def _require_finite(found: Iterable[Floats]) -> None:
         raise CheckpointError("the base gives an answer a log-probability that is no finite number", cure=cure)
 
 
-def scoring(model: Any) -> Any:
-    """The model, able to say log-probabilities alone: TRL's head, which never holds logits of the whole vocabulary."""
+def scoring(model: Any, *, exact_head: bool = False) -> Any:
+    """The model, able to say log-probabilities alone: TRL's head, which never holds logits of the whole vocabulary.
+
+    exact_head: logits in float32 whatever computes the rest. Bfloat16 rounds those above 16 to steps of 1/8.
+    """
     from trl.trainer.utils import add_fused_lm_head
 
-    add_fused_lm_head(model)
+    add_fused_lm_head(model, cast_lm_head_to_fp32=exact_head)
     return model.eval()
 
 

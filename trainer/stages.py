@@ -23,12 +23,12 @@ from trainer.config import PretrainSection, TuningSection, WorldSection
 from trainer.data.overlap import check_overlap
 from trainer.held_out import split_of
 from trainer.job import Job, begin, end, read_job, work_folder
-from trainer.launch import OUT, Launch, launch, read_launch
+from trainer.launch import OUT, Launch, alone, launch, read_launch
 from trainer.logps import LogpFile, file_of
 from trainer.lora import check_lora
 from trainer.method import NAMES
 from trainer.quiet import quiet_libraries
-from trainer.steps import batch_shape, steps_of
+from trainer.steps import steps_of
 from trainer.training_data import data_hash, load_prompts, load_unchanged
 from trainer.triples import Triple, check_distinct
 
@@ -94,7 +94,7 @@ def make_finetune(
 
     Raises DataError where triples are missing, malformed, repeated or hold a prompt like one of `held_out`,
     PurgedError where the model is not made and rejected sides were deleted, CheckpointError where the base is missing,
-    and RecipeError for a file of accelerate that is none.
+    and RecipeError for a file of accelerate that is none, or for a batch that its processes cannot share.
     """
     asked = [triple for path in triples for triple in load_prompts(path, unreviewed=unreviewed)]
     check_distinct(asked)
@@ -115,7 +115,7 @@ def make_finetune(
         from trainer.tuning import numerics, require_one_gpu
 
         rows = load_unchanged(triples, hashes, unreviewed=unreviewed)
-        logps = file_of(folder.parent, base_id, numerics(section))
+        logps = file_of(folder.parent, base_id, numerics(section), _versions())
         job = Job(
             stage_hash,
             role,
@@ -131,8 +131,8 @@ def make_finetune(
         known = LogpFile(logps)
         if launched is None:
             require_one_gpu()
-        with quiet_libraries():
-            prepare(section, ancestor, rows, known, reporter)
+        with quiet_libraries(), alone():
+            prepare(section, ancestor, rows, known, reporter, 1 if launched is None else launched.processes)
             if launched is None:
                 return train(section, ancestor, rows, part, seed, reporter, known, work)
         return _launched(launched, section, rows, part, work, reporter)
@@ -147,7 +147,6 @@ def _launched(
 ) -> dict[str, Any]:
     """Train in processes of accelerate's, and take the model from them."""
     job = read_job(work)
-    batch_shape(section, config.processes)
     _free_gpus()
     steps = steps_of(section, len(split_of(section, rows, job.seed).trained))
     content = launch(config, work, NAMES[job.section["method"]], steps, reporter)
@@ -193,7 +192,7 @@ def _stage_hash(stage: str, section: BaseModel, seed: int, inputs: dict[str, Any
     )
 
 
-def _versions(section: BaseModel) -> dict[str, str]:
-    """Of what the weights depend on."""
+def _versions(section: BaseModel | None = None) -> dict[str, str]:
+    """Of what the weights depend on; None: of what the base's own log-probabilities do."""
     adapters = ("peft",) if getattr(section, "lora", None) is not None else ()
     return {name: importlib.metadata.version(name) for name in (*LIBRARIES, *adapters)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 import threading
 from pathlib import Path
@@ -13,7 +12,7 @@ from mergescope.ground.files import write_json
 from mergescope.ground.progress import Reporter
 from trainer.config import tuning_of
 from trainer.job import read_job
-from trainer.launch import ERROR, OUT, RESULT
+from trainer.launch import ERROR, FOLLOWED, OUT, RESULT
 from trainer.logps import LogpFile
 from trainer.method import train
 from trainer.quiet import quiet_libraries
@@ -52,9 +51,9 @@ def main(work: Path) -> int:
 def _end_with_parent() -> None:
     """End where the process that launched us is gone: its end of our input closes then, however it was killed.
 
-    A launcher that starts us on another machine gives us no such input.
+    A launcher that others start, on another machine say, may give us an input that is closed from the beginning.
     """
-    if not stat.S_ISFIFO(os.fstat(0).st_mode):
+    if os.environ.get(FOLLOWED) is None:
         return
 
     def watch() -> None:

@@ -261,3 +261,23 @@ def test_a_template_that_does_not_say_the_constraint_is_refused(
     with pytest.raises(DataError, match=told + ".*tune in mode uniform"):
         encode_constrained(changed(section, mode="ratio"), tokenizer, triples)
     assert len(encode_constrained(section, tokenizer, triples)) == 8
+
+
+def test_in_bfloat16_the_head_computes_in_float32(base: Path, tmp_path: Path, section: DualSection) -> None:
+    """Logits as large as those of real models, of which bfloat16 keeps steps of 1/8: as much as log 1.1."""
+
+    def loud() -> Any:
+        model = load_model(section, base)
+        with torch.no_grad():
+            model.model.norm.weight.mul_(40)
+        return model
+
+    asked = [Continuation((5, 6, 7), tuple(range(8, 40)))]
+    found = {}
+    for name, options in {"true": (False, False), "rounded": (True, False), "exact": (True, True)}.items():
+        known = LogpFile(tmp_path / name)
+        autocast, exact_head = options
+        complete(known, asked, loud, 1, Reporter(), autocast=autocast, exact_head=exact_head)
+        found[name] = known.logps(asked[0])
+    error = {name: float(np.abs(found[name] - found["true"]).mean()) for name in ("rounded", "exact")}
+    assert error["exact"] < error["rounded"] / 2
