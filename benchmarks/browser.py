@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -39,7 +40,7 @@ START_SECONDS = 60.0
 def served(store: Path, *, studies: Path | None = None) -> Iterator[str]:
     """The dashboard on `store` in a process of its own; yields its address."""
     code = "import sys; from pathlib import Path; from dashboard.serve import serve; "
-    code += f"sys.exit(serve(Path({str(store)!r}), None, False))"
+    code += f"sys.exit(serve(Path({str(store)!r}), {_any_port()}, False))"
     environment = {**os.environ, **({} if studies is None else {"MERGESCOPE_STUDIES": str(studies)})}
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
     try:
@@ -53,6 +54,13 @@ def served(store: Path, *, studies: Path | None = None) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(timeout=20)
+
+
+def _any_port() -> int:
+    """A port that nobody listens on, far from those that other servers on this machine try first."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextmanager

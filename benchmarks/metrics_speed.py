@@ -2,7 +2,7 @@
 
     python -m benchmarks.metrics_speed [--merges 63 --prompts 3000] [--rounds 5] [--work FOLDER]
 
-Prints and writes benchmarks/results/metrics_speed.json with machine and versions. The store is `large_store`: 21 ratios
+Prints and writes benchmarks/results/metrics_speed.json with machine and versions. The store is `big_store`: 21 ratios
 times 3 mask seeds, 3,000 prompts, 1.07 million scores of up to 6 axes an answer. A process of its own, started once for
 each round, brings the estimates up to date three times: `first`, none of them stands; `gained`, the judge has scored
 what it had failed on of one checkpoint; `nothing_new`. Times are medians over the rounds; memory is the most that a
@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.large_store import STUDY, Size, make_large_store
+from benchmarks.big_store import STUDY, Size, make_big_store
 from benchmarks.merge_grid import _cpu
 from eval import estimates
 from eval.store import open_store
@@ -119,7 +119,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.work) as name:
         for number in range(arguments.rounds):
             store = Path(name) / f"{number}.duckdb"
-            rows = make_large_store(store, Size(arguments.merges, arguments.prompts))
+            rows = make_big_store(store, Size(arguments.merges, arguments.prompts))
             command = [sys.executable, "-m", "benchmarks.metrics_speed", "--round", str(store)]
             said = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
             rounds.append(json.loads(said.strip().splitlines()[-1]))

@@ -1,6 +1,6 @@
 """Pictures of the dashboard for the README: python -m benchmarks.screenshots [STORE]
 
-Writes docs/img/frontier.png, compare.png, failures.png and export.png at 1440 x 900, light, English. With
+Writes docs/img/frontier.png, compare.png, failures.png, judges.png and export.png at 1440 x 900, light, English. With
 `--all FOLDER` every page in both languages, both themes and two sizes goes to FOLDER, to be looked at.
 """
 
@@ -12,7 +12,13 @@ from pathlib import Path
 
 from benchmarks.browser import browser, served, settled
 
-READY = {"frontier": ".js-plotly-plot", "compare": ".ms-card", "failures": ".js-plotly-plot", "export": ".ms-table"}
+READY = {
+    "frontier": ".js-plotly-plot",
+    "compare": ".ms-card",
+    "failures": ".js-plotly-plot",
+    "judges": ".ms-table",
+    "export": ".ms-table",
+}
 """What each page shows last."""
 ADDRESS = {"compare": "&kind=borderline&diff=1&sel=0.3,0.6,1", "failures": "&pick=0.6"}
 """Query parameters that make a telling picture."""

@@ -7,7 +7,7 @@ does (`eval.writer.StoreWriter`, at most once a second), a fixed number of commi
 scores, into a store that already holds 189,000 answers. It does so alone, and again while readers poll every 200 ms:
 each a process that goes through the dashboard's own `dashboard.source` (look, then the page's queries from its cache
 or the store). All show header and frontier (studies, judges, checkpoints, overview, estimates), the last one the
-recommendation as well, which reads every score. A page is one poll; a hold is the time that a reader kept the file.
+recommendation as well. A page is one poll; a hold is the time that a reader kept the file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from typing import Any
 
 import duckdb
 
-from benchmarks.large_store import AXES, JUDGE, LABELS, SAMPLING, STUDY, Size, checkpoint_values, make_large_store
+from benchmarks.big_store import AXES, JUDGE, LABELS, SAMPLING, STUDY, Size, checkpoint_values, make_big_store
 from benchmarks.merge_grid import _cpu
 from eval.rows import AnswerRow, AnswerTurnRow, CheckpointRow, JudgementRow, Row, ScoreRow, StudyCheckpointRow, TextRow
 from eval.writer import StoreWriter, Touched
@@ -56,7 +56,6 @@ class Openings:
         self.holds_s: list[float] = []
         self._connect = duckdb.connect
         self._asked: float | None = None
-        self._got = 0.0
 
     def connect(self, *args: Any, **kwargs: Any) -> Any:
         """duckdb.connect with a clock on it; tries that fail belong to the wait of the one that succeeds."""
@@ -64,15 +63,18 @@ class Openings:
         self._asked = self._asked or started
         connection = self._connect(*args, **kwargs)
         self.waits_s.append(started - self._asked)
-        self._asked, self._got = None, started
+        self._asked = None
         return connection
 
     @contextmanager
-    def watched(self, opening: Any) -> Iterator[Any]:
-        """The block of an `open_store`, whose end is the end of the hold."""
-        with opening as connection:
+    def watched(self, reading: Any) -> Iterator[Any]:
+        """The block of a page's read: to enter it is to wait for the file and to attach it, which takes 2 ms."""
+        asked = time.monotonic()
+        with reading as connection:
+            got = time.monotonic()
+            self.waits_s.append(got - asked)
             yield connection
-        self.holds_s.append(time.monotonic() - self._got)
+        self.holds_s.append(time.monotonic() - got)
 
 
 def write(store: Path, commits: int, started_at: Path) -> dict[str, Any]:
@@ -133,15 +135,15 @@ def read(store: Path, stop: Path, *, largest: bool) -> dict[str, Any]:
     """Show a page every 200 ms until `stop` is there: each page's seconds, each hold, and every failure's line."""
     logging.disable(logging.WARNING)  # Streamlit's, that no browser is there
     import dashboard.source
+    from dashboard.reader import Reader
     from dashboard.serve import STORE_VARIABLE
     from mergescope.ground.errors import StoreError
 
     os.environ[STORE_VARIABLE] = str(store)
     openings = Openings()
-    duckdb.connect = openings.connect
     source: Any = dashboard.source
-    open_store = source.open_store
-    source.open_store = lambda *args, **kwargs: openings.watched(open_store(*args, **kwargs))
+    reading = Reader.reading
+    Reader.reading = lambda self, patience_s: openings.watched(reading(self, patience_s))  # type: ignore[method-assign]
     pages_s: list[float] = []
     failures: list[str] = []
     parent = os.getppid()
@@ -170,9 +172,9 @@ def _page(source: Any, *, largest: bool) -> None:
     judge = source.ask(queries.judges, study)[0].judge_id
     merges = [one.checkpoint_id for one in source.ask(queries.checkpoints, study)]
     source.ask(queries.estimates, study, judge, "all", "all")
-    source.ask(queries.overview, study, judge)
+    source.reckon(queries.overview, study, judge, source.ask(queries.grid, study))
     if largest:
-        source.ask(evidence.recommended, study, judge, "safety", merges, [])
+        source.reckon(evidence.under_rule, study, judge, "max safety", merges, 0)
 
 
 def run(room: Path, original: Path, commits: int, readers: int) -> dict[str, Any]:
@@ -269,17 +271,17 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(dir=arguments.work) as name:
         room = Path(name)
-        rows = make_large_store(room / "large.duckdb", Size(arguments.merges, arguments.prompts))
+        rows = make_big_store(room / "big.duckdb", Size(arguments.merges, arguments.prompts))
         alone, rounds = [], []
         for number in range(arguments.rounds):  # in turns, so that both meet the same noise
-            alone.append(run(room / f"alone-{number}", room / "large.duckdb", arguments.commits, 0))
-            rounds.append(run(room / f"read-{number}", room / "large.duckdb", arguments.commits, arguments.readers))
+            alone.append(run(room / f"alone-{number}", room / "big.duckdb", arguments.commits, 0))
+            rounds.append(run(room / f"read-{number}", room / "big.duckdb", arguments.commits, arguments.readers))
         result = {
             "machine": {"cpu": _cpu(), "cores": os.cpu_count()},
             "versions": {name: importlib.metadata.version(name) for name in LIBRARIES}
             | {"python": platform.python_version()},
             "setting": {name: getattr(arguments, name) for name in ("commits", "readers", "rounds")},
-            "store": {**rows, "bytes": (room / "large.duckdb").stat().st_size},
+            "store": {**rows, "bytes": (room / "big.duckdb").stat().st_size},
             **summary(rounds, alone),
         }
     print(json.dumps(result, indent=1))

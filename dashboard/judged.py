@@ -31,10 +31,11 @@ items AS (
 ),
 answered AS (
   SELECT items.*, checkpoint_id, sample_ix, answer.error_kind AS answer_error, text_id,
-    (SELECT min(finish_reason) FROM answer_turn WHERE answer_turn.answer_id = answer.answer_id) AS finish_reason
+    CASE WHEN answer.answer_id IN (SELECT answer_id FROM answer_turn WHERE finish_reason = 'length') THEN 'length'
+      WHEN text_id IS NOT NULL THEN 'stop' END AS finish_reason
   FROM items JOIN {ANSWERS} answer USING (prompt_id) WHERE {{where}}
 ),
-shown AS (FROM {JUDGEMENTS} WHERE text_id IN (SELECT text_id FROM answered)),
+shown AS (FROM {JUDGEMENTS} WHERE (prompt_id, text_id) IN (SELECT (prompt_id, text_id) FROM answered)),
 told AS (
   SELECT judgement_id, {", ".join(f"max(value) FILTER (axis = '{axis}') AS {axis}" for axis in _AXES)},
     max({_CODE}) FILTER (axis IN ('refusal', 'compliance')) AS refusal,
@@ -58,27 +59,4 @@ judged AS (
     AND answered.kind = judgements.kind AND answered.text_id = judgements.text_id
     AND answered.reference_text_id IS NOT DISTINCT FROM judgements.reference_text_id
 )
-"""
-
-STATES = f"""
-WITH asked AS (
-  SELECT prompt_id, kind, reference_text_id FROM study_set JOIN set_item USING (set_id)
-  WHERE study_id = $study AND kind <> 'text'
-),
-judgements AS (
-  SELECT prompt_id, kind, text_id, reference_text_id,
-    bool_or(error_kind IS NULL) AS scored, max(error_kind) AS judge_error
-  FROM {JUDGEMENTS} GROUP BY ALL
-)
-SELECT CASE WHEN scored THEN 'scored' ELSE coalesce(answer.error_kind, judge_error, 'pending') END AS state, count(*)
-FROM asked JOIN {ANSWERS} answer USING (prompt_id)
-LEFT JOIN judgements ON judgements.prompt_id = asked.prompt_id AND judgements.kind = asked.kind
-  AND judgements.text_id = answer.text_id
-  AND judgements.reference_text_id IS NOT DISTINCT FROM asked.reference_text_id
-GROUP BY state ORDER BY 2 DESC, 1
-"""
-"""How many answers are `scored`, `pending`, or failed, by kind of error: as `judged` says, without reading any score.
-
-Every header asks it of the whole study, so it must not hold the store for long; a judgement without an error has
-scores. Parameters `$study` and `$judge`.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
@@ -10,7 +11,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-from dashboard.judged import STATES
+from dashboard.board import NOT_ANSWERED, VERDICTS, Board
 from merge.points import MergePoint
 from mergescope.ground.ids import decimal6
 
@@ -72,13 +73,23 @@ class EstimateRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Grid:
+    """The merge points of a study."""
+
+    ratios: int
+    mask_seeds: int
+    by_mergekit: bool
+    """Whether mergekit itself made some of the merges, one run per point."""
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """The counts of a study's header."""
 
     ratios: int
     mask_seeds: int
     by_mergekit: bool
-    """Whether mergekit itself made some of the merges, one run per point."""
+    """As in `Grid`."""
     prompts: int
     answers: int
     """Answers of the study, failed ones included."""
@@ -159,23 +170,27 @@ def merge_setting(db: DuckDBPyConnection, checkpoint_id: str) -> MergeSetting:
     )
 
 
-def overview(db: DuckDBPyConnection, study_id: str, judge_id: str) -> Overview:
+def grid(db: DuckDBPyConnection, study_id: str) -> Grid:
+    """How many ratios and mask seeds a study has."""
+    return Grid(
+        *_row(
+            db,
+            "SELECT count(DISTINCT ratio), count(DISTINCT mask_seed), coalesce(bool_or(way = 'mergekit'), false) "
+            "FROM study_checkpoint JOIN checkpoint "
+            "USING (checkpoint_id) WHERE study_id = ? AND kind = 'merge'",
+            [study_id],
+        )
+    )
+
+
+def overview(board: Board, points: Grid) -> Overview:
     """The header's counts."""
-    points = _row(
-        db,
-        "SELECT count(DISTINCT ratio), count(DISTINCT mask_seed), coalesce(bool_or(way = 'mergekit'), false) "
-        "FROM study_checkpoint JOIN checkpoint "
-        "USING (checkpoint_id) WHERE study_id = ? AND kind = 'merge'",
-        [study_id],
-    )
-    prompts = _row(
-        db,
-        "SELECT count(*) FROM study_set JOIN set_item USING (set_id) WHERE study_id = ? AND kind <> 'text'",
-        [study_id],
-    )
-    states = dict(db.execute(STATES, {"study": study_id, "judge": judge_id}).fetchall())
-    scored = states.pop("scored", 0)
-    return Overview(points[0], points[1], points[2], prompts[0], scored + sum(states.values()), scored, states)
+    codes, errors = board.verdict[:, board.spoken], board.error[:, board.spoken]
+    answers = int((codes != NOT_ANSWERED).sum())
+    kinds = Counter(kind or "pending" for kind in errors[codes == VERDICTS.index("unscored")])
+    unscored = dict(sorted(kinds.items(), key=lambda one: (-one[1], one[0])))
+    prompts, judged = int(board.spoken.sum()), answers - sum(unscored.values())
+    return Overview(points.ratios, points.mask_seeds, points.by_mergekit, prompts, answers, judged, unscored)
 
 
 def _row(db: DuckDBPyConnection, sql: str, values: Sequence[object]) -> tuple[Any, ...]:

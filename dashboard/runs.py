@@ -101,9 +101,14 @@ class Run:
 
 def run_of(recipe: RecipeFile) -> Run:
     """The run of a recipe's study; raises MergescopeError for a file of it that is malformed."""
-    progress = _progress(recipe.folder)
+    progress = progress_in(recipe.folder)
     stages = tuple(_stage(recipe.folder, name, progress) for name in _wanted(recipe))
     return Run(recipe.study, stages, progress, tuple(_curves(recipe.folder)))
+
+
+def progress_of(recipe: RecipeFile) -> Progress | None:
+    """The work that a recipe's study is at, or was at last; raises MergescopeError where its file is malformed."""
+    return progress_in(recipe.folder)
 
 
 def last_active(recipe: RecipeFile) -> float:
@@ -112,7 +117,8 @@ def last_active(recipe: RecipeFile) -> float:
     return file.stat().st_mtime if file.is_file() else 0.0
 
 
-def _progress(folder: Path) -> Progress | None:
+def progress_in(folder: Path) -> Progress | None:
+    """What a process wrote of its work into `folder`; None where none did. Raises MergescopeError for another file."""
     if not (folder / PROGRESS).is_file():
         return None
     raw = read_json(folder / PROGRESS)

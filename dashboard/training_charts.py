@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import plotly.graph_objects as go
-
+from dashboard import drawing as go
 from dashboard.colours import Palette, ratio_colour
 
 ROW = 190

@@ -84,8 +84,8 @@ def load_scores(
     Items of kind choice are scored by the study's own scorer and of kind text by their likelihood, whichever judge is
     asked for.
     """
-    names = connection.execute(_CHECKPOINTS, [study_id]).fetchnumpy()["checkpoint_id"]
-    items = connection.execute(_ITEMS, [study_id]).df()
+    names = checkpoint_ids(connection, study_id)
+    items, _ = study_items(connection, study_id)
     values: dict[str, Any] = {"study": study_id, "judge": judge_id}
     if repeat is not None:
         values["repeat"] = repeat
@@ -93,29 +93,37 @@ def load_scores(
     units: dict[str, Any] = dict(connection.execute(query, values).fetchnumpy())
     place = tuple(units[name].astype(np.int64) for name in ("row", "place", "sample_ix"))
     repeats = int(place[2].max(initial=0)) + 1
-    shape = (len(names), len(items), repeats)
+    shape = (len(names), items.kind.size, repeats)
     failed = np.zeros(shape, dtype=bool)
     failed[place] = units["failed"]
     axes = {}
     for axis in AXES:
         axes[axis] = np.full(shape, np.nan)
         axes[axis][place] = np.ma.filled(units[axis].astype(np.float64), np.nan)
-    return ScoreTable(tuple(str(name) for name in names), _items(items), failed, axes)
+    return ScoreTable(names, items, failed, axes)
 
 
-def _items(frame: Any) -> Items:
-    groups = frame["set_id"] + " " + frame["group_id"]
-    codes = frame["reference_refusal"].map(CODES).fillna(-1)
-    return Items(
-        set_name=frame["name"].to_numpy(dtype=np.str_),
-        kind=frame["kind"].to_numpy(dtype=np.str_),
-        top_category=frame["top_category"].to_numpy(dtype=np.str_),
-        confirm=(frame["split"] == "confirm").to_numpy(dtype=bool),
-        stratum=np.unique(frame["set_id"].to_numpy(dtype=np.str_), return_inverse=True)[1].astype(np.int64),
-        group=np.unique(groups.to_numpy(dtype=np.str_), return_inverse=True)[1].astype(np.int64),
-        reference_refusal=codes.to_numpy(dtype=np.int64),
-        weight=frame["weight"].to_numpy(dtype=np.float64),
+def checkpoint_ids(connection: duckdb.DuckDBPyConnection, study_id: str) -> tuple[str, ...]:
+    """A study's checkpoints in the order of its score tables."""
+    return tuple(name for (name,) in connection.execute(_CHECKPOINTS, [study_id]).fetchall())
+
+
+def study_items(connection: duckdb.DuckDBPyConnection, study_id: str) -> tuple[Items, tuple[tuple[str, str], ...]]:
+    """The items of a study's sets in the order of its score tables, and of each the set's name and its own key."""
+    rows: dict[str, Any] = dict(connection.execute(_ITEMS, [study_id]).fetchnumpy())
+    text = {name: values.astype(np.str_) for name, values in rows.items() if name != "weight"}
+    groups = np.char.add(np.char.add(text["set_id"], " "), text["group_id"])
+    items = Items(
+        set_name=text["name"],
+        kind=text["kind"],
+        top_category=text["top_category"],
+        confirm=text["split"] == "confirm",
+        stratum=np.unique(text["set_id"], return_inverse=True)[1].astype(np.int64),
+        group=np.unique(groups, return_inverse=True)[1].astype(np.int64),
+        reference_refusal=np.array([CODES.get(label, -1) for label in text["reference_refusal"]], dtype=np.int64),
+        weight=rows["weight"].astype(np.float64),
     )
+    return items, tuple(zip(text["name"].tolist(), text["item_key"].tolist(), strict=True))
 
 
 _CHECKPOINTS = "SELECT DISTINCT checkpoint_id FROM study_checkpoint WHERE study_id = $1 ORDER BY checkpoint_id"
@@ -126,8 +134,8 @@ PLACED = f"""(
 )"""
 """A relation for queries: the items of a study's sets, with their places in its score tables."""
 _ITEMS = f"""
-SELECT i.set_id, s.name, i.item_key, i.kind, i.category[1] AS top_category, i.group_id, i.split,
-  i.reference_refusal,
+SELECT i.set_id, s.name, i.item_key, i.kind, coalesce(i.category[1], '') AS top_category, i.group_id, i.split,
+  coalesce(i.reference_refusal, '') AS reference_refusal,
   i.weight * CASE WHEN i.kind = 'text' THEN strlen(p.messages->>'$[#-1].content') ELSE 1 END AS weight
 FROM study_set JOIN set_item i USING (set_id) JOIN prompt_set s USING (set_id) JOIN prompt p USING (prompt_id)
 WHERE study_id = ? ORDER BY {_ORDER}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 
@@ -18,7 +19,9 @@ FIRST_PAUSE_S = 0.01
 """Pause before the second try; each further one is half again as long, up to LAST_PAUSE_S."""
 LAST_PAUSE_S = 0.05
 
-_SEALED: dict[str, str | bool | int | float | list[str]] = {
+T = TypeVar("T")
+
+SEALED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "autoload_known_extensions": "false",
     "autoinstall_known_extensions": "false",
@@ -26,6 +29,10 @@ _SEALED: dict[str, str | bool | int | float | list[str]] = {
     "lock_configuration": "true",
 }
 """A query can reach no other file, load no extension and change no setting."""
+
+
+class StoreHeldError(StoreError):
+    """Another process has the store open for writing, or was reading when this one wanted to write."""
 
 
 @contextmanager
@@ -45,12 +52,12 @@ def open_store(path: Path, *, read_only: bool, patience_s: float = PATIENCE_S) -
         raise StoreError("no such folder for the results", where=path.parent, cure="make it, or name another --store")
     connection = _connect(path, read_only=read_only, patience_s=patience_s)
     try:
-        check_version(connection, path)
-        _refuse_foreign(connection, path)
-        todo = pending(connection)
-        if todo and read_only:
-            raise StoreError("made by an older version", where=path, cure="run `mergescope eval STUDY` to bring it up")
-        if todo:
+        if read_only:
+            check_readable(connection, path)
+        else:
+            check_version(connection, path)
+            _refuse_foreign(connection, path)
+        if not read_only and (todo := pending(connection)):
             connection.close()
             back_up(path, todo[0])
             connection = _connect(path, read_only=False, patience_s=patience_s)
@@ -71,17 +78,29 @@ def store_revision(connection: duckdb.DuckDBPyConnection) -> int:
     return int(row[0])
 
 
-def _connect(path: Path, *, read_only: bool, patience_s: float) -> duckdb.DuckDBPyConnection:
+def check_readable(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Raises StoreError where the open file is no store of this very version, or brings foreign views or macros."""
+    check_version(connection, path)
+    _refuse_foreign(connection, path)
+    if pending(connection):
+        raise StoreError("made by an older version", where=path, cure="run `mergescope eval STUDY` to bring it up")
+
+
+def once_free(open_it: Callable[[], T], path: Path, patience_s: float) -> T:
+    """What `open_it` returns, tried again for `patience_s` seconds while another process holds the store.
+
+    Raises StoreError where it is held for longer, or cannot be opened for another reason.
+    """
     deadline = time.monotonic() + patience_s
     pause = FIRST_PAUSE_S
     while True:
         try:
-            return duckdb.connect(str(path), read_only=read_only, config=_SEALED)
+            return open_it()
         except duckdb.Error as error:
             if not _is_held(error):
                 raise _refusal(path, error) from None
             if time.monotonic() >= deadline:
-                raise StoreError(
+                raise StoreHeldError(
                     f"held by another process for {patience_s:g} s",
                     where=path,
                     cure="wait for it to end, or close the program that has the file open",
@@ -90,9 +109,14 @@ def _connect(path: Path, *, read_only: bool, patience_s: float) -> duckdb.DuckDB
         pause = min(pause * 1.5, LAST_PAUSE_S)
 
 
+def _connect(path: Path, *, read_only: bool, patience_s: float) -> duckdb.DuckDBPyConnection:
+    return once_free(lambda: duckdb.connect(str(path), read_only=read_only, config=SEALED), path, patience_s)
+
+
 def _is_held(error: duckdb.Error) -> bool:
     text = str(error)
-    return "Could not set lock" in text or "different configuration than existing" in text
+    marks = ("Could not set lock", "different configuration than existing", "Unique file handle conflict")
+    return any(mark in text for mark in marks)
 
 
 def _is_full(error: duckdb.Error) -> bool:

@@ -223,7 +223,23 @@ def _write(connection: duckdb.DuckDBPyConnection, rows: Sequence[Row], touched: 
         _clear_failed(connection, table, tables[table])
     for table, batch in tables.items():
         _insert(connection, table, batch)
-    _raise_revisions(connection, touched)
+    answering = {Touched(row.checkpoint_id) for row in rows if isinstance(row, AnswerRow)}
+    judgements = [row for row in rows if isinstance(row, JudgementRow)]
+    _raise_revisions(connection, touched | answering | _sharing(connection, judgements))
+
+
+def _sharing(connection: duckdb.DuckDBPyConnection, judgements: Sequence[JudgementRow]) -> set[Touched]:
+    """Every checkpoint that gave a text that is judged now: whoever gave it first is not the only one to gain."""
+    pairs = sorted({(row.text_id, row.judge_id) for row in judgements if row.other_text_id is None})
+    if not pairs:
+        return set()
+    texts, judges = (list(column) for column in zip(*pairs, strict=True))
+    found = connection.execute(
+        """SELECT DISTINCT checkpoint_id, judge_id FROM answer
+        JOIN (SELECT unnest(?::VARCHAR[]) AS text_id, unnest(?::VARCHAR[]) AS judge_id) USING (text_id)""",
+        [texts, judges],
+    )
+    return {Touched(checkpoint, judge) for checkpoint, judge in found.fetchall()}
 
 
 def _clear_failed(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Row]) -> None:

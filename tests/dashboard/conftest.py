@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard.board import Board, brought_up
+from dashboard.reader import Reader
 from dashboard.serve import STORE_VARIABLE
 from eval.store import open_store
 from tests.eval.synthetic_store import make_synthetic_store
@@ -41,6 +43,12 @@ def pages(store: Path, monkeypatch: pytest.MonkeyPatch) -> Pages:
         return test.run()
 
     return start
+
+
+def board_of(store: Path, study_id: str, judge_id: str) -> Board:
+    """All answers of a study under one judge."""
+    reader = Reader(store)
+    return brought_up(None, lambda: reader.reading(1.0), study_id, judge_id)
 
 
 def html(test: AppTest) -> str:

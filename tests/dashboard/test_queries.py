@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from dashboard import answers, evidence, faults, queries
+from dashboard import answers, evidence, queries
+from dashboard.board import Board
 from dashboard.queries import Checkpoint, EstimateRow
 from eval.store import open_store
 from merge.points import MergePoint
+from tests.dashboard.conftest import board_of
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,11 @@ def judge(store: Path, study: queries.StudyRow) -> str:
 def checkpoints(store: Path, study: queries.StudyRow) -> list[Checkpoint]:
     with open_store(store, read_only=True) as db:
         return queries.checkpoints(db, study.study_id)
+
+
+@pytest.fixture(scope="module")
+def board(store: Path, study: queries.StudyRow, judge: str) -> Board:
+    return board_of(store, study.study_id, judge)
 
 
 @pytest.fixture(scope="module")
@@ -52,49 +59,12 @@ def test_handles_tell_mask_seeds_apart(store: Path, tmp_path: Path, study: queri
     assert handles[:5] == ["0", "0.25", "0.5@1", "0.75", "0.5@2"]
 
 
-@pytest.mark.parametrize(
-    ("fault", "metric"),
-    [
-        ("over_refusal", "over_refusal_rate"),
-        ("full_over_refusal", "full_refusal_rate"),
-        ("unsafe", "violation_rate"),
-    ],
-)
-def test_failures_agree_with_the_metrics(
-    store: Path,
-    study: queries.StudyRow,
-    judge: str,
-    checkpoints: list[Checkpoint],
-    estimates: dict[tuple[str, str], EstimateRow],
-    fault: str,
-    metric: str,
-) -> None:
-    with open_store(store, read_only=True) as db:
-        counts = faults.counts(db, study.study_id, judge, fault)
-        for one in checkpoints:
-            failed = sum(count.failed for count in counts if count.checkpoint_id == one.checkpoint_id)
-            among = sum(count.among for count in counts if count.checkpoint_id == one.checkpoint_id)
-            assert failed / among == pytest.approx(estimates[one.checkpoint_id, metric].value)
-            listed = faults.failed_answers(db, study.study_id, judge, fault, one.checkpoint_id, "")
-            assert len(listed) == failed
-
-
-def test_the_list_keeps_to_a_category(store: Path, study: queries.StudyRow, judge: str) -> None:
-    with open_store(store, read_only=True) as db:
-        for count in faults.counts(db, study.study_id, judge, "over_refusal"):
-            listed = faults.failed_answers(
-                db, study.study_id, judge, "over_refusal", count.checkpoint_id, count.category
-            )
-            assert len(listed) == count.failed
-            assert {row.category[0] for row in listed} <= {count.category}
-
-
 def test_every_answer_is_counted_once(
-    store: Path, study: queries.StudyRow, judge: str, checkpoints: list[Checkpoint]
+    store: Path, study: queries.StudyRow, board: Board, checkpoints: list[Checkpoint]
 ) -> None:
     with open_store(store, read_only=True) as db:
-        overview = queries.overview(db, study.study_id, judge)
-        rows = answers.verdicts(db, study.study_id, judge, [c.checkpoint_id for c in checkpoints])
+        overview = queries.overview(board, queries.grid(db, study.study_id))
+    rows = answers.verdicts(board, [c.checkpoint_id for c in checkpoints])
     unscored = [row for row in rows if row.verdict == "unscored"]
     assert overview.answers == len(rows) == 36 * 8
     assert overview.judged == len(rows) - len(unscored)
@@ -104,12 +74,12 @@ def test_every_answer_is_counted_once(
 
 
 def test_an_answer_brings_its_scores_and_reasons(
-    store: Path, study: queries.StudyRow, judge: str, checkpoints: list[Checkpoint]
+    store: Path, study: queries.StudyRow, judge: str, board: Board, checkpoints: list[Checkpoint]
 ) -> None:
     with open_store(store, read_only=True) as db:
         item = next(item for item in answers.items(db, study.study_id) if item.kind == "benign")
         found = answers.answers(db, study.study_id, judge, item.key, [checkpoints[0].checkpoint_id])
-        along = answers.along(db, study.study_id, judge, item.key)
+    along = answers.along(board, item.key)
     assert set(found[0].scores) == {"fluency", "accuracy", "detail", "relevance"}
     assert found[0].judged.quality == pytest.approx(sum(found[0].scores.values()) / 4)
     assert set(found[0].reasons.values()) == {"invented"}
@@ -125,18 +95,18 @@ def test_a_merge_setting_is_the_point_itself(store: Path, checkpoints: list[Chec
 
 
 def test_a_setting_of_mergekits_own_merge_is_whole(
-    store: Path, tmp_path: Path, study: queries.StudyRow, judge: str, checkpoints: list[Checkpoint]
+    store: Path, tmp_path: Path, study: queries.StudyRow, checkpoints: list[Checkpoint]
 ) -> None:
     path = tmp_path / "own.duckdb"
     path.write_bytes(store.read_bytes())
     with open_store(path, read_only=False) as db:
-        assert not queries.overview(db, study.study_id, judge).by_mergekit
+        assert not queries.grid(db, study.study_id).by_mergekit
         db.execute(
             "UPDATE checkpoint SET method = 'ties', way = 'mergekit', int8_mask = true, gradient = [0.25, 1], "
             "normalize = true, rescale = false WHERE checkpoint_id = ?",
             [checkpoints[1].checkpoint_id],
         )
-        assert queries.overview(db, study.study_id, judge).by_mergekit
+        assert queries.grid(db, study.study_id).by_mergekit
         point = queries.merge_setting(db, checkpoints[1].checkpoint_id).point
     half, gradient = Decimal("0.5"), (Decimal("0.25"), Decimal(1))
     wanted = MergePoint(
@@ -147,15 +117,12 @@ def test_a_setting_of_mergekits_own_merge_is_whole(
 
 
 def test_differences_are_those_of_the_values(
-    store: Path,
-    study: queries.StudyRow,
-    judge: str,
+    board: Board,
     checkpoints: list[Checkpoint],
     estimates: dict[tuple[str, str], EstimateRow],
 ) -> None:
     a, b = checkpoints[3].checkpoint_id, checkpoints[7].checkpoint_id
-    with open_store(store, read_only=True) as db:
-        gap = evidence.differences(db, study.study_id, judge, (a, b), ["over_refusal_rate"])["over_refusal_rate"]
+    gap = evidence.differences(board, (a, b), ["over_refusal_rate"])["over_refusal_rate"]
     values = [estimates[one, "over_refusal_rate"].value for one in (a, b)]
     assert None not in values
     assert gap.value == pytest.approx(values[0] - values[1], abs=0.1)  # type: ignore[operator]  # pairs with both scores

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from duckdb import DuckDBPyConnection
 
 from dashboard import queries, source
+from dashboard.board import NOT_ANSWERED, Board
+from dashboard.memo import Memo
 from dashboard.serve import STORE_VARIABLE
 from eval.store import open_store
 from mergescope.ground.errors import StoreError
@@ -20,13 +22,17 @@ OTHER = "INSERT INTO study VALUES ('y1_other', 'other', '{}', '')"
 
 
 @pytest.fixture
-def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     store = tmp_path / "results.duckdb"
     make_synthetic_store(store, ratios=2, prompts=6)
     monkeypatch.setenv(STORE_VARIABLE, str(store))
     quiet(store)
-    yield store
-    st.cache_data.clear()
+    return store
+
+
+def counted(board: Board) -> int:
+    """How many answers there are."""
+    return int((board.verdict != NOT_ANSWERED).sum())
 
 
 def quiet(store: Path) -> None:
@@ -109,3 +115,62 @@ def test_a_query_that_fails_is_asked_again(path: Path) -> None:
         source.ask(failing)
     assert source.ask(failing) == source.ask(failing) == "found"
     assert len(calls) == 2
+
+
+def test_what_is_reckoned_is_kept_until_a_checkpoint_changes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "REST", 0)
+    source.look()
+    [study] = source.ask(queries.studies)
+    [judge] = source.ask(queries.judges, study.study_id)
+    worked: list[Board] = []
+
+    def noting(board: Board, factor: int) -> int:
+        worked.append(board)
+        return factor * counted(board)
+
+    def told() -> int:
+        source.look()
+        return source.reckon(noting, study.study_id, judge.judge_id, 2)
+
+    assert told() == told() == 2 * 6 * 5
+    with open_store(path, read_only=False) as db:
+        db.execute("UPDATE revision SET counter = counter + 1 WHERE checkpoint_id = ''")  # estimates, not answers
+    assert told() == 60
+    assert len(worked) == 1
+    commit(path)
+    assert told() == 60
+    assert len(worked) == 2
+
+
+def test_a_store_that_is_held_shows_its_last_state(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "REST", 0)
+    assert shown() == ["synthetic"]
+    with open_store(path, read_only=False) as db:
+        db.execute(OTHER)
+        db.execute("CHECKPOINT")  # the file changes while it is held
+        started = time.monotonic()
+        assert shown() == ["synthetic"]
+        assert time.monotonic() - started < source.PATIENCE_S / 2
+        db.execute("UPDATE revision SET counter = counter + 1")
+    assert shown() == ["other", "synthetic"]
+
+
+def test_threads_that_ask_for_the_same_wait_for_one() -> None:
+    memo = Memo()
+    calls: list[int] = []
+
+    def slow() -> int:
+        calls.append(1)
+        time.sleep(0.1)
+        return len(calls)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: memo.get("key", slow), range(8))) == [1] * 8
+
+
+def test_only_the_latest_are_kept() -> None:
+    memo = Memo(2)
+    calls: list[str] = []
+    for key in ("a", "b", "a", "c", "a", "b"):
+        memo.get(key, lambda key=key: calls.append(key))  # type: ignore[misc]  # a default cannot be inferred
+    assert calls == ["a", "b", "c", "b"]
