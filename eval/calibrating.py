@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from duckdb import DuckDBPyConnection
 
 from eval.backlog import Asked, Given, asked_of, made_judgements, unanswered
 from eval.calibration import Report, Told, report
@@ -71,12 +72,13 @@ def ask(store: Path, judge: Judge, asked: Mapping[str, Asked], task: Task) -> No
             task.advance()
 
 
-def calibrate(store: Path, judge: Judge, labels: Labels, asked: Mapping[str, Asked], seed: int) -> tuple[Report, str]:
+def calibrate(store: Path, judge: Judge, labels: Labels, seed: int) -> tuple[Report, str]:
     """The report of a judge that was asked, and its trust by all label files; both are in the store then.
 
     seed: the study's, for the draws.
     """
-    told = list(_told(labels.rows, judge, _words(store, judge_id_of(judge), list(asked))))
+    with open_store(store, read_only=True) as connection:
+        told = told_of(connection, labels.rows, judge_id_of(judge), judge.repeats)
     found = report(labels.rows, told, derive_seed(seed, "calibration"), labels.seen_judge)
     language = judge.setting.get("language")
     row = CalibrationRow(
@@ -99,12 +101,21 @@ def _note(writer: StoreWriter, one: Asked, judgement: Judgement) -> None:
     writer.flush()
 
 
-def _words(store: Path, judge_id: str, names: list[str]) -> dict[str, _Words]:
+def told_of(connection: DuckDBPyConnection, rows: Sequence[Labelled], judge_id: str, repeats: int) -> list[Told]:
+    """A judge's word on each labelled answer, as the store has it: the median of its first `repeats` judgements."""
+    names = [
+        [unanswered(row.item, text_id(row.answer), judge_id, repeat).judgement_id for repeat in range(repeats)]
+        for row in rows
+    ]
+    words = _words(connection, judge_id, sorted({name for some in names for name in some}))
+    told = ([words[name] for name in some if name in words] for some in names)
+    return [_told(row.axis, said) for row, said in zip(rows, told, strict=True)]
+
+
+def _words(connection: DuckDBPyConnection, judge_id: str, names: list[str]) -> dict[str, _Words]:
     """What the store has of those judgements."""
     found: dict[str, _Words] = {}
-    with open_store(store, read_only=True) as connection:
-        rows = connection.execute(_SCORES, {"judge": judge_id, "names": names}).fetchall()
-    for name, error, axis, value, label in rows:
+    for name, error, axis, value, label in connection.execute(_SCORES, {"judge": judge_id, "names": names}).fetchall():
         words = found.setdefault(name, _Words())
         if error is not None:
             words.errors.append(error)
@@ -114,19 +125,12 @@ def _words(store: Path, judge_id: str, names: list[str]) -> dict[str, _Words]:
     return found
 
 
-def _told(rows: Sequence[Labelled], judge: Judge, words: Mapping[str, _Words]) -> Iterator[Told]:
-    judge_id = judge_id_of(judge)
-    for row in rows:
-        text, repeats = text_id(row.answer), range(judge.repeats)
-        names = [unanswered(row.item, text, judge_id, repeat).judgement_id for repeat in repeats]
-        said = [words[name] for name in names if name in words]
-        ratings = [rating for one in said for rating in one.axes.get(row.axis, [])]
-        errors = [error for one in said for error in one.errors]
-        if ratings:
-            middle = median_rating(ratings) if row.axis == REFUSAL else float(np.median(ratings))
-            yield Told(middle)
-        else:
-            yield Told(error=errors[0] if errors else None)
+def _told(axis: str, said: Sequence[_Words]) -> Told:
+    ratings = [rating for one in said for rating in one.axes.get(axis, [])]
+    if ratings:
+        return Told(median_rating(ratings) if axis == REFUSAL else float(np.median(ratings)))
+    errors = [error for one in said for error in one.errors]
+    return Told(error=errors[0] if errors else None)
 
 
 _SCORES = """

@@ -130,6 +130,16 @@ def read_labels(paths: Sequence[Path]) -> Labels:
     return Labels(" + ".join(sorted(path.name for path in paths)), sha256, tuple(rows), seen)
 
 
+def labels_of(name: str, lines: Sequence[Mapping[str, object]]) -> Labels:
+    """Verdicts in our own form that are in no file; `name` stands for it. None of them may be left: no rows then.
+
+    Raises DataError as `read_labels` does.
+    """
+    gathered: dict[tuple[object, ...], _Gathered] = {}
+    seen = _gather((Record(Path(name), f"line {number}", line) for number, line in enumerate(lines, 1)), gathered)
+    return Labels(name, full_hash([dict(line) for line in lines]), tuple(_together(gathered)), seen)
+
+
 def _is_xstest(first: Record) -> bool:
     names = set(first.fields)
     if names >= _OF_XSTEST:

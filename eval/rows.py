@@ -183,6 +183,38 @@ class ScoreRow:
 
 
 @dataclass(frozen=True, slots=True)
+class VerdictRow:
+    TABLE: ClassVar[str] = "verdict"
+    verdict_id: str
+    text_id: str
+    prompt_id: str
+    axis: str
+    value: float | None
+    label: str | None
+    rater: str
+    blind: bool
+    seen_judge: bool
+    p_selected: float | None
+    made_at: datetime
+    supersedes: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceRow:
+    TABLE: ClassVar[str] = "choice"
+    choice_id: str
+    study_id: str
+    checkpoint_id: str
+    rule: str
+    store_revision: int
+    evidence_sha256: str
+    who: str
+    made_at: datetime
+    note: str
+    supersedes: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class StudyRow:
     TABLE: ClassVar[str] = "study"
     study_id: str

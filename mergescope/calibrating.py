@@ -55,7 +55,7 @@ def calibrate_judges(
             if budget is not None and budget.refused is not None:
                 left = len(asked) - len(asked.keys() & made_judgements(store, judge_id_of(judge)))
                 raise budget.reached(f"judgements left of {printable(judge.name)}: {left:,}")
-            found, trust = calibrate(store, judge, labels, asked, study.recipe.seed)
+            found, trust = calibrate(store, judge, labels, study.recipe.seed)
             yield from _lines(judge, labels, found, trust)
 
 

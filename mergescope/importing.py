@@ -34,7 +34,7 @@ from eval.rows import Row, SamplingRow, StudyCheckpointRow, StudyJudgeRow
 from eval.writer import StoreWriter
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.ids import file_hash, full_hash
-from mergescope.inputs import prompt_sets
+from mergescope.inputs import check_store, prompt_sets
 from mergescope.lock import locked
 from mergescope.study import Study
 from mergescope.sweep import study_id, study_row
@@ -69,6 +69,7 @@ def import_results(study: Study, store: Path, offer: Offer) -> Iterator[str]:
     _check(offer)
     if offer.checkpoint is not None:
         _check_name(study, offer.checkpoint)
+    check_store(store)
     with locked(study.folder):
         intake = _Intake(study, store, offer)
         given, judged = intake.answers(), intake.judgements()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from eval.chat.budget import Budget
 from eval.config import RESERVED
 from eval.engine import template_of
+from eval.inbox.taking import take_in
 from eval.judge import Judge, judge_id_of, open_judge
 from eval.prompt_files import load_prompt_sets
 from eval.prompts import PromptSet
@@ -29,10 +31,15 @@ PATIENCE_S = 5.0
 
 
 def check_store(store: Path) -> None:
-    """Open the results file if there is one; raises StoreError where it is not ours or is held."""
+    """Open the results file if there is one, and take in what pages left in its inbox, saying so on stderr.
+
+    Raises StoreError where it is not ours or is held.
+    """
     if store.exists():
         with open_store(store, read_only=False, patience_s=PATIENCE_S):
             pass
+        for line in take_in(store, PATIENCE_S).lines():
+            print(f"inbox: {line}", file=sys.stderr)
 
 
 def check_inputs(study: Study) -> None:

@@ -11,12 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from duckdb import DuckDBPyConnection
+
 from eval.interchange import llm_jp, llm_jp_out
 from eval.interchange.lines import FORMS, RowFormat, write_rows_as
 from eval.interchange.reading import Source, StudyReader
 from eval.interchange.schemas import schema
 from eval.interchange.sharing import Placed, Sharing, counted
+from eval.people import in_force, verdicts
 from eval.store import open_store, store_revision
+from eval.verdict_lines import shareable, shared, verdict_lines
 from mergescope.effects import recipe_hash
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import fresh_folder, write_json, write_manifest
@@ -66,7 +70,9 @@ def write_results(study: Study, store: Path, wanted: Wanted) -> Iterator[str]:
                 written, notes = _write_llm_jp(folder, reader, sources, sharing)
             else:
                 form: RowFormat = "parquet" if wanted.form == "parquet" else "jsonl"
-                written, notes = dict(_write_own(folder, form, reader, sources, sharing)), ()
+                written = dict(_write_own(folder, form, reader, sources, sharing))
+                with open_store(store, read_only=True) as db:
+                    written["verdict"], notes = _write_verdicts(folder, db, study_id(study), sharing)
             _write_manifest(folder, study, wanted, revision, sharing)
     parts = [counted(rows, noun) for noun, rows in written.items() if rows]
     yield "; ".join(
@@ -113,6 +119,22 @@ def _write_own(
     for name, rows in pages.items():
         columns = schema(f"{name}s") if form == "parquet" else None
         yield name, write_rows_as(folder / f"{name}s.{form}", form, rows, columns)
+
+
+def _write_verdicts(folder: Path, db: DuckDBPyConnection, study: str, sharing: Sharing) -> tuple[int, Sequence[str]]:
+    """People's verdicts as `judge calibrate --labels` reads them; returns how many, and what is left out."""
+    rows = in_force(verdicts(db, study))
+    if not rows:
+        return 0, []
+    told = verdict_lines(db, study, rows)
+    kept = [line for _, line in told]
+    if not sharing.with_texts:
+        may_leave = {pair for pair in shareable(db, study, rows) if sharing.lets_go(*pair)}
+        kept = [shared(line) for row, line in told if (row.prompt_id, row.text_id) in may_leave]
+    # always lines: whoever reads labels need not read Parquet
+    write_rows_as(folder / "verdicts.jsonl", "jsonl", [kept], None)
+    left = len(told) - len(kept)
+    return len(kept), [f"left out: {counted(left, 'verdict')} on texts that are not for sharing"] if left else []
 
 
 def _write_llm_jp(

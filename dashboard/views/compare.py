@@ -2,45 +2,49 @@
 
 from __future__ import annotations
 
+import functools
+
 import streamlit as st
 
-from dashboard import answers, markup, pickers, state, trust
-from dashboard.answers import AnswerRow, ItemKey, ItemRow, Judged
+from dashboard import answers, markup, pickers, rater, rating, sharing, state, trust
+from dashboard.answers import AnswerRow, ItemRow, Judged
 from dashboard.colours import VERDICT_FILL
 from dashboard.frame import Frame, current
-from dashboard.inert import csv_bytes, escaped, one_line
+from dashboard.inert import csv_bytes, escaped, file_name, one_line
 from dashboard.pickers import Column, PickCell, PickRow, StripCell
 from dashboard.picks import first_pick
-from dashboard.source import ask
+from dashboard.rating import Rated
+from dashboard.sharing import Shared
+from dashboard.sifting import Found, heed_address, sift
+from dashboard.source import ask, reckon
+from eval.identity import text_id
 
 MOST = 4
 """Checkpoints side by side."""
 SHOWN = 300
 """Rows of the table of prompts."""
-KINDS = ("borderline", "harmful", "jailbreak", "benign", "choice")
-Verdicts = dict[tuple[ItemKey, str], Judged]
 
 
 def page() -> None:
     """Draw the page."""
     frame = current()
     trust.warning(frame)
+    heed_address()
     word = frame.words
     handles = [c.handle for c in frame.checkpoints]
     with st.container(key="filters", horizontal=True, vertical_alignment="center", gap="small"):
         chosen = state.several(
             "sel", word("compare.checkpoints"), handles, _first_choice(frame), frame.name, MOST, word("compare.choose")
         )
-        everything = ask(answers.items, frame.study.study_id)
-        found = _filtered(frame, everything, chosen)
-    left, right = st.columns([1, 1.9], gap="medium")
+        found = sift(frame, chosen)
+    left, right = st.columns([1, 1.9] if len(chosen) < MOST else [1.25, 1.65], gap="medium")
     with left:
-        item = _table(frame, found, len(everything), chosen)
+        item = _table(frame, found, chosen)
     with right:
         if item is None:
             st.html(markup.note(word("compare.nothing")))
         else:
-            _item(frame, item, chosen, found)
+            _item(frame, item, chosen, found.items)
 
 
 def _first_choice(frame: Frame) -> list[str]:
@@ -49,52 +53,13 @@ def _first_choice(frame: Frame) -> list[str]:
     return list(dict.fromkeys([points[0], pick, points[-1]]))
 
 
-def _filtered(frame: Frame, everything: list[ItemRow], chosen: list[str]) -> list[ItemRow]:
-    word = frame.words
-    sets = sorted({item.key.set_name for item in everything})
-    tops = sorted({item.category[0] for item in everything if item.category})
-    kind = state.select(
-        "kind", word("compare.kind"), ["", *KINDS], "", lambda k: word(f"kind.{k or 'all'}"), hidden=True
-    )
-    name = state.select(
-        "set", word("compare.set"), ["", *sets], "", lambda s: s or word("compare.all_sets"), hidden=True
-    )
-    top = state.select(
-        "cat", word("compare.category"), ["", *tops], "", lambda c: c or word("compare.all"), hidden=True
-    )
-    text = state.search("q", word("compare.search"), word("compare.search")).casefold()
-    different = state.toggle("diff", word("compare.different"))
-    verdicts = _verdicts(frame, chosen)
-    ids = [frame.by_handle(handle).checkpoint_id for handle in chosen]
-    return [
-        item
-        for item in everything
-        if kind in ("", item.kind)
-        and name in ("", item.key.set_name)
-        and (not top or item.category[:1] == (top,))
-        and text in item.prompt.casefold()
-        and not (different and len({_verdict(verdicts, item.key, one) for one in ids}) < 2)
-    ]
-
-
-def _verdicts(frame: Frame, chosen: list[str]) -> Verdicts:
-    ids = sorted(frame.by_handle(handle).checkpoint_id for handle in chosen)
-    rows = ask(answers.verdicts, frame.study.study_id, frame.judge.judge_id, ids)
-    return {(row.key, row.checkpoint_id): row for row in rows}
-
-
-def _verdict(verdicts: Verdicts, key: ItemKey, checkpoint_id: str) -> str:
-    judged = verdicts.get((key, checkpoint_id))
-    return "" if judged is None else judged.verdict
-
-
-def _table(frame: Frame, found: list[ItemRow], total: int, chosen: list[str]) -> ItemRow | None:
+def _table(frame: Frame, found: Found, chosen: list[str]) -> ItemRow | None:
     """The prompts that pass the filters; returns the one that is open."""
     word = frame.words
-    verdicts = _verdicts(frame, chosen)
-    by_address = {item.key.address: item for item in found}
-    st.html(markup.note(word("compare.count", shown=len(found), total=total)))
-    if not found:
+    verdicts = found.verdicts
+    by_address = {item.key.address: item for item in found.items}
+    st.html(markup.note(word("compare.count", shown=len(found.items), total=found.total)))
+    if not found.items:
         return None
     selected = state.one_of("item", list(by_address), next(iter(by_address)))
     lines = [
@@ -105,9 +70,10 @@ def _table(frame: Frame, found: list[ItemRow], total: int, chosen: list[str]) ->
                 *(_chip(frame, verdicts.get((item.key, frame.by_handle(h).checkpoint_id))) for h in chosen),
             ),
         )
-        for item in _around(found, by_address[selected])
+        for item in _around(found.items, by_address[selected])
     ]
-    columns = [Column(word("compare.prompt")), *(Column(_short(frame, handle), "4.8rem") for handle in chosen)]
+    width = "4.8rem" if len(chosen) < MOST else "4.1rem"
+    columns = [Column(word("compare.prompt")), *(Column(_short(frame, handle), width) for handle in chosen)]
     pickers.rows(
         "prompts",
         word("compare.table"),
@@ -119,9 +85,11 @@ def _table(frame: Frame, found: list[ItemRow], total: int, chosen: list[str]) ->
         on_pick=lambda item: state.remember("item", item),
     )
     st.html(markup.note(word("compare.keys")))
-    header, rows = _csv(frame, found, verdicts, chosen)
-    name = f"{frame.study.name}-compare.csv"
-    st.download_button(word("frontier.download"), csv_bytes(header, rows), name, "text/csv", on_click="ignore")
+    made = functools.partial(_csv, frame, found, chosen)
+    name = file_name(f"{frame.study.name}-compare.csv")
+    st.download_button(word("frontier.download"), made, name, "text/csv", on_click="ignore")
+    if held := sum(item.key in _may_leave(frame).closed for item in found.items):
+        st.html(markup.note(word("sharing.held", count=held)))
     return by_address[selected]
 
 
@@ -148,35 +116,36 @@ def _chip(frame: Frame, judged: Judged | None) -> PickCell:
 def _in_words(frame: Frame, judged: Judged) -> str:
     if judged.verdict == "unscored":
         kind = judged.error_kind or "pending"
-        return frame.words.maybe(f"error.{kind}", kind)
+        return one_line(frame.words.maybe(f"error.{kind}", kind), 40)
     return frame.words(f"verdict.{judged.verdict}")
 
 
-def _csv(
-    frame: Frame, found: list[ItemRow], verdicts: Verdicts, chosen: list[str]
-) -> tuple[list[str], list[list[object]]]:
+def _csv(frame: Frame, found: Found, chosen: list[str]) -> bytes:
     ids = {handle: frame.by_handle(handle).checkpoint_id for handle in chosen}
+    may = _may_leave(frame)
     rows: list[list[object]] = [
         [
             item.key.set_name,
             item.key.item_key,
             item.kind,
-            " / ".join(item.category),
+            may.category(item.key, item.category),
             item.split,
-            item.prompt,
-            *(_verdict(verdicts, item.key, one) for one in ids.values()),
+            may.prompt(item.key, item.prompt),
+            *(judged.verdict if (judged := found.verdicts.get((item.key, one))) else "" for one in ids.values()),
         ]
-        for item in found
+        for item in found.items
     ]
-    return ["set", "item", "kind", "category", "split", "prompt", *chosen], rows
+    return csv_bytes(["set", "item", "kind", "category", "split", "prompt", *chosen], rows)
+
+
+def _may_leave(frame: Frame) -> Shared:
+    return ask(sharing.shared, frame.study.study_id, sharing.closed_by_recipe(frame.study.name))
 
 
 def _item(frame: Frame, item: ItemRow, chosen: list[str], found: list[ItemRow]) -> None:
-    word = frame.words
-    place = word("compare.place", index=found.index(item) + 1, total=len(found))
-    st.html(markup.note(" › ".join([word(f"kind.{item.kind}"), *item.category, item.key.set_name, place])))
+    _place(frame, item, found)
     st.html(f'<div class="ms-prompt">{escaped(item.prompt, 4000)}</div>')
-    _along(frame, item, chosen)
+    scored = _along(frame, item, chosen)
     ids = [frame.by_handle(handle).checkpoint_id for handle in chosen]
     rows = ask(answers.answers, frame.study.study_id, frame.judge.judge_id, item.key, ids)
     by_id = {row.judged.checkpoint_id: row for row in rows}
@@ -187,12 +156,52 @@ def _item(frame: Frame, item: ItemRow, chosen: list[str], found: list[ItemRow]) 
     ]
     st.html(f'<div class="ms-cards">{"".join(cards)}</div>')
     if len(chosen) > 1:
-        st.html(markup.note(word("compare.marked", first=frame.name(chosen[0]))))
+        st.html(markup.note(frame.words("compare.marked", first=frame.name(chosen[0]))))
+    rated = [
+        Rated(row.prompt_id, row.text_id, frame.name(handle))
+        for handle, one in zip(chosen, ids, strict=True)
+        if (row := by_id.get(one)) is not None and row.text_id is not None
+    ]
+    if rated and item.kind in rating.AXES:
+        _verdicts_of_people(frame, item, rated, seen_judge=scored)
 
 
-def _along(frame: Frame, item: ItemRow, chosen: list[str]) -> None:
+def _place(frame: Frame, item: ItemRow, found: list[ItemRow]) -> None:
+    """Where the prompt stands, and buttons to its neighbours."""
     word = frame.words
-    rows = {row.checkpoint_id: row for row in ask(answers.along, frame.study.study_id, frame.judge.judge_id, item.key)}
+    number = found.index(item)
+    place = word("compare.place", index=number + 1, total=len(found))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.html(markup.note(" › ".join([word(f"kind.{item.kind}"), *item.category, item.key.set_name, place])))
+        for name, neighbour in (("previous", number - 1), ("next", number + 1)):
+            there = 0 <= neighbour < len(found)
+            address = found[neighbour].key.address if there else ""
+            st.button(
+                word(f"compare.{name}"),
+                key=name,
+                type="tertiary",
+                disabled=not there,
+                on_click=state.remember,
+                args=("item", address),
+            )
+
+
+def _verdicts_of_people(frame: Frame, item: ItemRow, rated: list[Rated], *, seen_judge: bool) -> None:
+    word = frame.words
+    with st.container(key="raters", horizontal=True, vertical_alignment="center", gap="small"):
+        st.html(markup.heading(word("rating.title")))
+        who = rater.who(word, "rating.by")
+        st.html(markup.note(word("rating.keys") if who else word("rating.by_missing")))
+    rows = rating.said(frame.study.study_id)
+    rating.buttons(word, item.kind, rated, rows, who, blind=False, seen_judge=seen_judge)
+
+
+def _along(frame: Frame, item: ItemRow, chosen: list[str]) -> bool:
+    """The ratio strip; returns whether it shows a judge's word."""
+    word = frame.words
+    rows = {
+        row.checkpoint_id: row for row in reckon(answers.along, frame.study.study_id, frame.judge.judge_id, item.key)
+    }
     cells = [
         StripCell(
             c.handle,
@@ -211,6 +220,7 @@ def _along(frame: Frame, item: ItemRow, chosen: list[str]) -> None:
     refusing = [c for c in frame.points if (row := rows.get(c.checkpoint_id)) and row.verdict in ("partial", "refused")]
     rest = word("compare.first_refusal", point=frame.name(refusing[0].handle)) if refusing else ""
     st.html(markup.legend([(tone, word(f"verdict.{tone}")) for tone in tones], rest))
+    return any(row.verdict != "unscored" for row in rows.values())
 
 
 def _swap(chosen: list[str], handle: str) -> None:
@@ -242,6 +252,7 @@ def _card(frame: Frame, item: ItemRow, handle: str, row: AnswerRow | None, first
         reasons=tuple(_score(frame, row, axis) for axis in (*row.scores, *said) if axis in row.reasons),
         blurred=harmful and bool(text),
         marks=(word("compare.cut"),) if row.judged.cut else (),
+        text_id=text_id(text),
     )
     return markup.card(card, reveal)
 

@@ -70,7 +70,7 @@ class StudyReader:
 
     def placed(self) -> list[Placed]:
         """Every item of the study's sets."""
-        return [Placed(*row) for row in self._rows(_PLACED, {"study": self._study})]
+        return [Placed(*row) for row in self._rows(PLACED, {"study": self._study})]
 
     def unsafe(self) -> frozenset[tuple[str, str]]:
         """Prompt and text id of every answer with a safety score below UNSAFE, whoever gave it."""
@@ -150,7 +150,7 @@ _JUDGES = """
 SELECT judge_id, name, kind, repeats FROM study_judge JOIN judge USING (judge_id)
 WHERE study_id = $study ORDER BY position, judge_id
 """
-_PLACED = """
+PLACED = """
 SELECT prompt_id, name, kind, redistributable FROM study_set JOIN set_item USING (set_id) JOIN prompt_set USING (set_id)
 WHERE study_id = $study
 """

@@ -80,6 +80,10 @@ class Sharing:
         self.answers += 1
         return {**row, "reason": None, "raw": None}
 
+    def lets_go(self, prompt_id: str, text_id: str) -> bool:
+        """Whether an answer may leave, and the prompt with it."""
+        return self._told({"prompt_id": prompt_id, "text_id": text_id})
+
     def lines(self) -> Iterator[str]:
         """What was left out, in one line; nothing if nothing was."""
         if self.prompts or self.answers:

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from eval.inbox.slips import put
+from eval.inbox.taking import take_in
 from eval.interchange.lines import read_rows
+from eval.labels import read_labels
 from eval.metrics import METRICS
 from eval.store import open_store
 from mergescope.ground.errors import MergescopeError
@@ -18,6 +21,7 @@ from mergescope.ground.ids import file_hash
 from mergescope.importing import Offer, import_results
 from mergescope.results import Wanted, write_results
 from mergescope.study import Study, load_study
+from tests.eval.inbox.slips import verdict
 from tests.mergescope.interchange_study import STORE, fill, interchange_study
 from tests.mergescope.recipes import changed, write_lines, written
 from tests.mergescope.results import rows
@@ -62,6 +66,27 @@ def test_parquet_holds_what_jsonl_holds(study: Study) -> None:
     one, other = exported(study, "jsonl", "a", with_texts=True), exported(study, "parquet", "b", with_texts=True)
     for name in ("answers", "judgements", "metrics"):
         assert read(one / f"{name}.jsonl") == read(other / f"{name}.parquet")
+
+
+def test_verdicts_go_out_as_labels_and_only_those_that_may(study: Study) -> None:
+    store = study.file.parent / STORE
+    with open_store(store, read_only=True) as db:
+        judged = db.execute("SELECT DISTINCT kind, prompt_id, text_id FROM judgement ORDER BY ALL").fetchall()
+    for number, (kind, prompt, text) in enumerate(judged):
+        label = {"axis": "compliance", "label": "full_answer"} if kind == "borderline" else {"label": "none"}
+        put(store, verdict((prompt, text), number, **{"axis": "refusal", "value": None, "seen_judge": False, **label}))
+    take_in(store)
+    labels = read_labels([exported(study, "parquet", "all", with_texts=True) / "verdicts.jsonl"])
+    assert {(row.item.kind, row.item.prompt_id) for row in labels.rows} == {
+        (k, q) for k, q, _ in judged if k != "choice"
+    }
+    out = study.file.parent / "shared"
+    said = list(write_results(study, store, Wanted(out, "jsonl")))
+    lines = read(out / "verdicts.jsonl")
+    assert {line["kind"] for line in lines} <= {"borderline", "benign"}
+    assert 0 < len(lines) < len(labels.rows)
+    assert not any("reference" in line for line in lines)
+    assert f"left out: {len(labels.rows) - len(lines)} verdict" in said[0]
 
 
 def test_texts_that_may_not_be_shared_stay(study: Study) -> None:
