@@ -25,13 +25,29 @@ class Palette:
     """Fill of an interval band, with alpha."""
     scale: tuple[str, str, str]
     """Anchors of the ratio scale at 0, 0.5 and 1."""
+    levels: tuple[str, str]
+    """Ends of the scale of any other number, low and high; a hue that the ratio does not have."""
 
 
 LIGHT = Palette(
-    "#ffffff", "#1c2129", "#666e7a", "#eaecef", "#2c69ad", "rgba(44,105,173,0.13)", ("#c97300", "#8f8c94", "#12509b")
+    "#ffffff",
+    "#1c2129",
+    "#666e7a",
+    "#eaecef",
+    "#2c69ad",
+    "rgba(44,105,173,0.13)",
+    ("#c97300", "#8f8c94", "#12509b"),
+    ("#9a8fa8", "#4a1486"),
 )
 DARK = Palette(
-    "#14171c", "#e4e7eb", "#9aa3af", "#272d35", "#74aef0", "rgba(116,174,240,0.18)", ("#ee9a2e", "#a5a3ab", "#68adf8")
+    "#14171c",
+    "#e4e7eb",
+    "#9aa3af",
+    "#272d35",
+    "#74aef0",
+    "rgba(116,174,240,0.18)",
+    ("#ee9a2e", "#a5a3ab", "#68adf8"),
+    ("#6d6479", "#dcc2ff"),
 )
 
 VERDICT_FILL: dict[Verdict, str] = {
@@ -56,6 +72,11 @@ def ratio_colour(ratio: float, colours: Palette) -> str:
     if ratio <= 0.5:
         return _mixed(useful, middle, max(0.0, ratio) * 2)
     return _mixed(middle, safe, min(1.0, ratio) * 2 - 1)
+
+
+def level_colour(share: float, colours: Palette) -> str:
+    """The colour of a number that stands at `share` (0-1) of the numbers shown, mixed in OKLab."""
+    return _mixed(*colours.levels, min(1.0, max(0.0, share)))
 
 
 def _mixed(first: str, second: str, share: float) -> str:

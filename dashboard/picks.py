@@ -1,39 +1,43 @@
-"""The point that the pages start from: the best one on the select split, looked at on the confirm split."""
+"""The point that the pages start from: what the reader's rule recommends on the select split."""
 
 from __future__ import annotations
 
-from dashboard import evidence
+from dashboard import evidence, queries
 from dashboard.frame import Frame
+from dashboard.measures import present
 from dashboard.queries import Checkpoint
-from dashboard.source import ask
-from eval.comparison import Pick
+from dashboard.rules import Stated, objectives_of, stated
+from dashboard.source import ask, reckon
+from dashboard.standing import Standing
+from eval.recommended import Recommended
 
-METRIC = "balance"
-"""Metric that the recommended point has best: mean of harmful refused and borderline answered."""
+
+def rule_of(frame: Frame) -> Stated | None:
+    """The reader's rule; None where the study has no metric to choose by."""
+    standing = Standing(ask(queries.estimates, frame.study.study_id, frame.judge.judge_id, "all", "all"))
+    objectives = objectives_of([measure.name for measure in present(standing.metrics())])
+    return stated(objectives) if objectives else None
 
 
-def recommended(frame: Frame) -> Pick | None:
-    """The best point of the first mask seed, compared with both ends and all references; None without scores."""
-    points = _first_curve(frame)
-    compared = [points[0], points[-1], *frame.references]
-    return ask(
-        evidence.recommended,
-        frame.study.study_id,
-        frame.judge.judge_id,
-        METRIC,
-        [c.checkpoint_id for c in points],
-        [c.checkpoint_id for c in compared],
-    )
+def recommended(frame: Frame) -> Recommended | None:
+    """What the rule makes of the study's points, as `mergescope compare --rule` says it; None without scores."""
+    mine = rule_of(frame)
+    if mine is None:
+        return None
+    points = [point.checkpoint_id for point in in_order(frame)]
+    seed = int(frame.study.recipe.get("seed", 0))
+    return reckon(evidence.under_rule, frame.study.study_id, frame.judge.judge_id, mine.rule.text, points, seed)
 
 
 def first_pick(frame: Frame) -> str:
     """Handle of the recommended point; of the middle one where none can be recommended."""
     found = recommended(frame)
-    if found is None:
-        points = _first_curve(frame)
-        return points[len(points) // 2].handle
-    return next(c.handle for c in frame.checkpoints if c.checkpoint_id == found.checkpoint_id)
+    if found is None or found.best is None:
+        curve = [c for c in frame.points if c.mask_seed == frame.points[0].mask_seed]
+        return curve[len(curve) // 2].handle
+    return next(c.handle for c in frame.points if c.checkpoint_id == found.best)
 
 
-def _first_curve(frame: Frame) -> list[Checkpoint]:
-    return [c for c in frame.points if c.mask_seed == frame.points[0].mask_seed]
+def in_order(frame: Frame) -> list[Checkpoint]:
+    """The merge points by ratio, as the command line orders them: of equally good ones the middle one is best."""
+    return sorted(frame.points, key=lambda c: (c.ratio or 0.0, c.mask_seed or 0, c.label, c.checkpoint_id))

@@ -1,12 +1,11 @@
-"""How the checkpoints of a study stand on two metrics: what the frontier page draws and lists."""
+"""How the checkpoints of a study stand on its metrics: what the pages list."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from dashboard import rounding
-from dashboard.charts import Curve, Spot, Spread
-from dashboard.inert import escaped
+from dashboard.charts import Spread
 from dashboard.measures import Measure
 from dashboard.queries import Checkpoint, EstimateRow
 
@@ -43,69 +42,3 @@ class Standing:
         low = row.value if row.low is None else row.low
         high = row.value if row.high is None else row.high
         return Spread(row.value * factor, low * factor, high * factor)
-
-
-def spots(
-    standing: Standing,
-    checkpoints: Sequence[Checkpoint],
-    names: Sequence[str],
-    x: Measure,
-    y: Measure,
-    titles: tuple[str, str],
-) -> list[Spot]:
-    """The checkpoints that have both metrics, with the non-dominated merge points marked."""
-    found: list[tuple[Checkpoint, str, Spread, Spread]] = []
-    for checkpoint, name in zip(checkpoints, names, strict=True):
-        across, up = standing.spread(checkpoint, x), standing.spread(checkpoint, y)
-        if across is not None and up is not None:
-            found.append((checkpoint, name, across, up))
-    best = _non_dominated([(c.checkpoint_id, a.value, u.value) for c, _, a, u in found if c.ratio is not None], x, y)
-    return [
-        Spot(
-            c.handle,
-            name,
-            c.ratio,
-            c.mask_seed,
-            a,
-            u,
-            c.checkpoint_id in best,
-            _hover(standing, c, name, (x, y), titles),
-        )
-        for c, name, a, u in found
-    ]
-
-
-def curves(standing: Standing, points: Sequence[Checkpoint], measure: Measure, title: str) -> list[Curve]:
-    """One metric along the ratio, a curve for each mask seed."""
-    found: list[Curve] = []
-    for seed in dict.fromkeys(point.mask_seed for point in points):
-        rows = [
-            (point.handle, point.ratio, spread)
-            for point in points
-            if point.mask_seed == seed and point.ratio is not None and (spread := standing.spread(point, measure))
-        ]
-        if rows:
-            handles, ratios, spreads = zip(*sorted(rows, key=lambda row: row[1]), strict=True)
-            found.append(Curve(title, seed, handles, ratios, spreads, least_span=measure.least_span))
-    return found
-
-
-def _non_dominated(points: Sequence[tuple[str, float, float]], x: Measure, y: Measure) -> set[str]:
-    sign_x = 1 if x.higher_is_better else -1
-    sign_y = 1 if y.higher_is_better else -1
-    placed = [(name, sign_x * a, sign_y * b) for name, a, b in points]
-    return {
-        name
-        for name, a, b in placed
-        if not any(other_a >= a and other_b >= b and (other_a, other_b) != (a, b) for _, other_a, other_b in placed)
-    }
-
-
-def _hover(
-    standing: Standing, checkpoint: Checkpoint, name: str, measures: tuple[Measure, Measure], titles: tuple[str, str]
-) -> str:
-    lines = [f"<b>{escaped(name)}</b>"]
-    for measure, title in zip(measures, titles, strict=True):
-        text = standing.shown(checkpoint, measure)
-        lines.append(f"{escaped(title)} {text.value} ({text.interval})")
-    return "<br>".join(lines)

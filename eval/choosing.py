@@ -5,17 +5,18 @@ Letters in shapes: D draws, C checkpoints, K constraints.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.draws import metric_draws, resample
+from eval.draws import Resampled, metric_draws, resample
 from eval.metrics import METRICS, Metric, Part, Units
 from eval.rule import Constraint, Rule
 from eval.scores import ScoreTable
 from eval.statistics import Floats
+from mergescope.ground.seeds import derive_seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,7 @@ def stand(table: ScoreTable, rule: Rule, seed: int) -> Standings:
     drawn = resample(table, seed)
     met = np.ones((0, drawn.counts.shape[0], len(table.checkpoints)), dtype=bool)
     for constraint in rule.constraints:
-        asked, metric = table, METRICS[constraint.metric]
-        if constraint.is_for_safety and not rule.ignores_unscored:
-            asked, metric = unscored_against(table, constraint)
-        values = metric_draws(asked, metric, drawn)
-        bound = float(constraint.value)
-        held = values >= bound if constraint.op == ">=" else values <= bound
+        held = _held(table, constraint, drawn, ignores_unscored=rule.ignores_unscored)
         met = np.concatenate([met, held[None]])
     objective = METRICS[rule.objective]
     values = metric_draws(table, objective, drawn) * (1 if objective.higher_is_better else -1)
@@ -75,6 +71,39 @@ def stand(table: ScoreTable, rule: Rule, seed: int) -> Standings:
         for c, name in enumerate(table.checkpoints)
     }
     return Standings(rule, points, none)
+
+
+def _held(table: ScoreTable, constraint: Constraint, drawn: Resampled, *, ignores_unscored: bool) -> NDArray[np.bool_]:
+    """Whether each draw of each checkpoint meets the constraint: (D, C)."""
+    asked, metric = table, METRICS[constraint.metric]
+    if constraint.is_for_safety and not ignores_unscored:
+        asked, metric = unscored_against(table, constraint)
+    if not constraint.in_worst_category:
+        return _within(metric_draws(asked, metric, drawn), constraint)
+    values = list(_category_draws(asked, metric, drawn))
+    # where no category has a value, none is known to meet anything
+    met = np.full((drawn.counts.shape[0], len(table.checkpoints)), bool(values))
+    for one in values:
+        met &= _within(one, constraint)
+    return met
+
+
+def _category_draws(table: ScoreTable, metric: Metric, drawn: Resampled) -> Iterator[Floats]:
+    """The metric's draws (D, C) in each first-level category in which some checkpoint has a value.
+
+    The groups of a draw are those of the whole table's draw, and ties are ordered by a chance of the category's own:
+    two categories without any violation are two reasons for doubt, not one.
+    """
+    for name in np.unique(table.items.top_category):
+        own = replace(drawn, seed=derive_seed(drawn.seed, "category", str(name)))
+        values = metric_draws(table.where(table.items.top_category == name), metric, own)
+        if not np.isnan(values).all():
+            yield values
+
+
+def _within(values: Floats, constraint: Constraint) -> NDArray[np.bool_]:
+    bound = float(constraint.value)
+    return values >= bound if constraint.op == ">=" else values <= bound
 
 
 def _best(values: Floats, feasible: NDArray[np.bool_]) -> tuple[Floats, float]:

@@ -6,6 +6,7 @@ Letters in shapes: D draws, C checkpoints, G groups, M sums of a metric.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,15 @@ class Resampled:
 def resample(table: ScoreTable, seed: int, draws: int = DRAWS) -> Resampled:
     """The draws of all groups of a table, so that metrics on different items of one group move together."""
     groups, first = np.unique(table.items.group, return_index=True)
-    return Resampled(groups, group_draws(_gathered(table.items.stratum[first]), seed, draws), seed)
+    return Resampled(groups, _kept_draws(_gathered(table.items.stratum[first]).tobytes(), seed, draws), seed)
+
+
+@lru_cache(maxsize=2)
+def _kept_draws(strata: bytes, seed: int, draws: int) -> Floats:
+    """The last draws made (D, G): each look at a rule asks for the same ones more than once. Not to be written to."""
+    counts = group_draws(np.frombuffer(strata, dtype=np.int64), seed, draws)
+    counts.flags.writeable = False
+    return counts
 
 
 def metric_draws(table: ScoreTable, metric: Metric, drawn: Resampled) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.draws import centred, jackknife
-from eval.measure import Sums, as_ratios, collect, touched
+from eval.measure import Layers, Sums, as_ratios, gather, layers_of, touched
 from eval.metrics import Metric
 from eval.scores import ScoreTable
 from eval.spread import carrying_groups
@@ -88,17 +88,34 @@ def _common_sums(
     table: ScoreTable, metric: Metric, ones: Sequence[int]
 ) -> Iterator[tuple[Sums, Floats, NDArray[np.int64]]]:
     """Of each checkpoint, and of each of `ones`, (M, 1 or C, G), on what both have scores for; and how many items."""
+    layers = layers_of(table, metric)
+    own = gather(layers, np.ones(layers.places.size, dtype=bool))
     if _equally_scored(table, metric):
-        own = collect(table, metric)
         for one in ones:
             yield own, own.sums[:, one : one + 1], own.n
         return
-    has = {axis: np.asarray((~np.isnan(values)).any(axis=2)) for axis, values in table.axes.items()}
+    has = _has(layers, metric)
+    first = np.unique(layers.items.group, return_index=True)[1]
     for one in ones:
-        theirs = {axis: np.where(has[axis][one, None, :, None], v, np.nan) for axis, v in table.axes.items()}
-        mine = {axis: np.where(has[axis][:, :, None], v[one, None], np.nan) for axis, v in table.axes.items()}
-        first, second = collect(replace(table, axes=theirs), metric), collect(replace(table, axes=mine), metric)
-        yield first, second.sums, np.minimum(first.n, second.n)
+        theirs, mine = layers.sums * has[:, one, None], layers.sums[:, one, None] * has
+        items = (has & has[:, one, None]).any(axis=0).sum(axis=1)
+        yield replace(own, sums=_by_group(theirs, first)), _by_group(mine, first), items
+
+
+def _has(layers: Layers, metric: Metric) -> NDArray[np.bool_]:
+    """Whether a checkpoint has a score of an item for each of the metric's sums: (M, C, I).
+
+    An item that one of two checkpoints has no score of is left out of both.
+    """
+    if len(metric.parts) < 2:
+        return np.broadcast_to(layers.scored, layers.sums.shape)
+    counted = layers.sums[len(metric.parts) :] != 0
+    return np.concatenate([counted, counted])
+
+
+def _by_group(sums: Floats, first: NDArray[np.int64]) -> Floats:
+    """Sums (M, C, G) of layers (M, C, I) whose groups start at `first` (G,), in the order in which `gather` adds."""
+    return np.add.reduceat(sums, first, axis=2) if first.size < sums.shape[2] else sums
 
 
 def _equally_scored(table: ScoreTable, metric: Metric) -> bool:

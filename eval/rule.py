@@ -18,14 +18,19 @@ SUREST = 1 - Decimal(1) / (2 * DRAWS)
 """Highest confidence: at which the last of the draws stands; they tell no finer ones apart."""
 EXAMPLE = "safety >= 4.5 at 0.95, over_refusal_rate <= 10%; max usefulness"
 """A rule as users write it."""
-_CONSTRAINT = re.compile(r"(\w+)\s*([<>]=?|=+)\s*([-+.\w]+)\s*(%?)(?:\s+at\s+([-+.\w]+)\s*(%?))?")
+_CONSTRAINT = re.compile(
+    r"(worst\s+category\s+of\s+)?(\w+)\s*([<>]=?|=+)\s*([-+.\w]+)\s*(%?)(?:\s+at\s+([-+.\w]+)\s*(%?))?"
+)
 _OBJECTIVE = re.compile(r"(max|min)\s+(\w+)")
 _UNSCORED = re.compile(r"unscored\s*:\s*ignore")
 
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """`metric op value at confidence`: met if at least that share of the draws meets it."""
+    """`metric op value at confidence`: met if at least that share of the draws meets it.
+
+    `worst category of metric ...`: each first-level category has to meet it in the same draw.
+    """
 
     metric: str
     """A name of METRICS."""
@@ -34,6 +39,8 @@ class Constraint:
     """On the metric's own scale: 0-1 for rates, 1-5 for scores."""
     confidence: Decimal = CONFIDENCE
     """Above 0 and at most SUREST."""
+    in_worst_category: bool = False
+    """Whether it holds for every first-level category that the metric has a value in, not for all prompts together."""
 
     @property
     def is_for_safety(self) -> bool:
@@ -47,7 +54,8 @@ class Constraint:
     @property
     def text(self) -> str:
         """As users write it."""
-        return f"{self.metric} {self.op} {self.value} at {self.confidence}"
+        of = "worst category of " if self.in_worst_category else ""
+        return f"{of}{self.metric} {self.op} {self.value} at {self.confidence}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +81,9 @@ def parse_rule(text: str, where: str = "--rule") -> Rule:
     """The rule that `text` says: constraints with commas between, `; max METRIC` or `; min METRIC`, and maybe
     `; unscored: ignore`. Example: EXAMPLE.
 
-    A bound may be a number or a percentage. Raises MergescopeError, naming `where`, for anything else, for metrics
-    that do not exist, bounds outside a metric's scale, confidences above SUREST and an objective turned the wrong way.
+    A bound may be a number or a percentage; `worst category of` may stand before a constraint. Raises MergescopeError,
+    naming `where`, for anything else, for metrics that do not exist, bounds outside a metric's scale, confidences above
+    SUREST and an objective turned the wrong way.
     """
     parts = [part.strip() for part in text.split(";") if part.strip()]
     flags = [part for part in parts if _UNSCORED.fullmatch(part)]
@@ -92,7 +101,7 @@ def _constraint(text: str, where: str) -> Constraint:
     if match is None:
         cure = "write METRIC >= VALUE at CONFIDENCE, with commas between constraints"
         raise MergescopeError("constraint not understood", where=where, value=text, cure=cure)
-    name, op, value, percent, confidence, confidence_percent = match.groups()
+    worst, name, op, value, percent, confidence, confidence_percent = match.groups()
     metric = _metric(name, where)
     if op not in (">=", "<="):
         raise MergescopeError("no such comparison", where=where, value=text, cure="write >= or <=")
@@ -104,7 +113,7 @@ def _constraint(text: str, where: str) -> Constraint:
     if not 0 < sure <= SUREST:
         cure = f"write one above 0 and up to {SUREST}"
         raise MergescopeError("confidence out of range", where=where, value=text, cure=cure)
-    return Constraint(name, ">=" if op == ">=" else "<=", bound, sure)
+    return Constraint(name, ">=" if op == ">=" else "<=", bound, sure, worst is not None)
 
 
 def _objective(match: re.Match[str], where: str) -> str:

@@ -12,9 +12,16 @@ from eval.comparison import middle_best
 from eval.draws import resample
 from eval.measure import collect, statistic_of
 from eval.metrics import Metric
-from eval.paired import Contrast, contrasts
+from eval.paired import Contrast, contrast, contrasts
 from eval.scores import ScoreTable
 from eval.statistics import CONFIDENCE, Floats
+
+FARTHEST = 6.0
+"""No 95 % quantile of the largest error is so many standard errors, of up to 1,000 points.
+
+A group is in a draw about as often as Poisson's law with mean 1 says, and the error holds one group more that pulls as
+much as the strongest. By Chernoff's bound such a sum is 6 errors or more with a chance of 3 in 100,000 at most.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +31,7 @@ class Behind:
     difference: float
     """The best point's metric minus this one's, turned so that above 0 means behind."""
     margin: float
-    """What chance alone may make of it, all points looked at together: 95 %."""
+    """What chance alone may make of it, all points looked at together: 95 %; of a point that is far behind, a bound."""
 
     @property
     def inseparable(self) -> bool:
@@ -62,26 +69,44 @@ def separate(table: ScoreTable, metric: Metric, candidates: Sequence[str], seed:
     if best is None:
         return None
     known = [c for c in range(len(candidates)) if np.isfinite(values[c])]
-    counts = resample(table, seed).counts
-    groups = np.unique(table.items.group)
-    points = {}
-    for c, own in zip(known, contrasts(table, metric, known), strict=True):
+    ahead = contrast(table, metric, best)
+    seen = {c: _far_behind(ahead, c) for c in known}
+    near = [c for c in known if seen[c] is None]
+    drawn = resample(table, seed)
+    moves: Floats | None = None
+    for c, own in zip(near, contrasts(table, metric, near), strict=True):
         others = [other for other in known if other != c]
-        quantile = _quantile(own, others, counts[:, np.searchsorted(groups, own.groups)], float(own.filled[best]))
+        if moves is None:  # all contrasts look at the same groups
+            moves = drawn.counts[:, np.searchsorted(drawn.groups, own.groups)] - 1
+        quantile = _quantile(own, others, moves, float(own.filled[best]))
         margin = 0.0 if c == best else quantile * float(own.error[best])
         # a pair without common items (NaN) is no evidence against the point
-        points[candidates[c]] = Behind(max(0.0, float(np.nan_to_num(own.difference[best]))), margin)
-    return Separation(candidates[best], points)
+        seen[c] = Behind(max(0.0, float(np.nan_to_num(own.difference[best]))), margin)
+    return Separation(candidates[best], {candidates[c]: behind for c, behind in seen.items() if behind is not None})
 
 
-def _quantile(own: Contrast, others: Sequence[int], counts: Floats, filled: float) -> float:
-    """The 95 % quantile over draws (D, G) of the largest studentised error among `others`.
+def _far_behind(best: Contrast, c: int) -> Behind | None:
+    """How far checkpoint number `c` is behind the best one, where that is further than any margin; else None."""
+    behind = -float(best.difference[c])
+    margin = _as_students(FARTHEST, float(best.filled[c])) * float(best.error[c])
+    return Behind(behind, margin) if behind > margin else None
+
+
+def _quantile(own: Contrast, others: Sequence[int], moves: Floats, filled: float) -> float:
+    """The 95 % quantile over draws of the largest studentised error among `others`.
+
+    moves (D, G): how often each group is in each draw, minus 1.
 
     It is at least that of one normal error: where no group differs from another no draw has an error, yet there is one.
     Carried over to Student's t with a degree of freedom less than `filled` groups: the errors are estimated too.
     """
     if not others:
         return 0.0
-    errors = (counts - 1) @ own.pull[others].T / own.error[others]
-    normal = max(float(ndtri(CONFIDENCE)), float(np.quantile(errors.max(axis=1), CONFIDENCE)))
+    errors = (own.pull[others] / own.error[others, None]) @ moves.T
+    normal = max(float(ndtri(CONFIDENCE)), float(np.quantile(errors.max(axis=0), CONFIDENCE)))
+    return _as_students(normal, filled)
+
+
+def _as_students(normal: float, filled: float) -> float:
+    """A quantile of the normal distribution as that of Student's t with a degree of freedom less than groups."""
     return float(stdtrit(max(filled - 1, 1), ndtr(normal)))

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from eval.baseline import Against, against_baseline
-from eval.measure import measure
 from eval.metrics import METRICS
-from eval.paired import contrast
-from eval.power import WARNING, forecast
+from eval.power import WARNING
+from eval.recommended import DEFAULT_RULE
 from eval.rule import parse_rule
 from eval.separation import Separation
 from eval.statistics import Estimate
@@ -17,7 +16,7 @@ from eval.variance import spread_of
 from eval.verdicts import wavering
 from mergescope.ground.errors import MergescopeError
 from mergescope.noise import noise_lines
-from mergescope.recommending import DEFAULT_RULE, Point, Recommendation, recommend
+from mergescope.recommending import Point, Recommendation, recommend
 from mergescope.study import Study
 
 BASELINES = ("model-useful", "base", "model-safe")
@@ -56,11 +55,10 @@ def _baseline(found: Recommendation, named: str | None) -> str | None:
 def _standings(found: Recommendation) -> Iterator[str]:
     rule, metric = found.standings.rule, METRICS[found.standings.rule.objective]
     names = [point.checkpoint_id for point in found.points]
-    values = dict(zip(found.table.checkpoints, measure(found.table, metric), strict=True))
     yield ""
     yield f"{'point':18}{metric.name:>26}{'P(best)':>9}" + "".join(f"  {c.text}" for c in rule.constraints)
     for name, point in zip(names, found.points, strict=True):
-        standing, estimate = found.standings.points[name], values[name]
+        standing, estimate = found.standings.points[name], found.found.objective[name]
         met = "".join(
             f"  {f'{share:.1%} of draws':>{len(c.text)}}"
             for share, c in zip(standing.meets, rule.constraints, strict=True)
@@ -88,11 +86,8 @@ def _recommended(found: Recommendation, separation: Separation) -> Iterator[str]
 
 def _not_told(found: Recommendation, separation: Separation, others: Mapping[str, str]) -> Iterator[str]:
     """others: labels by id."""
-    rows = found.table.checkpoints
-    pairs = contrast(found.table, METRICS[found.standings.rule.objective], rows.index(separation.best))
     for name, label in others.items():
-        behind = separation.points[name]
-        more = forecast(pairs, rows.index(name), behind.difference, behind.margin)
+        behind, more = separation.points[name], found.found.more[name]
         yield f"  {label}: {behind.difference:.4f} behind, chance makes up to {behind.margin:.4f}; {more.brief}"
     yield f"  (80 % power, 95 % confidence for all together, new prompts like the old ones.) {WARNING}"
 

@@ -8,21 +8,17 @@ from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
-from eval.choosing import Standings, stand
+from eval.choosing import Standings
 from eval.estimates import study_judges
-from eval.metrics import METRICS
+from eval.recommended import Recommended, recommended
 from eval.rule import Rule
 from eval.scores import ScoreTable, load_scores
-from eval.separation import Separation, separate
+from eval.separation import Separation
 from eval.store import open_store
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.ids import shortest
-from mergescope.ground.seeds import derive_seed
 from mergescope.study import Study
 from mergescope.sweep import study_id
-
-DEFAULT_RULE = "max balance"
-"""What is recommended by where nobody says: harmful prompts refused and borderline ones answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +44,17 @@ class Recommendation:
     """The judge's name."""
     table: ScoreTable
     """Of all checkpoints, the select split alone: the confirm split is for what was chosen."""
-    standings: Standings
-    separation: Separation | None
-    """Among the points that meet the rule; None where none does, or none has a value of the objective."""
+    found: Recommended
+
+    @property
+    def standings(self) -> Standings:
+        """All points under the rule."""
+        return self.found.standings
+
+    @property
+    def separation(self) -> Separation | None:
+        """Among the points that meet the rule; None where none does, or none has a value of the objective."""
+        return self.found.separation
 
     @property
     def chosen(self) -> tuple[Point, ...]:
@@ -69,12 +73,8 @@ def recommend(study: Study, store: Path, rule: Rule) -> Recommendation:
             raise MergescopeError("no judged merges of this study yet", where=store, cure=cure)
         table = load_scores(connection, study_id(study), judges[0])
         (judge,) = connection.execute("SELECT name FROM judge WHERE judge_id = ?", [judges[0]]).fetchall()[0]
-    table = table.where(~table.items.confirm)
-    seed = derive_seed(study.recipe.seed, "bootstrap", "all", "select")
-    standings = stand(table.of([point.checkpoint_id for point in points]), rule, seed)
-    candidates = [point.checkpoint_id for point in points if standings.points[point.checkpoint_id].feasible]
-    separation = separate(table, METRICS[rule.objective], candidates, seed) if candidates else None
-    return Recommendation(points, references, judge, table, standings, separation)
+    found = recommended(table, rule, [point.checkpoint_id for point in points], study.recipe.seed)
+    return Recommendation(points, references, judge, table.where(~table.items.confirm), found)
 
 
 def _checkpoints(connection: DuckDBPyConnection, study: Study) -> tuple[tuple[Point, ...], dict[str, str]]:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import yaml
 
+from eval.recommended import DEFAULT_RULE
 from eval.rule import parse_rule
 from mergescope.ground.errors import MergescopeError, RecipeError
 from mergescope.ground.files import write_atomic
 from mergescope.ground.ids import MICRO, decimal6
-from mergescope.recommending import DEFAULT_RULE, recommend
+from mergescope.recommending import recommend
 from mergescope.study import Recipe, Study, parse_recipe
 
 

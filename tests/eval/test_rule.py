@@ -23,7 +23,13 @@ def test_a_rule_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [EXAMPLE, "max balance", "min over_refusal_rate; violation_rate<=5% at 90%; unscored: ignore"]
+    "text",
+    [
+        EXAMPLE,
+        "max balance",
+        "worst  category of safety >= 4, safety >= 4.5; max usefulness",
+        "min over_refusal_rate; violation_rate<=5% at 90%; unscored: ignore",
+    ],
 )
 def test_a_rule_is_written_as_it_is_read(text: str) -> None:
     rule = parse_rule(text)
