@@ -41,12 +41,13 @@ def answer_lengths(connection: duckdb.DuckDBPyConnection, study_id: str, table: 
 
 def _by_kind(table: ScoreTable) -> Iterator[Length]:
     for kind in np.unique(table.items.kind[table.items.kind != "text"]):
-        characters, tokens = (_estimates(table, str(kind), unit) for unit in UNITS)
+        characters, tokens = (mean_lengths(table, str(kind), unit) for unit in UNITS)
         for name, first, second in zip(table.checkpoints, characters, tokens, strict=True):
             yield Length(name, str(kind), first, second)
 
 
-def _estimates(table: ScoreTable, kind: str, unit: str) -> list[Estimate]:
+def mean_lengths(table: ScoreTable, kind: str, unit: str) -> list[Estimate]:
+    """The mean of each checkpoint's answers to prompts of one kind, by axis `unit` (C, I, S) of the table."""
     longest = float(np.nanmax(table.axes[unit], initial=1.0))
     metric = Metric(unit, "mean", (Part(kind, lambda one: one.axes[unit]),), high=longest)
     return [replace(found, worst=None, best=None) for found in measure(table, metric)]

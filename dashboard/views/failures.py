@@ -1,174 +1,100 @@
-"""The Failures page: what went wrong, by category and checkpoint, down to the answers."""
+"""The Failures page: what went wrong, where it does so unusually often, and what to learn from it."""
 
 from __future__ import annotations
 
-from textwrap import wrap
-
 import streamlit as st
 
-from dashboard import charts, faults, markup, pickers, state, trust
-from dashboard.answers import items
-from dashboard.charts import Cell
-from dashboard.faults import FAULTS, FaultCount, FaultRow
+from dashboard import markup, state, trust
+from dashboard.failures.grid import columns
+from dashboard.failures.kinds import FAULTS, UNSCORED, Looked, error_counts
+from dashboard.failures.list_panel import failures
+from dashboard.failures.matrix_panel import matrix
+from dashboard.failures.outcomes import Prompts, prompts
+from dashboard.failures.scene import Scene, answers_of, judge_for
+from dashboard.failures.slices_panel import slices
+from dashboard.failures.triples_panel import triples
+from dashboard.failures.wavering_panel import lengths, wavering
 from dashboard.frame import Frame, current
-from dashboard.inert import csv_bytes, escaped, one_line
-from dashboard.pickers import Column, PickCell, PickRow
+from dashboard.inert import one_line
 from dashboard.picks import first_pick
 from dashboard.source import ask
 
-COLUMN = 6
-"""Letters to a line of a checkpoint's name above its column; a name breaks at its hyphens."""
-
 
 def page() -> None:
-    """Draw the page."""
+    """Draw the page: what needs the picked checkpoint alone comes first, the matrix above it follows."""
     frame = current()
     trust.warning(frame)
+    scene = _scene(frame)
+    if scene.judge != frame.judge:
+        st.html(markup.note(frame.words("failures.judged_by", judge=one_line(scene.judge.name, 64))))
+    above = st.container()
+    left, right = st.columns([1, 1.25], gap="medium")
+    with left:
+        chosen = slices(scene)
+    with right:
+        rows, ticked = failures(scene, chosen)
+        if rows:
+            triples(scene, rows, ticked)
+    with above:
+        matrix(scene)
+    wavering(scene)
+    lengths(scene)
+
+
+def _scene(frame: Frame) -> Scene:
+    """What the filters say."""
     word = frame.words
-    handles = [c.handle for c in frame.checkpoints]
+    asked = ask(prompts, frame.study.study_id)
+    handles = [one.handle for one in frame.checkpoints]
     with st.container(key="filters", horizontal=True, vertical_alignment="center", gap="small"):
         fault = state.select("fault", word("failures.kind"), list(FAULTS), "over_refusal", lambda f: word(f"fault.{f}"))
-        counts = ask(faults.counts, frame.study.study_id, frame.judge.judge_id, fault)
-        picked = state.select("pick", word("frontier.point"), handles, first_pick(frame), frame.name)
-        categories = list(dict.fromkeys(count.category for count in counts))
-        category = state.select(
-            "cat", word("compare.category"), ["", *categories], "", lambda c: c or word("compare.all")
-        )
-    left, right = st.columns([1.25, 1], gap="large")
-    with left:
-        _matrix(frame, fault, counts, (category, picked))
-    with right:
-        _list(frame, fault, picked, category)
-
-
-def _matrix(frame: Frame, fault: str, counts: list[FaultCount], picked: tuple[str, str]) -> None:
-    word = frame.words
-    st.html(markup.note(word("failures.matrix", fault=word(f"fault.{fault}"))))
-    cells = _cells(frame, counts)
-    figure = charts.failure_matrix(cells, picked=picked, verdict=FAULTS[fault].tone, colours=frame.colours)
-    st.plotly_chart(
-        figure,
-        key="matrix",
-        on_select=_pick_cell,
-        selection_mode="points",
-        config={"displayModeBar": False},
-        alt=word("failures.matrix_alt"),
+        handle = state.select("pick", word("frontier.point"), handles, first_pick(frame), frame.name)
+        picked = frame.by_handle(handle)
+        looked = Looked(FAULTS[fault])
+        mine = answers_of(frame, looked, picked)
+        if fault == UNSCORED:
+            looked = Looked(FAULTS[fault], _error(frame, error_counts(mine)))
+        category = _category(frame, asked)
+        seed = _seed(frame)
+    return Scene(
+        frame,
+        looked,
+        judge_for(frame, looked),
+        asked,
+        picked,
+        mine,
+        tuple(columns(frame.checkpoints, seed)),
+        category,
     )
 
 
-def _cells(frame: Frame, counts: list[FaultCount]) -> list[Cell]:
-    """Squares by category and checkpoint, checkpoints in the frame's order, a row for all categories first."""
+def _error(frame: Frame, counts: dict[str, int]) -> str:
+    """Kind of error to keep to."""
     word = frame.words
-    found = {(count.category, count.checkpoint_id): count for count in counts}
-    totals = {
-        c.checkpoint_id: (
-            sum(n.failed for n in counts if n.checkpoint_id == c.checkpoint_id),
-            sum(n.among for n in counts if n.checkpoint_id == c.checkpoint_id),
-        )
-        for c in frame.checkpoints
-    }
-    cells: list[Cell] = []
-    for category in ["", *dict.fromkeys(count.category for count in counts)]:
-        for checkpoint in frame.checkpoints:
-            one = found.get((category, checkpoint.checkpoint_id))
-            failed, among = (
-                totals[checkpoint.checkpoint_id] if not category else (one.failed, one.among) if one else (0, 0)
-            )
-            if not among:
-                continue
-            row, column = category or word("compare.all"), _column(frame, checkpoint.handle)
-            hover = f"{escaped(row, 60)}<br>{escaped(frame.name(checkpoint.handle))}: {failed} / {among}"
-            cells.append(Cell(escaped(row, 40), column, failed / among, hover, (category, checkpoint.handle)))
-    return cells
+
+    def shown(kind: str) -> str:
+        name = one_line(word.maybe(f"error.{kind}", kind), 40) if kind else word("failures.all_errors")
+        return f"{name} ({counts[kind] if kind else sum(counts.values()):,})"
+
+    return state.select("err", word("failures.error"), ["", *counts], "", shown)
 
 
-def _column(frame: Frame, handle: str) -> str:
-    checkpoint = frame.by_handle(handle)
-    if checkpoint.ratio is None or "@" in handle:
-        lines = handle.removeprefix("model-").replace("@", "\n@").splitlines()  # columns are narrow
-        return "<br>".join(escaped(part) for line in lines for part in wrap(line, COLUMN, break_long_words=False))
-    return f"{checkpoint.ratio:.2f}"
-
-
-def _pick_cell() -> None:
-    points = st.session_state["matrix"].selection.points
-    if points and points[0].get("customdata"):
-        category, handle = points[0]["customdata"]
-        state.remember("cat", str(category))
-        state.remember("pick", str(handle))
-
-
-def _list(frame: Frame, fault: str, picked: str, category: str) -> None:
+def _category(frame: Frame, asked: Prompts) -> str:
     word = frame.words
-    checkpoint = frame.by_handle(picked)
-    study, judge = frame.study.study_id, frame.judge.judge_id
-    found = ask(faults.failed_answers, study, judge, fault, checkpoint.checkpoint_id, category)
-    st.html(markup.note(word("failures.count", count=len(found), point=frame.name(picked))))
-    if not found:
-        return
-    prompts = {item.key: item.prompt for item in ask(items, study)}
-    lines = [
-        PickRow(
-            row.key.address,
-            (
-                PickCell(one_line(prompts[row.key]), hint=one_line(prompts[row.key], 300)),
-                PickCell(" › ".join(row.category[:2])),
-                PickCell(_why(frame, row), row.verdict),
-            ),
-        )
-        for row in found
-    ]
-    columns = [
-        Column(word("compare.prompt")),
-        Column(word("compare.category"), "10rem"),
-        Column(word("failures.verdict"), "8rem"),
-    ]
-    if pickers.rows(
-        "failed", word("failures.list"), columns, lines, "", height="34rem", keys=False, on_pick=_open_item
-    ):
-        st.switch_page("views/compare.py", query_params=_compare_address(frame, picked))
-    st.html(markup.note(word("failures.open")))
-    header = ["set", "item", "kind", "category", "checkpoint", "verdict", "error", "prompt", "answer"]
-    rows = [
-        [
-            r.key.set_name,
-            r.key.item_key,
-            r.kind,
-            " / ".join(r.category),
-            picked,
-            r.verdict,
-            r.error_kind,
-            prompts[r.key],
-            r.answer,
-        ]
-        for r in found
-    ]
-    name = f"{frame.study.name}-{fault}-{picked}.csv"
-    st.download_button(word("frontier.download"), csv_bytes(header, rows), name, "text/csv", on_click="ignore")
+    tops = sorted({one[0] for one in asked.categories if one})
+    every = word("compare.all")
+    return state.select("cat", word("compare.category"), ["", *tops], "", lambda top: one_line(top, 60) or every)
 
 
-def _why(frame: Frame, row: FaultRow) -> str:
-    if row.verdict == "unscored":
-        kind = row.error_kind or "pending"
-        return frame.words.maybe(f"error.{kind}", kind)
-    return frame.words(f"verdict.{row.verdict}")
-
-
-def _open_item(address: str) -> None:
-    state.keep("item", address)
-    for filtering in ("kind", "set", "cat", "q", "diff"):
-        state.keep(filtering, "")  # else a filter of an earlier visit could hide the prompt
-
-
-def _compare_address(frame: Frame, picked: str) -> dict[str, str]:
-    points = frame.points
-    beside = [points[0].handle, picked, points[-1].handle]
-    return {
-        "sel": ",".join(dict.fromkeys(beside)),
-        "item": state.recall("item"),
-        "lang": frame.words.language,
-        "study": frame.study.name,
-    }
+def _seed(frame: Frame) -> int | None:
+    """Mask seed of the matrix; None for all of them together."""
+    word = frame.words
+    seeds = sorted({one.mask_seed for one in frame.points if one.mask_seed is not None})
+    if len(seeds) < 2:
+        return None
+    every = word("failures.all_seeds", count=len(seeds))
+    chosen = state.select("seed", word("failures.seed"), ["", *map(str, seeds)], "", lambda seed: seed or every)
+    return int(chosen) if chosen else None
 
 
 page()

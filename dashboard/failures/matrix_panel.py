@@ -1,0 +1,66 @@
+"""The matrix of categories by ratios and references, with squares that can be clicked."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import charts_failures, markup, state
+from dashboard.charts_failures import Heading, Square, row_name
+from dashboard.failures.grid import Tally, tallies
+from dashboard.failures.scene import Scene
+from dashboard.inert import escaped, one_line
+
+
+def matrix(scene: Scene) -> None:
+    """Draw it; a click picks checkpoint and category."""
+    word = scene.frame.words
+    note = word("failures.matrix", fault=scene.name)
+    together = max((len(column.members) for column in scene.columns), default=1)
+    st.html(markup.note(f"{note} {word('failures.together', seeds=together)}" if together > 1 else note))
+    found = tallies(scene.looked, scene.prompts, scene.all(), scene.columns)
+    if not found:
+        st.html(markup.note(word("failures.cannot", fault=scene.name)))
+        return
+    headings = [Heading(_heading(column.label), column.ratio is not None) for column in scene.columns]
+    figure = charts_failures.failure_matrix(
+        [_square(scene, tally) for tally in found],
+        headings,
+        verdict=scene.looked.fault.tone,
+        colours=scene.frame.colours,
+    )
+    st.plotly_chart(
+        figure,
+        key="matrix",
+        on_select=_pick_cell,
+        selection_mode="points",
+        config={"displayModeBar": False},
+        alt=word("failures.matrix_alt"),
+    )
+
+
+def _square(scene: Scene, tally: Tally) -> Square:
+    word, frame = scene.frame.words, scene.frame
+    row = row_name(one_line(tally.category)) if tally.category else word("compare.all")
+    meant = tally.column.nearest_seed(scene.picked.mask_seed)
+    lines = [f"{escaped(frame.name(one.checkpoint.handle))}: {one.failed} / {one.among}" for one in tally.apart]
+    return Square(
+        row=escaped(row),
+        column=scene.columns.index(tally.column),
+        share=tally.failed / tally.among,
+        hover="<br>".join([escaped(one_line(tally.category)) or escaped(row), *lines]),
+        pick=(tally.category, meant.handle),
+        framed=scene.picked in tally.column.members and tally.category == scene.category,
+    )
+
+
+def _heading(label: str) -> str:
+    shown = label.removeprefix("model-")
+    return escaped(shown if len(shown) <= charts_failures.NAME else shown[: charts_failures.NAME - 1] + "…")
+
+
+def _pick_cell() -> None:
+    points = st.session_state["matrix"].selection.points
+    if points and points[0].get("customdata"):
+        category, handle = points[0]["customdata"]
+        state.remember("cat", str(category))
+        state.remember("pick", str(handle))
