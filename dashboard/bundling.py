@@ -10,6 +10,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from dashboard.jobs import MADE
+from dashboard.runs import PROGRESS
 from mergescope.ground.errors import MergescopeError
 
 LONGEST_S = 3600
@@ -43,10 +45,25 @@ def bundle(recipe: Path, ratio: str, mask_seed: int, store: Path, acknowledged: 
         return zipped(out)
 
 
+def writing(
+    recipe: Path, ratio: str, mask_seed: int, folder: Path, store: Path, acknowledged: Sequence[str] = ()
+) -> list[str]:
+    """The command of a job (`dashboard.jobs`) that writes the bundle with the checkpoint into its folder."""
+    plain = command(str(recipe), ratio, mask_seed, str(folder / MADE), str(store), acknowledged)
+    return [sys.executable, "-m", "mergescope", *plain, "--materialize", "--progress", str(folder / PROGRESS)]
+
+
+def total_bytes(folder: Path) -> int:
+    """Of all files of a folder, links not followed."""
+    return sum(path.lstat().st_size for path in folder.rglob("*"))
+
+
 def zipped(folder: Path) -> bytes:
-    """A folder's files as a zip file; equal content gives equal bytes."""
+    """A folder's files as a zip file; equal content gives equal bytes. Raises MergescopeError where one is a link."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        if any(path.is_symlink() for path in (folder, *folder.rglob("*"))):
+            raise MergescopeError("holds a link, and nothing leaves but the study's own files", where=folder.name)
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             entry = zipfile.ZipInfo(file.relative_to(folder).as_posix())  # dated 1980, whenever it was made
             entry.compress_type = zipfile.ZIP_DEFLATED

@@ -34,6 +34,8 @@ SCRIPT = "reproduce.sh"
 SCORES = "scores.json"
 README = "README.md"
 CONTAINER = "Dockerfile"
+EVIDENCE = "evidence.json"
+"""What the choice rests on; only where somebody chose the point in the browser."""
 CHECKPOINT = "checkpoint"
 """Folder of the merged weights, where they are written."""
 PACKAGES = ("mergekit", "torch", "transformers", "safetensors", "numpy", "mergescope")
@@ -66,6 +68,8 @@ class Story:
     """`rule`, `by`, `when`, `note`, `source`; None where it is not recorded."""
     provenance: Mapping[str, Any]
     """`licence`, `language`, `models`, `training_data`, `notes` (see mergescope.provenance)."""
+    evidence: str | None = None
+    """What the choice rests on, byte for byte as it was hashed: `evidence_sha256` of `choice`. None: not known."""
     gates: Sequence[Gate] = ()
     not_compared: Sequence[str] = ()
     """Why the point was not compared with the base, in words; empty where it was."""
@@ -96,6 +100,8 @@ def write_bundle(
         manifest = _manifest(point, inputs, story, tensors)
         scores = placeless(dict(story.scores))
         texts = _texts(point, inputs, manifest, scores, "bundle with checkpoint" if write_weights else "bundle")
+        if story.evidence is not None:
+            texts[EVIDENCE] = story.evidence
         for name, text in texts.items():
             (part / name).write_text(text, encoding="utf-8")
         (part / SCRIPT).chmod(0o755)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from merge.bundle import CHECKPOINT, CONTAINER, FORMAT, README, SCORES, SCRIPT
+from merge.bundle import CHECKPOINT, CONTAINER, EVIDENCE, FORMAT, README, SCORES, SCRIPT
 from merge.identity import LEVELS, merge_id
 from merge.mergekit_yaml import CONFIG, INPUTS, mergekit_config, to_yaml
 from merge.points import MergePoint, Role
@@ -22,6 +22,8 @@ from mergescope.ground.ids import decimal6, file_hash, full_hash
 
 FILES = (MANIFEST, CONFIG, SCRIPT, SCORES, README, CONTAINER)
 """A bundle's files, besides its checkpoint."""
+ALLOWED = (*FILES, EVIDENCE)
+"""The same with what not every bundle has."""
 LARGEST_FILE = 256 << 20
 """Bytes of one file that is read into memory: a manifest of 200,000 tensors takes a fifth of it."""
 LARGEST_CONFIG = 1 << 20
@@ -187,7 +189,8 @@ def read_bundle(folder: Path) -> Bundle:
     point = _point(manifest, folder / MANIFEST)
     if set(manifest.inputs) != {point.base_role, *point.term_roles}:
         raise MergescopeError("the inputs are not those of the merge point", where=folder / MANIFEST)
-    if odd := {name for name in manifest.files if "/" not in name} ^ ({*FILES} - {MANIFEST}):
+    named = {name for name in manifest.files if "/" not in name} | {MANIFEST}
+    if odd := ({*FILES} - named) | (named - {*ALLOWED}):
         raise MergescopeError("a file has no hash, or is none of a bundle's", where=folder / MANIFEST, value=min(odd))
     _check_ids(manifest, point, folder / MANIFEST)
     _check_config(_config(folder / CONFIG), manifest, point, folder / CONFIG)
@@ -269,7 +272,7 @@ def _by_place(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[tuple[t
 def _refuse_links(folder: Path) -> None:
     checkpoint = folder / CHECKPOINT
     inside = checkpoint.iterdir() if checkpoint.is_dir() and not checkpoint.is_symlink() else iter(())
-    for path in (*(folder / name for name in FILES), checkpoint, *inside):
+    for path in (*(folder / name for name in ALLOWED), checkpoint, *inside):
         if path.is_symlink():
             raise MergescopeError("a bundle holds no symbolic links", where=path)
         if path.parent == checkpoint and not path.is_file():

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from merge.bundle import CHECKPOINT
-from merge.bundle_reader import FILES, LARGEST_FILE
+from merge.bundle_reader import ALLOWED, LARGEST_FILE
 from merge.container import LIMIT_BYTES
 from mergescope.ground.errors import MergescopeError
 
@@ -54,7 +54,7 @@ def _entries(opened: zipfile.ZipFile, archive: Path) -> Iterator[tuple[zipfile.Z
     for info in infos:
         place = info.filename.removeprefix(prefix)
         inside = place.removeprefix(f"{CHECKPOINT}/")
-        if place in FILES or (inside != place and _PLAIN.fullmatch(inside)):
+        if place in ALLOWED or (inside != place and _PLAIN.fullmatch(inside)):
             if place in seen:
                 raise MergescopeError("the zip holds a name twice", where=archive, value=place)
             seen.add(place)

@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from merge.bundle import BundleInputs, Story, write_bundle
+from eval.evidence import read_evidence
+from eval.inbox.slips import waiting
+from merge.bundle import EVIDENCE, BundleInputs, Story, write_bundle
 from merge.container import LIMIT_BYTES, fits_container
 from merge.gates import LABELS, LESS_SAFE, NOT_FOR_RELEASE, Comparison, compare_with_base, gates_of
 from merge.merger import open_merger
@@ -18,6 +20,7 @@ from merge.points import MergePoint
 from mergescope.environment import offline
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.progress import Reporter
+from mergescope.inputs import check_store
 from mergescope.lock import locked
 from mergescope.merges import adapters_of, hub_names, models_of, point_at
 from mergescope.provenance import makers, provenance_of
@@ -43,6 +46,8 @@ class Wish:
     note: str | None = None
     acknowledged: Sequence[str] = ()
     """Labels of gates (`merge.gates.LABELS`)."""
+    progress: Path | None = None
+    """File that says how far the work is, once a second; None: none does."""
 
 
 def export_point(study: Study, store: Path, wish: Wish) -> Iterator[str]:
@@ -52,10 +57,13 @@ def export_point(study: Study, store: Path, wish: Wish) -> Iterator[str]:
     left at `wish.out` then.
     """
     _check_wish(wish)
+    if waiting(store, 1):  # a choice that was made a moment ago
+        check_store(store)
     point = point_at(study.recipe, wish.ratio, wish.mask_seed)
     if study.is_local:
         offline()
-    reporter = Reporter(sys.stderr)
+    reporter = Reporter(sys.stderr, wish.progress)
+    reporter.stage("export")
     with locked(study.folder):
         models = models_of(study, reporter)
         merger = open_merger(study.folder, point, models, threads=study.recipe.merge.threads, reporter=reporter)
@@ -74,9 +82,11 @@ def story_of(study: Study, store: Path, checkpoint: str, point: MergePoint, wish
     scores = scores_of(study, store, checkpoint, point)
     provenance = provenance_of(study)
     comparisons = list(_comparisons(scores))
+    stored = stored_choice(study, store, checkpoint)
     return Story(
         scores=scores,
-        choice=_choice(stored_choice(study, store, checkpoint), wish),
+        choice=_choice(stored, wish),
+        evidence=read_evidence(store, stored["evidence_sha256"]) if stored else None,
         provenance=provenance,
         gates=gates_of(comparisons, makers(provenance), wish.acknowledged),
         not_compared=list(_not_compared(comparisons)),
@@ -141,6 +151,8 @@ def _remarks(manifest: Mapping[str, Any], written_bytes: int) -> Iterator[str]:
     if not manifest["evaluated"]:
         yield "this point was not evaluated: the bundle holds no numbers of it (add its ratio to the recipe and run it)"
     yield from (f"not compared with the base: {note}" for note in manifest["not_compared"])
+    if manifest["choice"].get("evidence_sha256") and EVIDENCE not in manifest["files"]:
+        yield "what the choice rests on is not on this machine: the bundle holds its hash alone"
     for gate in manifest["gates"]:
         state = "acknowledged" if gate["acknowledged"] else f"--acknowledge {gate['label']} opens this gate"
         yield f"{gate['text']} ({state})"

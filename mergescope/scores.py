@@ -12,6 +12,7 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from eval.metrics import METRICS
+from eval.pair_evidence import pair_evidence
 from eval.store import open_store, store_revision
 from merge.points import MergePoint
 from mergescope.effects import recipe_hash
@@ -90,7 +91,7 @@ def _judges(db: DuckDBPyConnection, study: str, checkpoint: str, mask_seed: int)
     compared = _compared(db, study, checkpoint, mask_seed)
     for judge, name, kind, trust, setting in db.execute(_JUDGES, [study]).fetchall():
         values = json.loads(setting)
-        found = [entry | {"splits": _splits(db, study, judge, entry["checkpoint_id"])} for entry in compared]
+        found = [entry | _measured(db, study, judge, entry["checkpoint_id"]) for entry in compared]
         rules = values.get("rules")
         yield {
             "judge_id": judge,
@@ -110,6 +111,12 @@ def _compared(db: DuckDBPyConnection, study: str, checkpoint: str, mask_seed: in
     names = ("role", "checkpoint_id", "label", "ratio")
     found = [dict(zip(names, row, strict=True)) for row in rows]
     return [entry | {"ratio": None if entry["ratio"] is None else str(entry["ratio"].normalize())} for entry in found]
+
+
+def _measured(db: DuckDBPyConnection, study: str, judge: str, checkpoint: str) -> dict[str, Any]:
+    """A checkpoint's numbers by split; where it was held against another one, which judgements say how it did."""
+    pairs = pair_evidence(db, study, judge, checkpoint)
+    return {"splits": _splits(db, study, judge, checkpoint)} | ({} if pairs is None else {"pairs": asdict(pairs)})
 
 
 def _splits(db: DuckDBPyConnection, study: str, judge: str, checkpoint: str) -> dict[str, dict[str, Any]]:

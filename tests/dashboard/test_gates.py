@@ -20,6 +20,12 @@ WHERE metric = 'harmful_refusal_rate' AND checkpoint_id IN (SELECT checkpoint_id
 """
 
 
+CHOOSE = """
+INSERT INTO choice SELECT 'x1_' || study_id, study_id, checkpoint_id, '"max balance"', 1, repeat('e', 64), 'anna',
+  TIMESTAMP '2026-11-28 09:30:00', '', NULL FROM study, checkpoint WHERE ratio = 0.5
+"""
+
+
 @pytest.fixture
 def gated(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store whose base refuses more than any merge, of a study whose data a vendor's model wrote."""
@@ -44,7 +50,7 @@ def test_each_gate_is_shown_with_a_box(pages: Pages, gated: Path) -> None:
     text = html(page)
     assert "Less safe than the base: harmful refused, judge proxy ja (proxy), at least" in text
     assert "Training data made with gpt-4o: OpenAI" in text
-    assert "people" not in text
+    assert "gpt-4o, people" not in text
     assert len(page.checkbox) == 2
 
 
@@ -67,8 +73,11 @@ def test_the_bundle_waits_for_the_word_on_safety(pages: Pages, gated: Path, monk
     (gated.parent / "studies").mkdir()
     (gated.parent / "studies" / "s.yaml").write_text("study: synthetic\n")
     monkeypatch.setattr(bundling, "bundle", made)
+    with open_store(gated, read_only=False) as db:
+        db.execute(CHOOSE)
     page = pages("export", at=gated, pick="0.5")
     assert page.button(key="prepare_bundle").disabled
+    assert page.button(key="start_job").disabled
     page.checkbox[0].check().run()
     page.button(key="prepare_bundle").click().run()
     assert not page.exception
@@ -92,3 +101,16 @@ def test_triples_beside_the_recipe_are_read(tmp_path: Path) -> None:
     assert list(gates.makers(recipe, None)) == []
     assert list(gates.makers({"train": "skip"}, tmp_path)) == []
     assert list(gates.makers({"train": {"safe": {"triples": ["bad.jsonl"]}}}, tmp_path)) == []
+
+
+def test_nothing_leaves_that_nobody_has_chosen(pages: Pages, store: Path, tmp_path: Path) -> None:
+    path = tmp_path / "results.duckdb"
+    path.write_bytes(store.read_bytes())
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "s.yaml").write_text("study: synthetic\n")
+    with open_store(path, read_only=False) as db:
+        db.execute(CHOOSE)
+    page = pages("export", at=path, pick="0.75")
+    assert [page.button(key=key).disabled for key in ("prepare_bundle", "start_job")] == [True, True]
+    page = pages("export", at=path, pick="0.5")
+    assert [page.button(key=key).disabled for key in ("prepare_bundle", "start_job")] == [False, False]

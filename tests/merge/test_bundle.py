@@ -18,13 +18,13 @@ import pytest
 import yaml
 
 from merge.adapters import AdapterInput
-from merge.bundle import BundleInputs, exported_config, write_bundle
+from merge.bundle import EVIDENCE, BundleInputs, exported_config, write_bundle
 from merge.bundle_reader import read_bundle
 from merge.gates import LESS_SAFE, VENDOR_TERMS, Gate
 from merge.sources import Models
 from merge.tensor_bytes import stored_entries
 from mergescope.ground.errors import CheckpointError, MergescopeError
-from mergescope.ground.ids import file_hash
+from mergescope.ground.ids import file_hash, text_hash
 from tests.merge.conftest import DEMO_POINT, World, a_story
 from tests.merge.test_blend import assert_same_bits
 
@@ -219,3 +219,13 @@ def test_a_point_of_other_masks_makes_no_bundle(inputs: BundleInputs, tmp_path: 
     with pytest.raises(MergescopeError):
         write_bundle(tmp_path / "b", replace(DEMO_POINT, density_safe=Decimal("0.9")), inputs, a_story())
     assert not (tmp_path / "b").exists()
+
+
+def test_what_the_choice_rests_on_is_kept_byte_for_byte(inputs: BundleInputs, tmp_path: Path) -> None:
+    evidence = '{"format":1,"read":[]}'
+    manifest = write_bundle(tmp_path / "b", DEMO_POINT, inputs, a_story(evidence=evidence))
+    assert (tmp_path / "b" / EVIDENCE).read_text(encoding="utf-8") == evidence
+    assert manifest["files"][EVIDENCE] == text_hash(evidence)
+    assert read_bundle(tmp_path / "b").edited_files() == []
+    (tmp_path / "b" / EVIDENCE).write_text("{}", encoding="utf-8")
+    assert read_bundle(tmp_path / "b").edited_files() == [EVIDENCE]

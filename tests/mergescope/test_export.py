@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import getpass
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from eval.evidence import choices_folder, keep_evidence
+from eval.inbox.slips import ChoiceSlip, put
 from eval.metrics import METRICS
 from eval.store import open_store
+from merge.bundle import EVIDENCE
 from merge.card import PARTS
 from merge.front_matter import HEADLINE
 from merge.gates import LESS_SAFE, VENDOR_TERMS
@@ -132,6 +136,39 @@ def test_the_stores_choice_is_taken_and_the_command_line_overrides_it(copied: Pa
     assert choice["source"] == "the command line"
 
 
+def test_a_choice_that_waits_in_the_inbox_counts_and_its_evidence_comes_along(copied: Path) -> None:
+    store = copied / "results.duckdb"
+    with open_store(store, read_only=True) as db:
+        query = "SELECT study_id, checkpoint_id FROM study_checkpoint JOIN checkpoint USING (checkpoint_id)"
+        study, point = db.execute(f"{query} WHERE ratio = 0.5").fetchall()[0]
+    slip = ChoiceSlip(
+        study_id=study,
+        checkpoint_id=point,
+        rule='"max balance"',
+        store_revision=7,
+        evidence_sha256=keep_evidence(store, {"format": 1}),
+        who="D. Now",
+        note="",
+        made_at=datetime(2026, 11, 28, tzinfo=UTC),
+    )
+    put(store, slip)
+    manifest, said = exported(copied)
+    assert (manifest["choice"]["choice_id"], manifest["choice"]["by"]) == (slip.id, "D. Now")
+    assert manifest["files"][EVIDENCE] == slip.evidence_sha256
+    assert "not on this machine" not in said
+    (evidence,) = choices_folder(store).glob("evidence-*.json")
+    evidence.unlink()
+    manifest, said = exported(copied, out=copied / "c")
+    assert EVIDENCE not in manifest["files"]
+    assert "what the choice rests on is not on this machine" in said
+
+
+def test_progress_is_written_where_it_is_asked_for(copied: Path) -> None:
+    exported(copied, progress=copied / "how-far.json")
+    told = read_json(copied / "how-far.json")
+    assert (told["stage"], told["state"], told["done"] == told["total"]) == ("export", "done", True)
+
+
 def test_a_judges_address_and_place_stay_at_home(copied: Path) -> None:
     setting = {"kind": "llm", "model": "/models/canary-place/judge", "host": "canary-host:8000", "rubric": "c" * 64}
     change(
@@ -142,6 +179,16 @@ def test_a_judges_address_and_place_stay_at_home(copied: Path) -> None:
     assert (judge["name"], judge["label"], judge["rubric_sha256"]) == ("judge", "judge (llm)", "c" * 64)
     for file in (copied / "b").iterdir():
         assert "canary" not in file.read_text(encoding="utf-8")
+
+
+def test_no_text_of_the_evaluation_leaves_with_a_bundle(copied: Path) -> None:
+    change(copied, "UPDATE text SET body = 'canary text ' || text_id")
+    change(copied, "UPDATE score SET reason = 'canary reason'")
+    change(copied, "UPDATE prompt SET messages = ?", json.dumps([{"role": "user", "content": "canary prompt"}]))
+    change(copied, "UPDATE set_item SET category = ['canary category'], item_key = 'canary key ' || item_key")
+    exported(copied)
+    for file in (copied / "b").rglob("*"):
+        assert b"canary" not in file.read_bytes()
 
 
 def test_scores_name_sets_rules_and_revision(copied: Path) -> None:

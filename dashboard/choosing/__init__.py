@@ -1,0 +1,1 @@
+"""Parts of the page on which a point is chosen and leaves."""
