@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import shlex
 import shutil
 import signal
@@ -17,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from mergescope.ground.errors import MergescopeError, printable
 
@@ -27,6 +28,10 @@ _CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 EDITOR = "vi"
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Signals that end a process and would leave what it shows on the screen."""
+LOOK_S = 0.5
+"""Seconds between two looks for such a signal, while no key comes."""
+_HEARD: list[int] = []
+"""Such signals that have come. What a handler raises may be lost, in a destructor for one; this stays."""
 
 
 class Terminal:
@@ -42,7 +47,8 @@ class Terminal:
     def opened(self) -> Iterator[None]:
         """Within the block the second screen is shown and keys come one by one; it is cleared however it ends.
 
-        Raises SystemExit within the block for a signal that ends the process; one that would only stop it does nothing.
+        Raises SystemExit within the block for a signal that ends the process, and where the terminal has hung up; a
+        signal that would only stop it does nothing.
         """
         before = termios.tcgetattr(sys.stdin)
         with _signals_heard():
@@ -50,6 +56,10 @@ class Terminal:
             tty.setcbreak(sys.stdin)
             try:
                 yield
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                raise SystemExit(128 + signal.SIGHUP) from None  # the signal that says so may come after the failure
             finally:
                 self._leave(before)
 
@@ -59,7 +69,9 @@ class Terminal:
         self._write(_CLEAR + "\r\n".join(map(printable, lines[: height - 1])))
 
     def key(self) -> str:
-        """The next key; empty where the input has ended, and for keys that send more than one character."""
+        """The next key, q where the input has ended; empty for keys that send more than one character."""
+        while not select.select([sys.stdin], [], [], LOOK_S)[0]:
+            _require_alive()
         raw = os.read(sys.stdin.fileno(), 32)
         text = raw.decode("utf-8", "replace")
         return "q" if not raw else text if len(text) == 1 else ""
@@ -110,10 +122,16 @@ def _signals_heard() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 -- a handler's form
+def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- a handler's form
     for other in ENDING:
         signal.signal(other, signal.SIG_IGN)  # a second one shall not break off the clearing
-    raise SystemExit(128 + number)
+    _HEARD.append(number)
+    _require_alive()
+
+
+def _require_alive() -> None:
+    if _HEARD:
+        raise SystemExit(128 + _HEARD[0])
 
 
 def _go_on(number: int, frame: FrameType | None) -> None:
