@@ -6,31 +6,33 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import queries, state
+from dashboard import queries, readers, reveals, state
 from dashboard.colours import palette
 from dashboard.frame import words
-from dashboard.inert import escaped
+from dashboard.inert import escaped, one_line
 from dashboard.language import LANGUAGES
 from dashboard.source import ask, look, store_path
 from mergescope.ground.errors import StoreError
 
-PAGES = ("frontier", "compare", "failures", "review", "export", "runs")
+PAGES = ("frontier", "compare", "failures", "judges", "review", "export", "runs")
 HERE = Path(__file__).parent
 
 
 def main() -> None:
     """Header, navigation and the chosen page."""
     st.set_page_config(page_title="Mergescope", layout="wide", initial_sidebar_state="collapsed")
-    look()
     word = words()
+    st.html(HERE / "theme" / "style.css")
+    st.html(f"<style>:root {{ --ms-accent: {palette(st.context.theme.type).accent}; }}</style>")
+    readers.gate(word)
+    look()
     pages = [
         st.Page(HERE / "views" / f"{name}.py", title=word(f"page.{name}"), url_path=name, default=name == PAGES[0])
         for name in PAGES
     ]
     page = st.navigation(pages, position="top")
-    st.html(HERE / "theme" / "style.css")
-    st.html(f"<style>:root {{ --ms-accent: {palette(st.context.theme.type).accent}; }}</style>")
     _tools(word.language)
+    reveals.watch(page.url_path or PAGES[0])
     page.run()
 
 
@@ -42,9 +44,11 @@ def _tools(language: str) -> None:
         if len(names) > 1:
             state.select("study", word("header.study"), names, names[0], hidden=True)
         elif names:
-            st.html(f'<span class="ms-study">{escaped(word("header.study"))} <b>{escaped(names[0], 64)}</b></span>')
+            name = escaped(one_line(names[0], 64))
+            st.html(f'<span class="ms-study">{escaped(word("header.study"))} <b>{name}</b></span>')
         other = next(code for code in LANGUAGES if code != language)
         st.button(LANGUAGES[other], key="language", type="tertiary", on_click=state.remember, args=("lang", other))
+        readers.leave(word)
 
 
 def _study_names() -> list[str]:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import csv
 import html
 import io
+import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 LONGEST = 20_000
 """Characters of one text that a page shows; the rest is counted."""
 _KEPT = "\n\t"
+_MARKS = re.compile(r"[\\`*_\[\]<>$:~#|!&^{}]|^[-+=]|(?<=^\d)[.)]")
+"""What begins something in Markdown, or in Streamlit's own directives; a backslash before it takes that away."""
+_ADDRESS = re.compile(r":(?=//)|\bwww(?=\.)|@(?=\w)", re.IGNORECASE)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -19,7 +24,7 @@ def visible(text: str, limit: int = LONGEST) -> str:
 
     Newlines and tabs stay. Texts longer than `limit` characters are cut and say how much is missing.
     """
-    shown = "".join(_shown(character) for character in text[:limit])
+    shown = text[:limit].translate(_SHOWN)
     rest = len(text) - limit
     return shown if rest <= 0 else f"{shown} … (+{rest:,})"
 
@@ -33,6 +38,32 @@ def one_line(text: str, limit: int = 80) -> str:
     """`visible` text on one line of at most `limit` characters, for tables."""
     line = " ".join(text[: 4 * limit].split())
     return visible(line if len(line) <= limit else line[: limit - 1] + "…", 4 * limit)
+
+
+def label(text: str, limit: int = 120) -> str:
+    """`one_line` text for a widget's label, which Streamlit reads as Markdown: no mark, directive or link in it acts.
+
+    Addresses are parted by a blank: Markdown makes links of them even where every sign is escaped.
+    """
+    parted = _ADDRESS.sub(r"\g<0> ", one_line(text, limit))
+    return _MARKS.sub(r"\\\g<0>", parted)
+
+
+def labels(texts: Sequence[str], limit: int = 60) -> dict[str, str]:
+    """Each text on one line for a list of options, by the text; equal lines are told apart by a number."""
+    lines: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for text in dict.fromkeys(texts):
+        line = one_line(text, limit)
+        counts[line] += 1
+        lines[text] = line if counts[line] == 1 else f"{line} ({counts[line]})"
+    return lines
+
+
+def file_name(name: str) -> str:
+    """A download's name: letters, digits, dots, hyphens and underscores alone; no dot in front, at most 80."""
+    kept = re.sub(r"[^\w.-]+", "-", name.encode("utf-8", "replace").decode())
+    return kept.lstrip(".-")[-80:].lstrip(".-") or "file"
 
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
@@ -52,10 +83,15 @@ def csv_cell(value: object) -> object:
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 
-def _shown(character: str) -> str:
-    if character in _KEPT:
-        return character
-    # Cc control, Cf format (bidi, zero-width), Cs surrogate, Co private, Zl and Zp separators
-    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp"):
-        return f"<U+{ord(character):04X}>"
-    return character
+class _Shown(dict[int, str]):
+    """What is shown for a character, by its code; worked out when it is first met."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        # Cc control, Cf format (bidi, zero-width), Cs surrogate, Co private, Zl and Zp separators
+        hidden = character not in _KEPT and unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+        self[code] = f"<U+{code:04X}>" if hidden else character
+        return self[code]
+
+
+_SHOWN = _Shown()

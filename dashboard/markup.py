@@ -14,6 +14,8 @@ _WORD = re.compile(r"[㐀-鿿々]+|[゠-ヿ]+|[A-Za-zÀ-ɏ']+|[0-9]+|.", re.DOTA
 """Runs of kanji, katakana, Latin letters or digits are words; hiragana, marks and blanks stand alone."""
 DIFF_WORDS = 4_000
 """Longer answers are shown without a comparison: difflib is quadratic."""
+BLUR = ' ms-blurred" aria-hidden="true'
+"""Ends the class of what is blurred; readers who listen do not hear it before it is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Card:
     blurred: bool
     marks: tuple[str, ...]
     """Such as `cut at the token limit`."""
+    text_id: str = ""
+    """Of the answer: a reveal is logged with it (dashboard/reveals.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ def strip(items: Sequence[tuple[str, str]], right: str) -> str:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> str:
     """A quiet table: first column left, the others right and with digits of one width."""
-    head = "".join(f'<th scope="col">{escaped(cell)}</th>' for cell in header)
+    head = "".join(f'<th scope="col">{escaped(cell)}</th>' if cell else "<td></td>" for cell in header)
     body = "".join(
         f'<tr><th scope="row">{escaped(row[0])}</th>'
         + "".join(f"<td>{escaped(cell)}</td>" for cell in row[1:])
@@ -65,6 +69,17 @@ def note(text: str, kind: Literal["quiet", "plain"] = "quiet") -> str:
     return f'<div class="ms-note ms-{kind}">{escaped(text)}</div>'
 
 
+def titled(text: str, remark: str) -> str:
+    """A card's title with a quiet remark at the right end."""
+    return f'<div class="ms-titled">{heading(text)}<span class="ms-note ms-quiet">{escaped(remark)}</span></div>'
+
+
+def progress(text: str, done: float, total: float) -> str:
+    """A line of small text with a thin bar before it."""
+    bar = f'<progress value="{done:g}" max="{max(total, 1):g}" aria-hidden="true"></progress>'
+    return f'<div class="ms-note ms-live">{bar}<span>{escaped(text)}</span></div>'
+
+
 def heading(text: str) -> str:
     """A section's title."""
     return f'<h2 class="ms-heading">{escaped(text)}</h2>'
@@ -75,9 +90,9 @@ def card(value: Card, reveal: str) -> str:
     body = "".join(
         f"<mark>{escaped(part.text)}</mark>" if part.differs else escaped(part.text) for part in value.segments
     )
-    box = f'<label class="ms-reveal"><input type="checkbox"> {escaped(reveal)}</label>' if value.blurred else ""
+    box = reveal_box(value.text_id, reveal) if value.blurred else ""
     marks = "".join(f'<span class="ms-mark">{escaped(mark)}</span>' for mark in value.marks)
-    blur = " ms-blurred" if value.blurred else ""  # reasons as well: a judge may quote the answer
+    blur = BLUR if value.blurred else ""  # reasons as well: a judge may quote the answer
     reasons = "".join(f"<p>{escaped(reason, 2000)}</p>" for reason in value.reasons)
     return (
         f'<article class="ms-card"><header><b>{escaped(value.title)}</b>{chip(value.verdict, value.tone)}</header>{box}'
@@ -85,6 +100,12 @@ def card(value: Card, reveal: str) -> str:
         f"<footer>{marks}<span>{escaped(value.scores)}</span>"
         f'<div class="ms-reasons{blur}">{reasons}</div></footer></article>'
     )
+
+
+def reveal_box(text_id: str, label: str) -> str:
+    """The check box that shows what is blurred in its card (`.ms-card`), which `dashboard.reveals` hears."""
+    tick = f'<input type="checkbox" data-reveals="{escaped(text_id)}">'
+    return f'<label class="ms-reveal">{tick} {escaped(label)}</label>'
 
 
 def chip(text: str, tone: str) -> str:

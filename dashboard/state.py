@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
+from dashboard import inert
+from dashboard.inert import labels, one_line
+
 
 def recall(name: str, default: str = "") -> str:
     """The choice called `name`: from the address, else from this session, else `default`.
@@ -65,9 +68,9 @@ def select(
     key = _widget(name)
     st.session_state[key] = one_of(name, options, default)
     st.selectbox(
-        label,
+        inert.label(label),
         options,
-        format_func=show,
+        format_func=_inert(options, show),
         key=key,
         label_visibility="collapsed" if hidden else "visible",
         on_change=lambda: remember(name, str(st.session_state[key])),
@@ -79,7 +82,7 @@ def toggle(name: str, label: str) -> bool:
     """A switch whose value is the choice `name`, written `1` in the address when on."""
     key = _widget(name)
     st.session_state[key] = recall(name) == "1"
-    st.toggle(label, key=key, on_change=lambda: remember(name, "1" if st.session_state[key] else ""))
+    st.toggle(inert.label(label), key=key, on_change=lambda: remember(name, "1" if st.session_state[key] else ""))
     return bool(st.session_state[key])
 
 
@@ -88,7 +91,7 @@ def search(name: str, label: str, placeholder: str) -> str:
     key = _widget(name)
     st.session_state[key] = recall(name)
     st.text_input(
-        label,
+        inert.label(label),
         key=key,
         placeholder=placeholder,
         label_visibility="collapsed",
@@ -110,9 +113,9 @@ def several(
     key = _widget(name)
     st.session_state[key] = many_of(name, options, default)[:limit]
     st.multiselect(
-        label,
+        inert.label(label),
         options,
-        format_func=show,
+        format_func=_inert(options, show),
         key=key,
         max_selections=limit,
         placeholder=placeholder,
@@ -120,6 +123,14 @@ def several(
         on_change=lambda: remember(name, ",".join(st.session_state[key])),
     )
     return list(st.session_state[key])
+
+
+def _inert(options: Sequence[str], show: Callable[[str], str]) -> Callable[[str], str]:
+    """How options are shown: some are names that others gave. Streamlit tells options apart by what is shown."""
+    shown = {option: show(option) for option in options}
+    lines = labels([*shown.values()])
+    found: dict[str, str] = {option: lines[text] for option, text in shown.items()}
+    return lambda option: found.get(option) or one_line(show(option), 60)
 
 
 def _kept(name: str) -> str:

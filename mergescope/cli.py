@@ -252,15 +252,22 @@ def evaluate(
 @app.command()
 def dashboard(
     store: Store = RESULTS,
-    port: Annotated[
-        int | None, typer.Option(help="Port on 127.0.0.1; the first free one from 8501 if left out.")
-    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port; the first free one from 8501 if left out.")] = None,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the browser.")] = False,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="IP address to listen on; others than this machine's want sign-in.")
+    ] = "127.0.0.1",
+    sign_in: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Who may open it, and the OpenID Connect provider.")
+    ] = None,
+    without_sign_in: Annotated[
+        bool, typer.Option("--without-sign-in", help="Let every machine that reaches ADDRESS read and decide.")
+    ] = False,
 ) -> None:
     """Show the results in the browser until stopped with Ctrl-C."""
-    from dashboard.serve import serve
+    from dashboard.serve import Binding, serve
 
-    raise typer.Exit(serve(store, port, open_browser))
+    raise typer.Exit(serve(store, port, open_browser, Binding(host, sign_in, without_sign_in)))
 
 
 @app.command()
@@ -375,6 +382,17 @@ def import_(
 
 
 @app.command()
+def inbox(
+    store: Annotated[Path, typer.Argument(metavar="STORE", envvar="MERGESCOPE_STORE", help="Results file.")] = RESULTS,
+) -> None:
+    """Take people's verdicts and choices, which pages leave beside the results, into the results file."""
+    from eval.inbox.taking import take_in
+
+    for line in take_in(store).lines():
+        typer.echo(line)
+
+
+@app.command()
 def export(
     context: typer.Context,
     study: StudyFile,
@@ -389,6 +407,7 @@ def export(
         list[str] | None,
         typer.Option(metavar="LABEL", help="Open a gate: vendor-terms or less-safe-than-base; may be given again."),
     ] = None,
+    progress: Annotated[Path | None, typer.Option(help="File that says how far it is, written each second.")] = None,
     store: Store = RESULTS,
 ) -> None:
     """Write the bundle of one merge: exact mergekit config, seed, command, hashes, numbers, model card, Dockerfile."""
@@ -399,7 +418,7 @@ def export(
     if source is not None and source.name != "DEFAULT" and not store.exists():
         cure = "correct the path, or leave it out to export without numbers"
         raise MergescopeError("no such results file", where="--store", value=str(store), cure=cure)
-    wish = Wish(ratio, out, mask_seed, materialize, rule, by, note, tuple(acknowledge or ()))
+    wish = Wish(ratio, out, mask_seed, materialize, rule, by, note, tuple(acknowledge or ()), progress)
     for line in export_point(open_study(study), store, wish):
         typer.echo(line)
 

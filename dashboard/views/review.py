@@ -6,7 +6,6 @@ run of the page: it is kept in no state and no cache.
 
 from __future__ import annotations
 
-import getpass
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import markup, pickers, state
+from dashboard import markup, pickers, rater, readers, reveals, state
 from dashboard.frame import words
 from dashboard.inert import escaped, one_line
 from dashboard.language import Words
@@ -57,7 +56,7 @@ def _review(word: Words, studies: dict[str, Path]) -> None:
         _keep_trail_of(study)
         rows = rows_of(studies[study])
         found = _filtered(word, rows)
-        who = _who(word)
+        who = rater.who(word, "review.by")
     counts = Counter(row.reviewed.status for row in rows)
     told = word("review.counts", **{status: f"{counts[status]:,}" for status in STATUSES})
     st.html(markup.note(f"{study}: {told}"))
@@ -98,28 +97,6 @@ def _filtered(word: Words, rows: Sequence[Row]) -> list[Row]:
             and status in ("all", row.reviewed.status)
         )
     ]
-
-
-def _who(word: Words) -> str:
-    """Who reviews: the user of this machine, unless they say otherwise."""
-    key = "reviewer"
-    st.session_state.setdefault(key, st.session_state.get("kept:reviewer", _user()))
-    st.text_input(
-        word("review.by"),
-        key=key,
-        placeholder=word("review.by"),
-        label_visibility="collapsed",
-        max_chars=64,
-        on_change=lambda: state.keep("reviewer", str(st.session_state[key])),
-    )
-    return str(st.session_state[key]).strip()
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""
 
 
 def _list(word: Words, found: Sequence[Row]) -> Row:
@@ -215,7 +192,7 @@ def _actions(word: Words, row: Row, after: str, who: str) -> None:
     one = row.reviewed
     if one.pair.informs:
         st.html(markup.note(word("review.informs"), "plain"))
-    if not who:
+    if not who and readers.reader().may_edit:
         st.html(markup.note(word("review.by_missing"), "plain"))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         verified = st.session_state.get(_VERIFIED) == (row.address, one.version)
@@ -272,6 +249,7 @@ def _kept(row: Row, action: Action, who: str, prompt: str | None, chosen: str | 
     """Whether the decision was kept; why not is told on the page."""
     one = row.reviewed
     try:
+        readers.require_editor()
         row.pairs.review(one.pair.pair_id, action, who, datetime.now(UTC), prompt, chosen, verified, one.version)
     except MergescopeError as error:
         st.session_state[_ERROR] = error.line()
@@ -310,6 +288,7 @@ def _rejected(word: Words, row: Row, study_folder: Path) -> None:
     except PurgedError:
         _alert(word("review.purged"))
         return
+    reveals.note("review", ref.sha256)
     st.html(
         f'<article class="ms-card ms-toxic"><header><b>{escaped(word("review.shown"))}</b></header>'
         f'<div class="ms-answer">{escaped(text)}</div></article>'

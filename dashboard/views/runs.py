@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard import markup, state
 from dashboard.colours import palette
 from dashboard.frame import notice, words
-from dashboard.inert import escaped
+from dashboard.inert import escaped, one_line
 from dashboard.language import Words
 from dashboard.recipes import RecipeFile, recipes
 from dashboard.runs import Progress, Run, StageRow, TrainingCurve, last_active, run_of
@@ -72,8 +72,8 @@ def _counts(word: Words, run: Run) -> Iterator[tuple[str, str]]:
     progress = run.progress
     if progress is None or not progress.is_alive:
         return
-    yield f"{progress.done:,} / {progress.total:,}", f"{progress.task} {progress.unit}".strip()
-    yield f"{progress.rate:,.2g}", word("runs.rate", unit=progress.unit)
+    yield f"{progress.done:,} / {progress.total:,}", one_line(f"{progress.task} {progress.unit}")
+    yield f"{progress.rate:,.2g}", word("runs.rate", unit=one_line(progress.unit, 30))
     if progress.remaining_s is not None:
         yield time_text(progress.remaining_s), word("runs.left")
 
@@ -135,9 +135,9 @@ def _stages(word: Words, run: Run) -> None:
         st.html(markup.note(word("runs.start")))
         return
     if progress.note and progress.is_alive:
-        st.html(markup.note(progress.note))
+        st.html(markup.note(one_line(progress.note, 300)))
     for kind, count in sorted(progress.errors.items()):
-        st.html(markup.note(f"{word.maybe(f'error.{kind}', kind)}: {count:,}"))
+        st.html(markup.note(f"{one_line(word.maybe(f'error.{kind}', kind))}: {count:,}"))
     if any(stage.state == "stopped" for stage in run.stages):
         st.html(markup.note(word("runs.stopped"), "plain"))
 

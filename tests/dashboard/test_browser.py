@@ -15,6 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from benchmarks.browser import CHROMEDRIVER, CHROMIUM, browser, foreign_requests, served, settled
+from eval.store import open_store
 from merge.points import Role
 from tests.dashboard.conftest import with_hostile_text
 from tests.merge.conftest import build_models
@@ -180,3 +181,73 @@ def _merges(config: Path, room: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert list((room / "merged").glob("*.safetensors"))
+
+
+@pytest.mark.deep
+def test_a_rule_is_changed_by_keyboard_and_the_recommended_point_follows(address: str) -> None:
+    with browser() as driver:
+        driver.get(f"{address}/?lang=en")
+        settled(driver, ".st-key-take button")
+        before = _texts(driver, ".st-key-take button")
+        driver.find_element(By.CSS_SELECTOR, ".st-key-rule_add button").send_keys(Keys.ENTER)
+        _until(driver, lambda: "rule=" in driver.current_url)
+        settled(driver, ".st-key-rule_0 button")
+        driver.find_element(By.CSS_SELECTOR, ".st-key-rule_0 button").send_keys(Keys.ENTER)
+        settled(driver, ".st-key-rule_value_0 input")
+        field = driver.find_element(By.CSS_SELECTOR, ".st-key-rule_value_0 input")
+        field.send_keys(Keys.CONTROL + "a")
+        field.send_keys("4.4", Keys.ENTER)
+        _until(driver, lambda: "safety%3E%3D4.4" in driver.current_url)
+        settled(driver, ".st-key-rule_value_0 input")  # the fields stay open
+        _until(driver, lambda: _texts(driver, ".st-key-take button") != before)
+        shared, after = driver.current_url, _texts(driver, ".st-key-take button")
+    with browser() as driver:
+        driver.get(shared)
+        settled(driver, ".st-key-rule_0 button")
+        assert _texts(driver, ".st-key-take button") == after
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(("kind", "start"), [("PNG", b"\x89PNG"), ("SVG", b"<svg ")])
+def test_a_chart_is_saved_in_the_browser(address: str, tmp_path: Path, kind: str, start: bytes) -> None:
+    with browser(downloads=tmp_path) as driver:
+        driver.get(f"{address}/?lang=en")
+        settled(driver, ".js-plotly-plot .scatterlayer .point")
+        driver.execute_script(_PRESS, kind)
+        file = tmp_path / f"synthetic-frontier.{kind.lower()}"
+        _until(driver, file.exists)
+        assert file.read_bytes().startswith(start)
+        assert foreign_requests(driver) == []
+
+
+@pytest.mark.deep
+def test_the_page_is_drawn_again_only_when_there_is_news(store: Path, tmp_path: Path) -> None:
+    """Marks the chart's element: it is the same one after looks without news, and shows what a sweep has added."""
+    path = tmp_path / "results.duckdb"
+    path.write_bytes(store.read_bytes())
+    with served(path) as address, browser() as driver:
+        driver.get(f"{address}/?lang=en")
+        settled(driver, ".js-plotly-plot .scatterlayer .point")
+        driver.execute_script(
+            "window.redrawn = 0;"
+            "document.querySelector('.js-plotly-plot').on('plotly_afterplot', () => { window.redrawn += 1; })"
+        )
+        time.sleep(25)  # two looks
+        assert driver.execute_script("return window.redrawn") == 0
+        with open_store(path, read_only=False) as db:
+            db.execute("UPDATE judge SET trust = 'trusted'")
+            db.execute("UPDATE revision SET counter = counter + 1")
+        _until(driver, lambda: "judge (proxy, no LLM), trusted" in " ".join(_texts(driver, ".ms-strip")))
+
+
+_PRESS = """
+const within = (root) => {
+  for (const one of root.querySelectorAll("*")) {
+    if (one.tagName === "BUTTON" && one.textContent === arguments[0]) return one;
+    const deeper = one.shadowRoot && within(one.shadowRoot);
+    if (deeper) return deeper;
+  }
+  return null;
+};
+within(document.querySelector(".st-key-images_frontier_chart")).click();
+"""

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dashboard import answers, faults, queries
+from dashboard import answers, queries
 from dashboard.answers import ItemKey
+from dashboard.failures.kinds import FAULTS, Looked
+from dashboard.failures.outcomes import outcomes, prompts
 from eval.scores import load_scores
 from eval.store import open_store
-from tests.dashboard.conftest import Pages, html
+from tests.dashboard.conftest import Pages, board_of, html
 from tests.eval.guard_rows import SECOND, add_guard
 
 
@@ -39,7 +41,7 @@ def test_choices_are_right_or_wrong_under_every_judge(guarded: Path) -> None:
         proxy = queries.judges(db, study.study_id)[0].judge_id
         one = queries.checkpoints(db, study.study_id)[0].checkpoint_id
         for judge in (proxy, SECOND):
-            rows = answers.verdicts(db, study.study_id, judge, [one])
+            rows = answers.verdicts(board_of(guarded, study.study_id, judge), [one])
             found = {row.key.item_key: (row.verdict, row.error_kind) for row in rows if row.key.set_name == "guard"}
             assert [found[f"choice-{i}"] for i in range(4)] == [
                 ("answered", None), ("answered", None), ("wrong", None), ("unscored", "too_long")
@@ -53,9 +55,9 @@ def test_texts_are_no_prompts(guarded: Path, store: Path) -> None:
         [study] = queries.studies(db)
         judge = queries.judges(db, study.study_id)[0].judge_id
         found = answers.items(db, study.study_id)
-        after = queries.overview(db, study.study_id, judge)
+        after = queries.overview(board_of(guarded, study.study_id, judge), queries.grid(db, study.study_id))
     with open_store(store, read_only=True) as db:
-        before = queries.overview(db, study.study_id, judge)
+        before = queries.overview(board_of(store, study.study_id, judge), queries.grid(db, study.study_id))
     assert {item.kind for item in found} == {"harmful", "jailbreak", "borderline", "benign", "choice"}
     assert (len(found), after.prompts) == (before.prompts + 7, before.prompts + 7)
     assert after.answers == before.answers + 7 * 8
@@ -67,12 +69,14 @@ def test_their_failures_are_listed(guarded: Path) -> None:
         [study] = queries.studies(db)
         judge = queries.judges(db, study.study_id)[0].judge_id
         one = queries.checkpoints(db, study.study_id)[0].checkpoint_id
+        asked, board = prompts(db, study.study_id), board_of(guarded, study.study_id, judge)
         for fault, keys in {
             "wrong_choice": ["choice-2"],
             "jailbroken": ["harmful-1~fiction", "harmful-2~fiction"],
         }.items():
-            rows = faults.failed_answers(db, study.study_id, judge, fault, one, "")
-            assert [row.key.item_key for row in rows] == keys
+            found = outcomes(board, one)
+            failed = found.item[Looked(FAULTS[fault]).failed(found, asked)]
+            assert [asked.keys[item].item_key for item in failed] == keys
 
 
 def test_a_choices_reason_is_shown(guarded: Path) -> None:

@@ -3,7 +3,7 @@ import io
 
 import pytest
 
-from dashboard.inert import csv_bytes, csv_cell, escaped, one_line, visible
+from dashboard.inert import csv_bytes, csv_cell, escaped, file_name, label, labels, one_line, visible
 
 
 def test_tricky_characters_are_written_out() -> None:
@@ -41,3 +41,37 @@ def test_a_csv_file_reads_back() -> None:
     data = csv_bytes(["a", "b"], [["一,二", None], ["改\n行", 3]])
     assert data.startswith("\ufeff".encode())
     assert list(csv.reader(io.StringIO(data.decode("utf-8-sig")))) == [["a", "b"], ["一,二", ""], ["改\n行", "3"]]
+
+
+def test_options_are_one_line_each_and_never_alike() -> None:
+    huge = ["x" * 100, "x" * 101, "a\u202eb", ""]
+    assert list(labels(huge, 10).values()) == ["xxxxxxxxx…", "xxxxxxxxx… (2)", "a<U+202E>b", ""]
+    assert list(labels(huge, 10)) == huge
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("demo-metrics.csv", "demo-metrics.csv"),
+        ("学習-比較.csv", "学習-比較.csv"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("a\r\nSet-Cookie: b=1.csv", "a-Set-Cookie-b-1.csv"),
+        ("<script>\u202egnp.exe\ud800.csv", "script-gnp.exe-.csv"),
+        (".hidden", "hidden"),
+        ("///", "file"),
+        ("x" * 500 + ".csv", "x" * 76 + ".csv"),
+    ],
+)
+def test_a_downloads_name_is_no_path_and_no_header(name: str, kept: str) -> None:
+    assert file_name(name) == kept
+
+
+def test_nothing_in_a_label_acts() -> None:
+    assert label("safety (1–5) of r 0.30, 95 %") == "safety (1–5) of r 0.30, 95 %"
+    assert label(":red[x] **b** $a$ <b>") == r"\:red\[x\] \*\*b\*\* \$a\$ \<b\>"
+    assert label("[c](javascript:x) http://a.example www.a.example a@b.example") == (
+        r"\[c\](javascript\:x) http\: //a.example www .a.example a@ b.example"
+    )
+    assert label("- a") == r"\- a"
+    assert label("1. a") == r"1\. a"
+    assert label("a\u202eb\nc") == r"a\<U+202E\>b c"

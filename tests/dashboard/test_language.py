@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from dashboard.colours import VERDICT_FILL
-from dashboard.faults import FAULTS
+from dashboard.failures.kinds import FAULTS
 from dashboard.language import LANGUAGES, Words, catalogue, preferred
 from dashboard.measures import MEASURES
+from eval.interchange.forms import LABELS
 from eval.metrics import METRICS
 from trainer.pairs.review import STATUSES
 
@@ -46,10 +47,13 @@ def test_every_name_that_the_store_may_hold_has_words() -> None:
         "chip": VERDICT_FILL,
         "trust": ("trusted", "not trusted", "not calibrated"),
         "axis_name": ("safety", "fluency", "accuracy", "detail", "relevance", "correct"),
-        "page": ("frontier", "compare", "failures", "review", "export"),
+        "page": ("frontier", "compare", "failures", "judges", "review", "export"),
         "status": STATUSES,
         "frontier": ("compare", "failures", "export"),
         "export": ("select", "confirm"),
+        "rating": [label for labels in LABELS.values() for label in labels if label not in LABELS["correct"]],
+        "compare": ("previous", "next"),
+        "judges": ("kappa", "quadratic", "alpha"),
     }
     assert {f"{family}.{name}" for family, some in names.items() for name in some} <= set(catalogue("en"))
 
@@ -60,7 +64,7 @@ def test_every_metric_of_the_evaluation_is_shown() -> None:
 
 def test_no_string_is_left_untranslated() -> None:
     same = {key for key, text in catalogue("ja").items() if text == catalogue("en")[key]}
-    assert same == {"axis.x", "axis.y", "frontier.download"}
+    assert same == {"axis.x", "axis.y", "frontier.download", "judges.llm"}
 
 
 @pytest.mark.parametrize(

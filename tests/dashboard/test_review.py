@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard.readers import Reader
 from dashboard.recipes import STUDIES_VARIABLE
 from tests.dashboard.conftest import HOSTILE, Pages, html
 from tests.mergescope.recipes import own_models, written
@@ -167,3 +168,34 @@ def test_a_damaged_file_is_one_line(pages: Pages, study: Path) -> None:
     page = pages("review")
     assert not page.exception
     assert "pairs.jsonl:1" in html(page)
+
+
+def _read_by(monkeypatch: pytest.MonkeyPatch, reader: Reader) -> None:
+    monkeypatch.setattr("dashboard.readers.reader", lambda: reader)
+
+
+def test_viewers_read_and_do_not_decide(pages: Pages, study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = make_set(study, 1)
+    _read_by(monkeypatch, Reader("viewer@example.org", may_edit=False, signed_in=True))
+    page = pages("review")
+    assert "You may read, not decide" in html(page)
+    assert page.button(key="approve").disabled
+    assert page.button(key="drop").disabled
+    _read_by(monkeypatch, Reader("ann@example.org", may_edit=True, signed_in=True))
+    page = pages("review")
+    _read_by(monkeypatch, Reader("ann@example.org", may_edit=False, signed_in=True))
+    page.button(key="approve").click().run()  # the button that was there for an editor
+    assert "viewers may read, not decide" in html(page)
+    assert [one.status for one in PairSet(pairs.folder).reviewed()] == ["pending"]
+
+
+def test_a_signed_in_editor_decides_under_their_own_name(
+    pages: Pages, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = make_set(study, 1)
+    _read_by(monkeypatch, Reader("editor@example.org", may_edit=True, signed_in=True))
+    page = pages("review")
+    assert not [box for box in page.text_input if box.key == "reviewer"]
+    page.button(key="approve").click().run()
+    (one,) = PairSet(pairs.folder).reviewed()
+    assert (one.status, one.who) == ("approved", "editor@example.org")

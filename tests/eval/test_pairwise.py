@@ -22,6 +22,7 @@ from eval.engine import Answer, Likelihood, Request, Sampling, Swap, Weights
 from eval.estimates import write_estimates
 from eval.judge import Judge, open_judge
 from eval.judges.proxy import ProxyScorer
+from eval.pair_evidence import PairEvidence, pair_evidence
 from eval.pairwise import Pairing
 from eval.prompt_files import load_prompt_set
 from eval.prompts import PromptSet
@@ -31,6 +32,7 @@ from eval.sweep import SweepCount, run_eval
 from eval.tally import tally
 from eval.writer import StoreWriter
 from mergescope.ground.errors import MergescopeError
+from mergescope.ground.ids import full_hash
 from mergescope.ground.progress import Reporter
 from tests.eval.served import Body, Reply, Server, completion, refusal, serving, verdict
 from tests.eval.test_sweep import SAMPLING, STUDY
@@ -372,3 +374,19 @@ def test_win_rates_that_stand_are_not_written_again(
     store = tmp_path / "results.duckdb"
     run(store, prompts(7), judge(), mixed)
     assert write_estimates(store, STUDY.study_id) == 0
+
+
+def test_a_win_rate_names_the_judgements_behind_it(
+    server: Server, judge: Callable[..., Judge], prompts: Callable[..., PromptSet], tmp_path: Path
+) -> None:
+    server.rule = preferring(honest)
+    store = tmp_path / "s.duckdb"
+    run(store, prompts(6), judge(), mixed)
+    with open_store(store, read_only=True) as db:
+        study, name = db.execute("SELECT study_id, judge_id FROM study_judge WHERE position = 1").fetchall()[0]
+        found = pair_evidence(db, study, name, "c1_merge")
+        rows = db.execute("SELECT judgement_id FROM judgement WHERE kind = 'pairwise'").fetchall()
+        assert pair_evidence(db, study, name, "c1_model-useful") is None  # the baseline is held against nothing
+    ids = sorted(row[0] for row in rows)
+    assert len(ids) == 8  # of six pairs two are of equal texts, which nobody is asked about; both orders
+    assert found == PairEvidence("c1_model-useful", len(ids), full_hash(ids))

@@ -106,9 +106,23 @@ def test_no_variance_does_not_hide_a_difference() -> None:
 
 
 def test_no_variance_is_no_certainty() -> None:
-    """One group more that differs by the whole scale: 1 / 20, times the 95 % quantile of Student's t_19, 1.729."""
-    assert separated(table("o" * 20, [[0] * 20, [2] * 20])).points["c1"].margin == pytest.approx(1.729 / 20, abs=1e-4)
+    """One group more that differs by the whole scale: 1 / 8, times the 95 % quantile of Student's t_7, 1.895."""
+    assert separated(table("o" * 8, [[0] * 8, [2] * 8])).points["c1"].margin == pytest.approx(1.895 / 8, abs=1e-4)
     assert separated(table("oo", [[0] * 2, [2] * 2])).inseparable == ("c0", "c1")
+
+
+def test_a_point_far_behind_is_out_as_if_its_own_margin_were_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    rates = np.array([0.1, 0.12, 0.3, 0.5, 0.9])
+    made = table("o" * 200, ((rng.random((5, 200)) < rates[:, None]) * 2.0).tolist())
+    quick = separated(made)
+    monkeypatch.setattr("eval.separation.FARTHEST", np.inf)
+    exact = separated(made)
+    assert quick.inseparable == exact.inseparable
+    for name, behind in exact.points.items():
+        assert quick.points[name].difference == pytest.approx(behind.difference)
+        assert behind.margin - 1e-12 <= quick.points[name].margin <= behind.difference or quick.points[name] == behind
+    assert quick.points["c4"].margin > exact.points["c4"].margin
 
 
 def test_few_groups_tell_nothing() -> None:

@@ -34,6 +34,7 @@ COMMANDS = {
     "refine",
     "results",
     "import",
+    "inbox",
     "judge",
     "data",
     "export",

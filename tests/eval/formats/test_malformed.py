@@ -77,7 +77,7 @@ def parquet_of(names: list[str], cell: bytes) -> bytes:
         ),
         ("x.jsonl", "mergescope", b'{"key": "\xff\xfe\x81"}', ":1", "not UTF-8 at byte 9; save the file as UTF-8"),
         ("x.csv", "xstest", (XSTEST + ROW).encode("utf-16"), "", "UTF-16; save the file as UTF-8"),
-        ("x.jsonl.gz", "mergescope", gzip.compress(OWN.encode()), "", "compressed with gzip; unpack it"),
+        ("x.jsonl.gz", "mergescope", gzip.compress(OWN.encode(), mtime=0), "", "compressed with gzip; unpack it"),
         ("x.csv", "xstest", zipped(), "", "an Excel workbook or a zip file, whatever its name says; export it as CSV"),
         ("x.csv", "xstest", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "", "an Excel workbook"),
         ("x.jsonl", "mergescope", b"abc\0\1\2", "", "binary data"),
