@@ -153,7 +153,7 @@ def test_nobody_sees_anything_before_sign_in(pages: Pages, tmp_path: Path, monke
 @pytest.mark.parametrize(
     ("person", "words"),
     [
-        (Person("Editor@example.org"), "prepare"),
+        (Person("Editor@example.org"), "decide"),
         (Person("viewer@example.org"), "read"),
         (Person("other@example.org"), "other@example.org is not among the readers"),
         (Person("editor@example.org", email_verified=False), "without a verified e-mail address is not among"),
@@ -177,9 +177,9 @@ def test_the_journey_through_sign_in(store: Path, tmp_path: Path, person: Person
             driver.get(f"http://127.0.0.1:{port}/export?lang=en")
             settled(driver, ".st-key-sign_out button")
             text = driver.find_element("css selector", "body").text
-            if words in ("prepare", "read"):
-                button = driver.find_element("css selector", ".st-key-prepare_bundle button")
-                assert button.is_enabled() == (words == "prepare")
+            if words in ("decide", "read"):
+                assert ("You may read, not decide." in text) == (words == "read")
+                assert (person.email in text) == (words == "decide")
                 driver.find_element("css selector", ".st-key-sign_out button").click()
                 settled(driver, ".st-key-sign_in button")
             else:
