@@ -64,6 +64,12 @@ class Person:
                 self.seen += os.read(self._end, 65536).decode("utf-8", "replace")
 
 
+def _as_on_a_terminal() -> None:
+    """A job in the background ignores the first, one under nohup the other, and its children do too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @contextmanager
 def person(recipe: Path, *options: str, **environment: str) -> Iterator[Person]:
     """Reviewing a study as Aoi."""
@@ -72,13 +78,11 @@ def person(recipe: Path, *options: str, **environment: str) -> Iterator[Person]:
     surroundings = {**os.environ, "PYTHONPATH": str(ROOT), "LINES": "40", "COLUMNS": "100", **environment}
     process = subprocess.Popen(
         command,
+        preexec_fn=_as_on_a_terminal,
         stdin=other,
         stdout=other,
         stderr=other,
         env=surroundings,
-        preexec_fn=lambda: signal.signal(
-            signal.SIGINT, signal.default_int_handler
-        ),  # a job in the background ignores it
     )
     os.close(other)
     try:
