@@ -65,9 +65,10 @@ class Person:
 
 
 def _as_on_a_terminal() -> None:
-    """A job in the background ignores the first, one under nohup the other, and its children do too."""
+    """A job in the background or under nohup ignores some of these, and its children do too."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
@@ -213,7 +214,12 @@ def test_it_ends_quietly_where_its_terminal_hangs_up(recipe: Path, tmp_path: Pat
     command = [sys.executable, "-m", "mergescope", "data", "review", str(recipe), "--by", "Aoi"]
     with (tmp_path / "told").open("wb") as told:
         process = subprocess.Popen(
-            command, stdin=other, stdout=other, stderr=told, env={**os.environ, "PYTHONPATH": str(ROOT)}
+            command,
+            preexec_fn=_as_on_a_terminal,
+            stdin=other,
+            stdout=other,
+            stderr=told,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
     os.close(other)
     aoi = Person(end, process)
