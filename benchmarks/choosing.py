@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import argparse
 import functools
-import importlib.metadata
 import os
-import platform
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -27,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from benchmarks.measured_on import versions
 from eval.choosing import stand
 from eval.comparison import pick
 from eval.metrics import METRICS
@@ -153,14 +152,13 @@ def main() -> int:
     broken = list(promises(worlds, edges, parts))
     for line in (*map(str, worlds), *map(str, edges), str(parts), *(f"BROKEN {what}" for what in broken)):
         print(line)
-    versions = {name: importlib.metadata.version(name) for name in LIBRARIES} | {"python": platform.python_version()}
     found = {
         "worlds": [asdict(w) for w in worlds],
         "constraints": [asdict(e) for e in edges],
         "variance": parts,
         "broken": broken,
     }
-    write_json(RESULTS, {"studies": options.studies, "versions": versions, **found})
+    write_json(RESULTS, {"studies": options.studies, "versions": versions(LIBRARIES), **found})
     print(f"{time.monotonic() - started:.0f} s; written to {RESULTS}")
     return 1 if broken else 0
 

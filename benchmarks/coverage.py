@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.merge_grid import _cpu
+from benchmarks.measured_on import cpu, versions
 from eval.comparison import differences_of
 from eval.measure import Sums, collect, numbers_of
 from eval.metrics import METRICS
@@ -186,8 +185,8 @@ def main() -> None:
         cells.append(setting | simulate(cell, studies, arguments.seed))
         print(json.dumps(cells[-1]), flush=True)
     result = {
-        "machine": {"cpu": _cpu(), "cores": os.cpu_count()},
-        "versions": {"numpy": np.__version__, "python": platform.python_version()},
+        "machine": {"cpu": cpu(), "cores": os.cpu_count()},
+        "versions": versions(["numpy"]),
         "setting": {"seed": arguments.seed, "in_group": IN_GROUP, "in_prompt": IN_PROMPT, "mended": MENDED},
         "seconds": round(time.monotonic() - started, 1),
         "summary": summary(cells),

@@ -15,10 +15,8 @@ from __future__ import annotations
 
 import argparse
 import base64
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -41,7 +39,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from benchmarks.big_store import JUDGE, STUDY, Size, make_big_store
 from benchmarks.browser import browser, served, settled
-from benchmarks.merge_grid import _cpu
+from benchmarks.measured_on import cpu, versions
 from benchmarks.visitor import visitor
 from dashboard import answers, gates, queries
 from dashboard.reader import Reader
@@ -319,9 +317,8 @@ def main() -> None:
             make_big_store(store, Size(arguments.merges, arguments.prompts, references=True))
         found = measured(store, arguments)
     result = {
-        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "load": [round(started, 1), round(os.getloadavg()[0], 1)]},
-        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES}
-        | {"python": platform.python_version()},
+        "machine": {"cpu": cpu(), "cores": os.cpu_count(), "load": [round(started, 1), round(os.getloadavg()[0], 1)]},
+        "versions": versions(LIBRARIES),
         "setting": {name: getattr(arguments, name) for name in ("merges", "prompts", "rounds", "seconds", "commits")},
         "targets": TARGETS,
         **found,

@@ -1,6 +1,6 @@
 """The demo's frontier for three training seeds, fixed before any tuning: what it must show, and what it shows.
 
-    python benchmarks/demo_frontier.py [--out FOLDER]
+    python -m benchmarks.demo_frontier [--out FOLDER]
 
 Runs studies/demo.yaml with each seed through `python -m mergescope run`, in a store and folder of its own, reads
 results.duckdb, prints one table and the checks, and writes benchmarks/results/demo_frontier.json. Exit code 1 where a
@@ -10,9 +10,7 @@ check fails. With --out, finished stages of an earlier run in that folder are ke
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -26,6 +24,7 @@ import duckdb
 import numpy as np
 import yaml
 
+from benchmarks.measured_on import cpu, versions
 from eval.comparison import pick
 from eval.metrics import METRICS
 from eval.scores import ScoreTable, load_scores
@@ -75,7 +74,9 @@ def main() -> int:
     out = parser.parse_args().out
     with tempfile.TemporaryDirectory(prefix="demo-frontier-") as scratch:
         results = [one_seed(seed, (out or Path(scratch)) / f"seed-{seed}") for seed in SEEDS]
-    write_json(RESULTS, {"seeds": list(SEEDS), "machine": machine(), "versions": versions(), "results": results})
+    machine = {"cpu": cpu(), "cores": os.cpu_count()}
+    content = {"seeds": list(SEEDS), "machine": machine, "versions": versions(LIBRARIES), "results": results}
+    write_json(RESULTS, content)
     failed = [check["what"] for result in results for check in result["checks"] if not check["holds"]]
     print(f"\n{'all checks hold' if not failed else f'{len(failed)} checks fail'}; written to {RESULTS}")
     return 1 if failed else 0
@@ -188,16 +189,6 @@ def show(
         print(f"{row.label:14}{cells}{row.benign_fluent:>9.1%}{'  <- picked' if checkpoint == picked else ''}")
     for check in checks:
         print(f"  {'ok  ' if check.holds else 'FAIL'} {check.what}: {check.measured:.3f} ({check.bound})")
-
-
-def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
-    return {"cpus": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()}
-
-
-def versions() -> dict[str, str]:
-    """Versions of the libraries that decide the bits."""
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
 if __name__ == "__main__":

@@ -13,9 +13,7 @@ With --out, what an earlier run made is kept.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -27,6 +25,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.measured_on import cpu, versions
 from eval.engine import Request, open_engine, sampling_of
 from eval.identity import judgement_id, prompt_id, text_id
 from eval.judge import Question, judge_id_of
@@ -91,7 +90,14 @@ def main() -> int:
     arms = means(results)
     checks = list(checks_of(arms, results))
     show(arms, results, checks)
-    content = {"seeds": given.seeds, "machine": machine(), "versions": versions(), "mean": arms, "results": results}
+    machine = {"cpu": cpu(), "cores": os.cpu_count()}
+    content = {
+        "seeds": given.seeds,
+        "machine": machine,
+        "versions": versions(LIBRARIES),
+        "mean": arms,
+        "results": results,
+    }
     write_json(RESULTS, {**content, "checks": [asdict(check) for check in checks]})
     failed = sum(not check.holds for check in checks)
     print(f"\n{'all checks hold' if not failed else f'{failed} checks fail'}; written to {RESULTS}")
@@ -283,16 +289,6 @@ def show(
         )
     for check in checks:
         print(f"  {'ok  ' if check.holds else 'FAIL'} {check.what}: {check.measured:.3f} ({check.bound})")
-
-
-def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
-    return {"cpus": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()}
-
-
-def versions() -> dict[str, str]:
-    """Versions of the libraries that decide the bits."""
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
 if __name__ == "__main__":

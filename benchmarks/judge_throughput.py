@@ -13,10 +13,8 @@ out of questions. Client and server need a core each; the rounds of the concurre
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -26,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.judge_server import serving
-from benchmarks.merge_grid import _cpu
+from benchmarks.measured_on import cpu, versions
 from eval.chat.gate import START
 from eval.config import OpenAIJudge
 from eval.identity import judgement_id
@@ -65,9 +63,8 @@ def main() -> None:
                     runs.append(run(url, Path(journal), concurrency, arguments.seconds))
                 print(concurrency, runs[-1], flush=True)
     result = {
-        "machine": {"cpu": _cpu(), "cores": os.cpu_count()},
-        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES}
-        | {"python": platform.python_version()},
+        "machine": {"cpu": cpu(), "cores": os.cpu_count()},
+        "versions": versions(LIBRARIES),
         "setting": {"latency_s": LATENCY_S, "seconds": arguments.seconds, "rounds": arguments.rounds},
         "concurrency": {str(concurrency): summed_up(concurrency, runs) for concurrency, runs in found.items()},
     }

@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.measured_on import cpu
 from merge.bundle import versions
 from merge.config import MergeSection, RatioRange
 from merge.identity import kernel_level
@@ -87,7 +88,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=arguments.work) as room:
             runs[size] = run(Path(room), size, arguments.ratios, arguments.measured)
             print(size, json.dumps(runs[size], indent=1), flush=True)
-    machine = {"cpu": _cpu(), "cores": os.cpu_count(), "kernel_level": kernel_level()}
+    machine = {"cpu": cpu(), "cores": os.cpu_count(), "kernel_level": kernel_level()}
     result = {"machine": machine, "versions": {**versions(), "python": platform.python_version()}, "runs": runs}
     before = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
     if {**before, "runs": None} == {**result, "runs": None}:  # other sizes, measured on the same machine and versions
@@ -267,13 +268,6 @@ def copy_rate() -> float:
     started = time.monotonic()
     target.copy_(source)
     return 2 * source.nbytes / (time.monotonic() - started) / GB
-
-
-def _cpu() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 def _arguments() -> argparse.Namespace:

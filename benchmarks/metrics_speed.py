@@ -12,10 +12,8 @@ process had, imports included.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -28,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.big_store import STUDY, Size, make_big_store
-from benchmarks.merge_grid import _cpu
+from benchmarks.measured_on import cpu, versions
 from eval import estimates
 from eval.store import open_store
 
@@ -125,9 +123,8 @@ def main() -> None:
             rounds.append(json.loads(said.strip().splitlines()[-1]))
             store.unlink()
     result = {
-        "machine": {"cpu": _cpu(), "cores": os.cpu_count()},
-        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES}
-        | {"python": platform.python_version()},
+        "machine": {"cpu": cpu(), "cores": os.cpu_count()},
+        "versions": versions(LIBRARIES),
         "setting": {name: getattr(arguments, name) for name in ("merges", "prompts", "rounds")},
         "scores": rows["score"],
         "targets": TARGETS,

@@ -14,11 +14,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib.metadata
 import json
 import logging
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -34,7 +32,7 @@ from typing import Any
 import duckdb
 
 from benchmarks.big_store import AXES, JUDGE, LABELS, SAMPLING, STUDY, Size, checkpoint_values, make_big_store
-from benchmarks.merge_grid import _cpu
+from benchmarks.measured_on import cpu, versions
 from eval.rows import AnswerRow, AnswerTurnRow, CheckpointRow, JudgementRow, Row, ScoreRow, StudyCheckpointRow, TextRow
 from eval.writer import StoreWriter, Touched
 
@@ -277,9 +275,8 @@ def main() -> None:
             alone.append(run(room / f"alone-{number}", room / "big.duckdb", arguments.commits, 0))
             rounds.append(run(room / f"read-{number}", room / "big.duckdb", arguments.commits, arguments.readers))
         result = {
-            "machine": {"cpu": _cpu(), "cores": os.cpu_count()},
-            "versions": {name: importlib.metadata.version(name) for name in LIBRARIES}
-            | {"python": platform.python_version()},
+            "machine": {"cpu": cpu(), "cores": os.cpu_count()},
+            "versions": versions(LIBRARIES),
             "setting": {name: getattr(arguments, name) for name in ("commits", "readers", "rounds")},
             "store": {**rows, "bytes": (room / "big.duckdb").stat().st_size},
             **summary(rounds, alone),

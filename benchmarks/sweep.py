@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.judge_server import serving
-from benchmarks.merge_grid import _cpu
+from benchmarks.measured_on import cpu
 from benchmarks.sweep_parity import parity, unswapped
 from benchmarks.sweep_setup import Bench, build_with_tokenizer, product, say, store_of, write_prompts, write_recipe
 from benchmarks.timed_run import Record, Turn
@@ -74,7 +74,7 @@ def main() -> None:
         bench = Bench(room, models, url, arguments.ratios, arguments.prompts, arguments.tokens, arguments.concurrency)
         write_prompts(room / "prompts.jsonl", arguments.prompts)
         result = {
-            "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "kernel_level": kernel_level()},
+            "machine": {"cpu": cpu(), "cores": os.cpu_count(), "kernel_level": kernel_level()},
             "versions": {**versions(), **_libraries()},
             "setting": {k: v for k, v in vars(arguments).items() if k not in ("work", "out")} | {"dtype": "bfloat16"},
             **run(bench, arguments.loop_ratios, arguments.parity_ratios),

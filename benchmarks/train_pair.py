@@ -15,10 +15,8 @@ which are the same on every machine.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -28,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.merge_grid import _cpu
+from benchmarks.measured_on import cpu, versions
 from mergescope.ground.progress import Reporter
 from mergescope.ground.seeds import derive_seed
 from trainer.config import DpoSection
@@ -121,9 +119,8 @@ def main() -> None:
 
 def _write(arguments: argparse.Namespace, counted: Round, rounds: Sequence[Round]) -> None:
     result = {
-        "machine": {"cpu": _cpu(), "cores": os.cpu_count()},
-        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES}
-        | {"python": platform.python_version()},
+        "machine": {"cpu": cpu(), "cores": os.cpu_count()},
+        "versions": versions(LIBRARIES),
         "setting": {name: getattr(arguments, name) for name in ("harmful", "others", "width")},
         **summary(counted, rounds, arguments.harmful, arguments.harmful + arguments.others),
     }
