@@ -158,12 +158,14 @@ def _foot(scene: Scene, shown: Sequence[Row], total: int) -> None:
     with st.container(key="list_foot", horizontal=True, vertical_alignment="center", gap="small"):
         fault, handle = scene.looked.fault.name, scene.picked.handle
         name = file_name(f"{scene.frame.study.name}-{fault}-{handle}.csv")
-        header, rows = table(scene, shown)
-        st.download_button(
-            word("frontier.download"), functools.partial(csv_bytes, header, rows), name, "text/csv", on_click="ignore"
-        )
+        made = functools.partial(_csv, scene, shown)
+        st.download_button(word("frontier.download"), made, name, "text/csv", on_click="ignore")
         told = word("failures.first", shown=len(shown), total=f"{total:,}") if total > len(shown) else ""
         st.html(markup.note(f"{word('failures.open')} {told}".strip()))
+
+
+def _csv(scene: Scene, shown: Sequence[Row]) -> bytes:
+    return csv_bytes(*table(scene, shown))
 
 
 def table(scene: Scene, shown: Sequence[Row]) -> tuple[list[str], list[list[object]]]:

@@ -6,8 +6,10 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard.failures import list_panel
@@ -178,6 +180,12 @@ def test_tables_leave_out_what_may_not_leave(
         tables.append(rows)
         return header, rows
 
+    def pressed(label: str, data: Any, *rest: Any, **values: Any) -> bool:
+        data()
+        return button(label, data, *rest, **values)
+
+    button = st.download_button
+    monkeypatch.setattr(st, "download_button", pressed)
     monkeypatch.setattr(list_panel, "table", kept)
     path = tmp_path / "closed.duckdb"
     path.write_bytes(store.read_bytes())
