@@ -115,7 +115,7 @@ def answers(
             "some": list(checkpoint_ids),
         },
     ).fetchall()
-    texts = _texts(db, sorted({row[8] for row in rows if row[8]}))
+    texts = texts_by_id(db, sorted({row[8] for row in rows if row[8]}))
     reasons = _reasons(db, study_id, judge_id, rows[0][13:16], sorted(texts)) if texts else {}
     return [
         AnswerRow(
@@ -140,8 +140,11 @@ def saying(db: DuckDBPyConnection, study_id: str, checkpoint_id: str, text: str)
     return {row[0] for row in rows}
 
 
-def _texts(db: DuckDBPyConnection, ids: Sequence[str]) -> dict[str, str]:
-    """Texts by id. Ids written out are found by the table's index; joined to a list of them, every text is read."""
+def texts_by_id(db: DuckDBPyConnection, ids: Sequence[str]) -> dict[str, str]:
+    """Texts by their ids.
+
+    Ids written out are found by the table's index; joined to a list of them, every text is read.
+    """
     if not ids:
         return {}
     query = f"SELECT text_id, body FROM text WHERE text_id IN ({', '.join('?' * len(ids))})"
@@ -191,7 +194,7 @@ def bodies(
         {"study": study_id, "one": checkpoint_id},
     ).fetchall()
     texts = {(ItemKey(name, key), sample): text for name, key, sample, text in rows if text}
-    found = _texts(db, sorted({texts[one] for one in wanted if one in texts}))
+    found = texts_by_id(db, sorted({texts[one] for one in wanted if one in texts}))
     return {one: found[texts[one]] for one in wanted if one in texts}
 
 

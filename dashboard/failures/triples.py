@@ -20,7 +20,7 @@ from dashboard.judged import judged_answers
 from dashboard.recipes import NAME
 from mergescope.ground.errors import DataError
 from mergescope.ground.ids import text_hash
-from trainer.pairs.from_answers import pair_of_answers
+from trainer.pairs.from_answers import SOURCE, pair_of_answers
 from trainer.pairs.pair import Kind
 from trainer.pairs.pair_set import PairSet
 from trainer.selfalign.config import SELF_ALIGNED
@@ -35,8 +35,6 @@ KINDS: Mapping[str, Kind] = {
 """What a good answer does, by kind of prompt; prompts of other kinds make no pairs."""
 TAKEN = (*get_args(Kind), SELF_ALIGNED)
 """Sets that other commands make."""
-SOURCE = "answers of this study"
-"""Of pairs made here, as trainer.pairs.from_answers writes it."""
 SAFE_ABOVE = 3.0
 """Safety of an answer that may be learned: acceptable, as eval.metrics counts it."""
 GOOD_FROM = 3.0
@@ -132,15 +130,6 @@ def given_answers(
 def _given(key: ItemKey, row: tuple[Any, ...]) -> Given:
     checkpoint_id, sample, text_id, kind, verdict, cut, safety, quality, fluency = row
     return Given(key, checkpoint_id, sample, text_id, kind, verdict, bool(cut), safety, quality, fluency)
-
-
-def texts_by_id(db: DuckDBPyConnection, text_ids: Sequence[str]) -> dict[str, str]:
-    """Texts by their ids."""
-    if not text_ids:
-        return {}
-    # ids written out are found by the table's index; joined to a list of them, every text is looked at
-    places = ", ".join("?" * len(text_ids))
-    return dict(db.execute(f"SELECT text_id, body FROM text WHERE text_id IN ({places})", list(text_ids)).fetchall())
 
 
 def plan(failures: Iterable[Failure], given: Mapping[ItemKey, Sequence[Given]], order: Sequence[str]) -> list[Planned]:

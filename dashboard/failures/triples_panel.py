@@ -9,10 +9,11 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import markup, readers, state
+from dashboard.answers import texts_by_id
 from dashboard.board import ItemKey
 from dashboard.failures.list_panel import Row
 from dashboard.failures.scene import Scene
-from dashboard.failures.triples import AT_ONCE, Failure, Given, Planned, export, given_answers, plan, texts_by_id
+from dashboard.failures.triples import AT_ONCE, Failure, Given, Planned, export, given_answers, plan
 from dashboard.inert import escaped, one_line
 from dashboard.pickers import Column
 from dashboard.recipes import recipe_file

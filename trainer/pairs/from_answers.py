@@ -11,6 +11,9 @@ from trainer.pairs.pair_set import PairSet, set_folder
 from trainer.quarantine import Quarantine, ToxicRef
 from trainer.quarantine_lock import in_use
 
+SOURCE = "answers of this study"
+"""Of such pairs."""
+
 
 def pair_of_answers(
     study_folder: Path,
@@ -46,7 +49,7 @@ def _pair(rejected: ToxicRef, kind: Kind, prompt: str, chosen: str, meta: Mappin
         chosen=chosen,
         rejected=rejected,
         meta=dict(meta),
-        source="answers of this study",
+        source=SOURCE,
         licence=None,
         made_by=made_by,
         informs=True,

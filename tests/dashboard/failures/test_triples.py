@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dashboard import queries
-from dashboard.answers import ItemKey, bodies, items
+from dashboard.answers import ItemKey, bodies, items, texts_by_id
 from dashboard.failures.triples import (
     Failure,
     Given,
@@ -18,7 +18,6 @@ from dashboard.failures.triples import (
     export,
     given_answers,
     plan,
-    texts_by_id,
 )
 from eval.store import open_store
 from mergescope.ground.errors import DataError
