@@ -9,6 +9,7 @@ from dashboard.frame import Frame
 from dashboard.inert import escaped
 from dashboard.rating import Rated
 from dashboard.source import ask
+from dashboard.steps import neighbours
 from eval import audit
 from eval.audit import Population, Sampled
 from eval.people import in_force
@@ -71,17 +72,7 @@ def _one(frame: Frame, some: list[Sampled], number: int, done: list[bool]) -> No
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         place = word("compare.place", index=number + 1, total=len(some))
         st.html(markup.note(f"{word(f'kind.{one.kind}')} › {place}"))
-        neighbours = (("previous", number - 1, "k"), ("next", number + 1, "j"))
-        for name, other, shortcut in neighbours:
-            st.button(
-                word(f"compare.{name}"),
-                key=f"audit_{name}",
-                type="tertiary",
-                shortcut=shortcut,
-                disabled=not 0 <= other < len(some),
-                on_click=state.remember,
-                args=("nr", str(other + 1)),
-            )
+        neighbours(word, "nr", number, len(some), lambda n: str(n + 1), "audit_", keys=True)
         if False in done:
             left = done.index(False, number + 1) if False in done[number + 1 :] else done.index(False)
             st.button(

@@ -13,6 +13,7 @@ from dashboard.frame import Frame
 from dashboard.inert import escaped
 from dashboard.markup import Card
 from dashboard.source import ask, reckon
+from dashboard.steps import neighbours
 from eval.identity import text_id
 from mergescope.ground.ids import text_hash
 from mergescope.ground.seeds import derive_seed
@@ -91,16 +92,8 @@ def _steps(pick: Pick, some: tuple[Drawn, ...], number: int) -> None:
 
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="checklist_steps"):
         st.html(markup.note(word("compare.place", index=number + 1, total=len(some))))
-        for name, other, shortcut in (("previous", number - 1, "k"), ("next", number + 1, "j")):
-            st.button(
-                word(f"compare.{name}"),
-                key=f"checklist_{name}",
-                type="tertiary",
-                shortcut=shortcut,
-                disabled=not 0 <= other < len(some),
-                on_click=state.remember,
-                args=("reading", f"{pick.checkpoint.handle}:{other + 1}"),
-            )
+        handle = pick.checkpoint.handle
+        neighbours(word, "reading", number, len(some), lambda n: f"{handle}:{n + 1}", "checklist_", keys=True)
         label = word("choosing.unread") if address in read else word("choosing.read")
         st.button(label, key="checklist_read", shortcut="x", on_click=tick)
 

@@ -17,6 +17,7 @@ from dashboard.rating import Rated
 from dashboard.sharing import Shared
 from dashboard.sifting import Found, heed_address, sift
 from dashboard.source import ask, reckon
+from dashboard.steps import neighbours
 from eval.identity import text_id
 
 MOST = 4
@@ -88,7 +89,8 @@ def _table(frame: Frame, found: Found, chosen: list[str]) -> ItemRow | None:
     made = functools.partial(_csv, frame, found, chosen)
     name = file_name(f"{frame.study.name}-compare.csv")
     st.download_button(word("frontier.download"), made, name, "text/csv", on_click="ignore")
-    if held := sum(item.key in _may_leave(frame).closed for item in found.items):
+    closed = _may_leave(frame).closed
+    if held := sum(item.key in closed for item in found.items):
         st.html(markup.note(word("sharing.held", count=held)))
     return by_address[selected]
 
@@ -173,17 +175,7 @@ def _place(frame: Frame, item: ItemRow, found: list[ItemRow]) -> None:
     place = word("compare.place", index=number + 1, total=len(found))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.html(markup.note(" › ".join([word(f"kind.{item.kind}"), *item.category, item.key.set_name, place])))
-        for name, neighbour in (("previous", number - 1), ("next", number + 1)):
-            there = 0 <= neighbour < len(found)
-            address = found[neighbour].key.address if there else ""
-            st.button(
-                word(f"compare.{name}"),
-                key=name,
-                type="tertiary",
-                disabled=not there,
-                on_click=state.remember,
-                args=("item", address),
-            )
+        neighbours(word, "item", number, len(found), lambda n: found[n].key.address)
 
 
 def _verdicts_of_people(frame: Frame, item: ItemRow, rated: list[Rated], *, seen_judge: bool) -> None:
