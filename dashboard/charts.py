@@ -61,25 +61,31 @@ def small_multiples(
 
 
 def layout_of(colours: Palette, height: int) -> dict[str, Any]:
-    """What all figures share, to be changed by each."""
+    """What figures with one pair of axes share, to be changed by each."""
     axis = {
         "gridcolor": colours.grid,
         "zeroline": False,
         "tickfont": {"size": 12, "color": colours.muted},
         "title": {"font": {"size": 13, "color": colours.ink}, "standoff": 8},
     }
+    return bare_layout(colours, height, {"l": 58, "r": 14, "t": 8, "b": 46}) | {
+        "clickmode": "event+select",
+        "xaxis": {**axis, "showgrid": True},
+        "yaxis": axis,
+    }
+
+
+def bare_layout(colours: Palette, height: int, margin: dict[str, int]) -> dict[str, Any]:
+    """The same without axes and clicks. margin: in pixels."""
     return {
         "height": height,
-        "margin": {"l": 58, "r": 14, "t": 8, "b": 46},
+        "margin": margin,
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"size": 12, "color": colours.ink},
         "showlegend": False,
         "hovermode": "closest",
         "dragmode": False,
-        "clickmode": "event+select",
-        "xaxis": {**axis, "showgrid": True},
-        "yaxis": axis,
         "hoverlabel": {"align": "left", "font": {"size": 12}},
     }
 

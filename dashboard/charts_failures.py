@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard import drawing as go
+from dashboard.charts import bare_layout
 from dashboard.colours import VERDICT_FILL, Palette, Verdict
 
 LABELS = 13
@@ -164,15 +165,5 @@ def _names(headings: Sequence[Heading], places: Sequence[float], colours: Palett
 def _layout(rows: int, headings: Sequence[Heading], colours: Palette) -> dict[str, Any]:
     longest = max((len(html.unescape(one.name)) for one in headings if not one.is_ratio), default=0)
     top, right = max(28, 14 + 5 * longest), 12 + 5 * longest  # a letter of a leaning name is 5 px high and wide
-    return {
-        "height": top + 10 + 27 * rows,
-        "margin": {"l": 8, "r": right, "t": top, "b": 10},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"size": 12, "color": colours.ink},
-        "showlegend": False,
-        "hovermode": "closest",
-        "dragmode": False,
-        "clickmode": "event+select",
-        "hoverlabel": {"align": "left", "font": {"size": 12}},
-    }
+    margin = {"l": 8, "r": right, "t": top, "b": 10}
+    return bare_layout(colours, top + 10 + 27 * rows, margin) | {"clickmode": "event+select"}

@@ -1,10 +1,11 @@
-"""Tables and strips that can be clicked: small components whose data is always set as text in the browser."""
+"""Charts, tables and strips that can be clicked; the latter are small components that set all data as text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import streamlit as st
@@ -54,6 +55,23 @@ class StripCell:
     """A gap before it: the first of the references."""
 
 
+def chart(
+    key: str,
+    title: str,
+    figure: Any,
+    on_pick: Callable[[list[Any]], None],
+    config: Mapping[str, Any] = MappingProxyType({"displayModeBar": False}),
+) -> None:
+    """A figure; `on_pick` gets the `customdata` of a clicked point before the page runs again. config: Plotly's."""
+
+    def picked() -> None:
+        points = st.session_state[key].selection.points
+        if points and points[0].get("customdata"):
+            on_pick(list(points[0]["customdata"]))
+
+    st.plotly_chart(figure, key=key, on_select=picked, selection_mode="points", config=dict(config), alt=title)
+
+
 def rows(
     key: str,
     title: str,
@@ -97,11 +115,17 @@ def _mounted(name: str, key: str, data: dict[str, Any], on_pick: Callable[[str],
     return RENDER[name](key=key, data=data, on_picked_change=picked).picked is not None
 
 
-def _component(name: str) -> Any:
-    css = "\n".join((_PARTS / file).read_text(encoding="utf-8") for file in ("tones.css", f"{name}.css"))
+def component(name: str, styles: Sequence[str] = (), holder: str = "") -> Any:
+    """The component of parts/NAME.js. styles: names of its style sheets beside `tones`, and holder: the class of the
+    element that it fills; both are its own name where nothing else is said.
+    """
+    files = ("tones.css", *(f"{style}.css" for style in styles or [name]))
+    css = "\n".join((_PARTS / file).read_text(encoding="utf-8") for file in files)
     js = (_PARTS / f"{name}.js").read_text(encoding="utf-8")
-    return st.components.v2.component(f"mergescope_{name}", html=f'<div class="{name}"></div>', css=css, js=js)
+    return st.components.v2.component(
+        f"mergescope_{name}", html=f'<div class="{holder or name}"></div>', css=css, js=js
+    )
 
 
-RENDER = {name: _component(name) for name in ("rows", "strip", "rating")}
+RENDER = {name: component(name) for name in ("rows", "strip", "rating")}
 """The components by name; each calls back with what was `picked`."""

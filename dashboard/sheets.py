@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import streamlit as st
 
-from dashboard.pickers import Column
-
-_PARTS = Path(__file__).parent / "parts"
+from dashboard.pickers import Column, component
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +78,4 @@ def _plain(cell: SheetCell) -> dict[str, object]:
     return {"text": cell.text, "tone": cell.tone, "hint": cell.hint, "strip": list(cell.strip)}
 
 
-_RENDER = st.components.v2.component(
-    "mergescope_sheet",
-    html='<div class="rows"></div>',
-    css="\n".join((_PARTS / file).read_text(encoding="utf-8") for file in ("tones.css", "rows.css", "sheet.css")),
-    js=(_PARTS / "sheet.js").read_text(encoding="utf-8"),
-)
+_RENDER = component("sheet", ["rows", "sheet"], "rows")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard import drawing as go
+from dashboard.charts import bare_layout
 from dashboard.colours import Palette, ratio_colour
 
 ROW = 190
@@ -32,18 +33,7 @@ class Panel:
 def training(panels: Sequence[Panel], columns: int, colours: Palette) -> go.Figure:
     """Small charts side by side, `columns` to a row."""
     rows = max(1, -(-len(panels) // columns))
-    layout: dict[str, Any] = {
-        "height": ROW * rows + 16,
-        "margin": {"l": 40, "r": 8, "t": 26, "b": 24},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"size": 12, "color": colours.ink},
-        "showlegend": False,
-        "hovermode": "closest",
-        "dragmode": False,
-        "hoverlabel": {"align": "left", "font": {"size": 12}},
-        "annotations": [],
-    }
+    layout = bare_layout(colours, ROW * rows + 16, {"l": 40, "r": 8, "t": 26, "b": 24}) | {"annotations": []}
     traces: list[go.Scatter] = []
     for index, panel in enumerate(panels):
         number = "" if index == 0 else str(index + 1)  # as Plotly counts axes: x, x2, x3

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
-from dashboard import charts_failures, markup, state
+from dashboard import charts_failures, markup, pickers, state
 from dashboard.charts_failures import Heading, Square, row_name
 from dashboard.failures.grid import Tally, tallies
 from dashboard.failures.scene import Scene
@@ -28,14 +30,7 @@ def matrix(scene: Scene) -> None:
         verdict=scene.looked.fault.tone,
         colours=scene.frame.colours,
     )
-    st.plotly_chart(
-        figure,
-        key="matrix",
-        on_select=_pick_cell,
-        selection_mode="points",
-        config={"displayModeBar": False},
-        alt=word("failures.matrix_alt"),
-    )
+    pickers.chart("matrix", word("failures.matrix_alt"), figure, _pick)
 
 
 def _square(scene: Scene, tally: Tally) -> Square:
@@ -58,9 +53,7 @@ def _heading(label: str) -> str:
     return escaped(shown if len(shown) <= charts_failures.NAME else shown[: charts_failures.NAME - 1] + "…")
 
 
-def _pick_cell() -> None:
-    points = st.session_state["matrix"].selection.points
-    if points and points[0].get("customdata"):
-        category, handle = points[0]["customdata"]
-        state.remember("cat", str(category))
-        state.remember("pick", str(handle))
+def _pick(cell: list[Any]) -> None:
+    category, handle = cell
+    state.remember("cat", str(category))
+    state.remember("pick", str(handle))

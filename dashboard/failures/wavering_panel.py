@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import charts, markup, state
+from dashboard import charts, markup, pickers, state
 from dashboard.failures.kinds import BROKEN
 from dashboard.failures.list_panel import compare_address, open_item
 from dashboard.failures.outcomes import Tokens, token_counts
@@ -96,21 +96,10 @@ def lengths(scene: Scene) -> None:
         columns=COLUMNS,
         colours=scene.frame.colours,
     )
-    st.plotly_chart(
-        figure,
-        key="lengths_chart",
-        on_select=_pick,
-        selection_mode="points",
-        config={"displayModeBar": False},
-        alt=word("wavering.lengths"),
+    pickers.chart(
+        "lengths_chart", word("wavering.lengths"), figure, lambda point: state.remember("pick", str(point[0]))
     )
 
 
 def _title(scene: Scene, one: Along) -> str:
     return scene.frame.words(f"wavering.{one.unit}", kind=scene.frame.words(f"kind.{one.kind}"))
-
-
-def _pick() -> None:
-    points = st.session_state["lengths_chart"].selection.points
-    if points and points[0].get("customdata"):
-        state.remember("pick", str(points[0]["customdata"][0]))

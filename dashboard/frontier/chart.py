@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from dashboard import images, markup, picks, queries, state
+from dashboard import images, markup, pickers, picks, queries, state
 from dashboard.charts_frontier import Bound, Overlay, View, frontier
 from dashboard.frame import Frame
 from dashboard.inert import escaped
@@ -52,25 +52,12 @@ def chart(frame: Frame, standing: Standing, measures: list[Measure], picked: str
 
 def clickable(figure: Any, key: str, description: str) -> None:
     """A figure whose points are picked by a click."""
-    st.plotly_chart(
-        figure,
-        key=key,
-        on_select=lambda: _pick(key),
-        selection_mode="points",
-        config=images.CONFIG,
-        alt=description,
-    )
+    pickers.chart(key, description, figure, lambda point: state.remember("pick", str(point[0])), images.CONFIG)
 
 
 def with_unit(title: str, measure: Measure) -> str:
     """A metric's name with its unit where it is a share."""
     return f"{title} %" if measure.percent else title
-
-
-def _pick(key: str) -> None:
-    points = st.session_state[key].selection.points
-    if points and points[0].get("customdata"):
-        state.remember("pick", str(points[0]["customdata"][0]))
 
 
 def _chosen(frame: Frame, measures: list[Measure]) -> tuple[Axes, OtherCurve | None]:
