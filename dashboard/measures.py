@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from eval.metrics import METRICS
@@ -100,6 +101,6 @@ MEASURES = {
 }
 
 
-def present(names: set[str], order: tuple[str, ...] = ORDER) -> list[Measure]:
+def present(names: Collection[str], order: tuple[str, ...] = ORDER) -> list[Measure]:
     """The measures of `order` that a store has."""
     return [MEASURES[name] for name in order if name in names]

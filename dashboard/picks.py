@@ -8,14 +8,13 @@ from dashboard.measures import present
 from dashboard.queries import Checkpoint
 from dashboard.rules import Stated, objectives_of, stated
 from dashboard.source import ask, reckon
-from dashboard.standing import Standing
 from eval.recommended import Recommended
 
 
 def rule_of(frame: Frame) -> Stated | None:
     """The reader's rule; None where the study has no metric to choose by."""
-    standing = Standing(ask(queries.estimates, frame.study.study_id, frame.judge.judge_id, "all", "all"))
-    objectives = objectives_of([measure.name for measure in present(standing.metrics())])
+    names = ask(queries.measured, frame.study.study_id, frame.judge.judge_id)
+    objectives = objectives_of([measure.name for measure in present(names)])
     return stated(objectives) if objectives else None
 
 

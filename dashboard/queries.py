@@ -155,6 +155,16 @@ def estimates(db: DuckDBPyConnection, study_id: str, judge_id: str, scope: str, 
     return [EstimateRow(*row) for row in rows]
 
 
+def measured(db: DuckDBPyConnection, study_id: str, judge_id: str) -> frozenset[str]:
+    """Names of the metrics that have a value on all prompts, at whatever checkpoint."""
+    rows = db.execute(
+        "SELECT DISTINCT metric FROM estimate WHERE study_id = ? AND judge_id = ? AND scope = 'all' AND split = 'all' "
+        "AND value IS NOT NULL",
+        [study_id, judge_id],
+    ).fetchall()
+    return frozenset(name for (name,) in rows)
+
+
 def merge_setting(db: DuckDBPyConnection, checkpoint_id: str) -> MergeSetting:
     """The setting of one merge point."""
     columns = ", ".join(field.name for field in fields(MergePoint))

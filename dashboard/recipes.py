@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ class RecipeFile:
     study: str
     file: Path
     raw: dict[str, Any]
+    """Shared by all who ask: not to be changed."""
 
     @property
     def folder(self) -> Path:
@@ -38,15 +40,29 @@ def recipes(store: Path) -> list[RecipeFile]:
     return [RecipeFile(raw["study"], file, raw) for file, raw in found if raw is not None]
 
 
-def recipe_file(store: Path, study: str) -> Path | None:
+def recipe_of(store: Path, study: str) -> RecipeFile | None:
     """The recipe of a study by its name; None where this machine has none."""
-    return next((recipe.file for recipe in recipes(store) if recipe.study == study), None)
+    return next((recipe for recipe in recipes(store) if recipe.study == study), None)
+
+
+def recipe_file(store: Path, study: str) -> Path | None:
+    """Its file."""
+    found = recipe_of(store, study)
+    return None if found is None else found.file
 
 
 def _read(file: Path) -> dict[str, Any] | None:
     try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+        state = file.stat()
+        raw = _parsed(file, state.st_ino, state.st_size, state.st_mtime_ns)
     except (OSError, yaml.YAMLError, UnicodeDecodeError):
         return None  # not a recipe: someone else's file in the same folder
     named = isinstance(raw, dict) and isinstance(raw.get("study"), str) and NAME.fullmatch(raw["study"])
     return raw if named else None
+
+
+@lru_cache(maxsize=256)
+def _parsed(file: Path, *state: int) -> Any:
+    """The file's YAML; pages ask for it at every run, and it takes longer than all that they draw of it."""
+    del state  # it tells cache entries apart
+    return yaml.safe_load(file.read_text(encoding="utf-8"))

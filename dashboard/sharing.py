@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from duckdb import DuckDBPyConnection
 
 from dashboard.answers import ItemKey
-from dashboard.recipes import recipes
+from dashboard.recipes import recipe_of
 from dashboard.source import store_path
 from eval.identity import text_id
 from eval.interchange.reading import UNSAFE
@@ -59,8 +59,8 @@ def unsafe_answers(db: DuckDBPyConnection, texts: Sequence[str]) -> frozenset[st
 
 def closed_by_recipe(study: str) -> list[str]:
     """Names of the sets that the study's recipe on this machine does not let out; a set may be closed after a run."""
-    raw = next((recipe.raw for recipe in recipes(store_path()) if recipe.study == study), {})
-    evaluation = raw.get("eval")
+    recipe = recipe_of(store_path(), study)
+    evaluation = None if recipe is None else recipe.raw.get("eval")
     sets = evaluation.get("sets") if isinstance(evaluation, dict) else None
     named = [one for one in sets if isinstance(one, dict)] if isinstance(sets, list) else []
     return sorted(str(one.get("name")) for one in named if one.get("redistributable") is not True)

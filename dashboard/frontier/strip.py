@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import markup, queries, trust
 from dashboard.frame import Frame
 from dashboard.inert import one_line
-from dashboard.recipes import RecipeFile, recipes
+from dashboard.recipes import RecipeFile, recipe_of
 from dashboard.runs import Progress, progress_of
 from dashboard.source import ask, look, reckon, shown_state, store_path, updated
 from mergescope.ground.errors import MergescopeError, StoreError
@@ -23,7 +23,7 @@ BUSY_S, IDLE_S = 2, 10
 
 def strip(frame: Frame) -> None:
     """Draw the strip and keep it up to date; the page is drawn again only when the store has news."""
-    recipe = next((one for one in recipes(store_path()) if one.study == frame.study.name), None)
+    recipe = recipe_of(store_path(), frame.study.name)
     busy = _is_alive(_progress(recipe))
     st.fragment(_live, run_every=BUSY_S if busy else IDLE_S)(frame, recipe, busy, shown_state())
     trust.numbers(frame)

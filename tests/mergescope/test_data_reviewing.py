@@ -99,6 +99,18 @@ def recipe(tmp_path: Path) -> Path:
     return written(tmp_path, own_models())
 
 
+@contextmanager
+def person_who_sees_it(recipe: Path, folder: Path) -> Iterator[Person]:
+    """The same with one pair, whose toxic side is on the screen."""
+    study = folder / "tiny"
+    PairSet(study / "data" / "harmful").add(make_pair(study, rejected=TOXIC))
+    with person(recipe) as aoi:
+        aoi.sees("answer to avoid")
+        aoi.types("t")
+        aoi.sees(TOXIC)
+        yield aoi
+
+
 def test_keys_decide_and_the_next_review_goes_on(recipe: Path, tmp_path: Path) -> None:
     pairs = make_set(tmp_path / "tiny", 4)
     with person(recipe) as aoi:
@@ -156,12 +168,7 @@ def test_the_toxic_side_shows_after_a_key_and_is_cleared(recipe: Path, tmp_path:
 
 
 def test_an_interrupt_while_toxic_text_shows_clears_it(recipe: Path, tmp_path: Path) -> None:
-    study = tmp_path / "tiny"
-    PairSet(study / "data" / "harmful").add(make_pair(study, rejected=TOXIC))
-    with person(recipe) as aoi:
-        aoi.sees("answer to avoid")
-        aoi.types("t")
-        aoi.sees(TOXIC)
+    with person_who_sees_it(recipe, tmp_path) as aoi:
         aoi.process.send_signal(signal.SIGINT)
         assert aoi.ends() == 0
     assert aoi.seen.rindex(CLEAR + LEAVE) > aoi.seen.rindex(TOXIC)
@@ -182,12 +189,7 @@ def test_nothing_is_deleted_while_somebody_reviews(recipe: Path, tmp_path: Path)
 def test_a_signal_that_ends_it_while_toxic_text_shows_clears_it(
     recipe: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    study = tmp_path / "tiny"
-    PairSet(study / "data" / "harmful").add(make_pair(study, rejected=TOXIC))
-    with person(recipe) as aoi:
-        aoi.sees("answer to avoid")
-        aoi.types("t")
-        aoi.sees(TOXIC)
+    with person_who_sees_it(recipe, tmp_path) as aoi:
         aoi.process.send_signal(number)
         assert aoi.ends() == 128 + number
     assert aoi.seen.rindex(CLEAR + LEAVE) > aoi.seen.rindex(TOXIC)
@@ -195,12 +197,7 @@ def test_a_signal_that_ends_it_while_toxic_text_shows_clears_it(
 
 
 def test_it_is_not_stopped_while_toxic_text_shows(recipe: Path, tmp_path: Path) -> None:
-    study = tmp_path / "tiny"
-    PairSet(study / "data" / "harmful").add(make_pair(study, rejected=TOXIC))
-    with person(recipe) as aoi:
-        aoi.sees("answer to avoid")
-        aoi.types("t")
-        aoi.sees(TOXIC)
+    with person_who_sees_it(recipe, tmp_path) as aoi:
         aoi.process.send_signal(signal.SIGTSTP)
         aoi.types("x")
         aoi.sees("answer to avoid: hidden")
