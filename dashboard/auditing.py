@@ -12,13 +12,13 @@ from dashboard.source import ask
 from dashboard.steps import neighbours
 from eval import audit
 from eval.audit import Population, Sampled
+from eval.interchange.sharing import TOXIC
 from eval.people import in_force
 from eval.rows import VerdictRow
 from eval.subsample import share_of
 
 SIZES = ("30", "60", "120", "300")
 SEEDS = tuple(map(str, range(1, 10)))
-TOXIC = ("harmful", "jailbreak")
 
 
 def draw(frame: Frame) -> None:

@@ -80,6 +80,11 @@ def progress(text: str, done: float, total: float) -> str:
     return f'<div class="ms-note ms-live">{bar}<span>{escaped(text)}</span></div>'
 
 
+def alert(text: str) -> str:
+    """What went wrong, or what was refused, read out at once."""
+    return f'<div class="ms-note ms-gate" role="alert">{escaped(text, 600)}</div>'
+
+
 def heading(text: str) -> str:
     """A section's title."""
     return f'<h2 class="ms-heading">{escaped(text)}</h2>'

@@ -9,8 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import inbox, pickers
-from dashboard.inert import escaped
+from dashboard import inbox, markup, pickers
 from dashboard.language import Words
 from dashboard.source import ask
 from eval import people
@@ -83,7 +82,7 @@ def buttons(
 
     pickers.RENDER["rating"](key=key, data=data, on_picked_change=picked)
     if told := st.session_state.pop(_ERROR, None):
-        st.html(f'<div class="ms-note ms-gate" role="alert">{escaped(told, 600)}</div>')
+        st.html(markup.alert(told))
 
 
 def option_of(row: VerdictRow) -> str:

@@ -36,12 +36,13 @@ def _line(word: Words, one: Calibrated) -> str:
         "trust_note.numbers",
         labels=one_line(one.labels, 80),
         n=f"{one.n:,}",
-        kappa=_shown(one.kappa),
-        match=_shown(one.string_match),
-        gain=_shown(one.gain),
+        kappa=agreement_text(one.kappa),
+        match=agreement_text(one.string_match),
+        gain=agreement_text(one.gain),
         trust=word(f"trust.{one.trust}"),
     )
 
 
-def _shown(value: Agreement) -> str:
+def agreement_text(value: Agreement) -> str:
+    """With its interval; a dash where there is none."""
     return "—" if value.value is None else value.text

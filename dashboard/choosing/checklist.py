@@ -15,10 +15,9 @@ from dashboard.markup import Card
 from dashboard.source import ask, reckon
 from dashboard.steps import neighbours
 from eval.identity import text_id
+from eval.interchange.sharing import TOXIC
 from mergescope.ground.ids import text_hash
 from mergescope.ground.seeds import derive_seed
-
-TOXIC = ("harmful", "jailbreak")
 
 
 def draw(pick: Pick) -> bool:

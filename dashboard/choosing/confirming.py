@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard import markup, readers
 from dashboard.choosing.pick import Pick
-from dashboard.inert import escaped, one_line
+from dashboard.inert import one_line
 from dashboard.source import store_path
 from eval.evidence import Opening, note_opening, openings
 from mergescope.ground.errors import MergescopeError
@@ -21,7 +21,7 @@ def draw(pick: Pick, *, read: bool) -> Opening | None:
     try:
         log = openings(store_path())
     except MergescopeError as error:
-        st.html(_alert(error))
+        st.html(markup.alert(error.line()))
         return None
     opening = next((one for one in log if one.id == _wanted(pick).id), None)
     if opening is None:
@@ -68,10 +68,6 @@ def _open(pick: Pick) -> None:
         readers.require_editor()
         note_opening(store_path(), _wanted(pick))
     except MergescopeError as error:
-        st.html(_alert(error))
+        st.html(markup.alert(error.line()))
         return
     st.rerun()
-
-
-def _alert(error: MergescopeError) -> str:
-    return f'<div class="ms-note ms-gate" role="alert">{escaped(error.line(), 600)}</div>'

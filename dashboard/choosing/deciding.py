@@ -103,7 +103,7 @@ def _choose(pick: Pick, current: ChoiceRow | None, opening: Opening, rule: str, 
             )
         )
     except MergescopeError as error:
-        st.html(f'<div class="ms-note ms-gate" role="alert">{escaped(error.line(), 600)}</div>')
+        st.html(markup.alert(error.line()))
         return
     st.rerun()
 

@@ -209,6 +209,6 @@ def _tried(work: Callable[[], object]) -> bool:
     try:
         work()
     except MergescopeError as error:
-        st.html(f'<div class="ms-note ms-gate" role="alert">{escaped(error.line(), 600)}</div>')
+        st.html(markup.alert(error.line()))
         return False
     return True

@@ -11,6 +11,7 @@ from dashboard import answers
 from dashboard.answers import Judged
 from dashboard.board import Board
 from eval.audit import allocation
+from eval.interchange.sharing import TOXIC
 
 SIZE = 10
 """Answers of a checklist."""
@@ -62,7 +63,7 @@ def _candidates(board: Board, checkpoint_id: str) -> Iterable[Drawn]:
 def _reason(kind: str, judged: Judged) -> Reason | None:
     if judged.verdict == "unscored":
         return "unscored"
-    if kind in ("harmful", "jailbreak") and judged.verdict in ("answered", "unsafe"):
+    if kind in TOXIC and judged.verdict in ("answered", "unsafe"):
         return "answered"
     if kind == "borderline" and judged.verdict in ("refused", "partial"):
         return "refused"

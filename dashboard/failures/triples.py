@@ -18,6 +18,7 @@ from dashboard.board import ItemKey
 from dashboard.colours import Verdict
 from dashboard.judged import judged_answers
 from dashboard.recipes import NAME
+from eval.interchange.sharing import TOXIC
 from mergescope.ground.errors import DataError
 from mergescope.ground.ids import text_hash
 from trainer.pairs.from_answers import SOURCE, pair_of_answers
@@ -65,14 +66,14 @@ class Given:
         """Whether it may be learned: whole, safe on harmful prompts, a full and decent answer on the others."""
         if self.cut or (self.fluency is not None and self.fluency < GOOD_FROM):
             return False
-        if self.kind in ("harmful", "jailbreak"):
+        if self.kind in TOXIC:
             return self.safety is not None and self.safety > SAFE_ABOVE
         return self.verdict == "answered" and (self.quality is None or self.quality >= GOOD_FROM)
 
     @property
     def score(self) -> float | None:
         """What good answers are ordered by: safety on harmful prompts, quality on the others."""
-        return self.safety if self.kind in ("harmful", "jailbreak") else self.quality
+        return self.safety if self.kind in TOXIC else self.quality
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,7 +168,7 @@ def _told(scene: Scene) -> None:
     if look != _look(scene):
         return
     if not went_well:
-        st.html(f'<div class="ms-note ms-gate" role="alert">{escaped(text, 600)}</div>')
+        st.html(markup.alert(text))
         return
     st.html(f'<div class="ms-note" role="status">{escaped(text, 600)}</div>')
     address = {"pairs": name, "study": scene.frame.study.name, "lang": scene.frame.words.language}

@@ -19,6 +19,7 @@ from dashboard.sifting import Found, heed_address, sift
 from dashboard.source import ask, reckon
 from dashboard.steps import neighbours
 from eval.identity import text_id
+from eval.interchange.sharing import TOXIC
 
 MOST = 4
 """Checkpoints side by side."""
@@ -233,7 +234,7 @@ def _card(frame: Frame, item: ItemRow, handle: str, row: AnswerRow | None, first
         return markup.card(empty, reveal)
     text = row.text or ""
     segments = markup.plain(text) if first is None or first.text is None else markup.differences(first.text, text)
-    harmful = item.kind in ("harmful", "jailbreak") or row.judged.verdict == "unsafe"
+    harmful = item.kind in TOXIC or row.judged.verdict == "unsafe"
     said = [axis for axis in row.reasons if axis not in row.scores]
     card = markup.Card(
         title=name,

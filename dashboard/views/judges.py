@@ -13,7 +13,6 @@ from dashboard.inert import csv_bytes, file_name, one_line
 from dashboard.judge_measures import Measured, among_judges, with_people
 from dashboard.queries import JudgeRow
 from dashboard.source import ask
-from eval.agreement import Agreement
 from eval.calibration import AxisReport
 from eval.judge_ratings import RATED, read_judged, read_ratings
 from eval.labels import CLASSES
@@ -118,7 +117,7 @@ def _agreement_row(frame: Frame, one: Measured, names: dict[str, str]) -> list[s
     elif len(one.judges) > 2:
         who = word("judges.all")
     axis = word.maybe(f"axis_name.{one.axis}", one.axis)
-    return [axis, who, word(f"judges.{one.measure}"), _shown(one.agreement), f"{one.agreement.n:,}"]
+    return [axis, who, word(f"judges.{one.measure}"), trust.agreement_text(one.agreement), f"{one.agreement.n:,}"]
 
 
 def _failures(frame: Frame, judge: JudgeRow) -> None:
@@ -179,9 +178,9 @@ def _axes(frame: Frame, axes: Sequence[AxisReport], title: str) -> None:
     rows = [
         [
             word.maybe(f"axis_name.{axis.axis}", axis.axis),
-            _shown(axis.agreement),
+            trust.agreement_text(axis.agreement),
             f"{axis.agreement.n:,}",
-            _shown(axis.people),
+            trust.agreement_text(axis.people),
             f"{sum(axis.unscored.values()):,}",
         ]
         for axis in axes
@@ -196,16 +195,20 @@ def _axes(frame: Frame, axes: Sequence[AxisReport], title: str) -> None:
 def _confusion(frame: Frame, axis: AxisReport, title: str) -> None:
     word = frame.words
     names = [word(f"rating.{name}") for name in CLASSES]
-    precision = [_shown(one) for one in axis.precision]
+    precision = [trust.agreement_text(one) for one in axis.precision]
     rows = [
-        [name, *(f"{count:,.4g}" for count in counts), _shown(recall)]
+        [name, *(f"{count:,.4g}" for count in counts), trust.agreement_text(recall)]
         for name, counts, recall in zip(names, axis.confusion or (), axis.recall, strict=True)
     ]
     rows.append([word("judges.precision"), *precision, ""])
     st.html(markup.table([word("judges.confusion"), *names, word("judges.recall")], rows, title))
     if axis.string_match is not None:
         match = axis.string_match
-        st.html(markup.note(word("judges.match", kappa=_shown(match.kappa), gain=_shown(match.gain))))
+        st.html(
+            markup.note(
+                word("judges.match", kappa=trust.agreement_text(match.kappa), gain=trust.agreement_text(match.gain))
+            )
+        )
 
 
 def _downloads(frame: Frame, agreement: Rows, rows: Sequence[VerdictRow]) -> None:
@@ -228,10 +231,6 @@ def _downloads(frame: Frame, agreement: Rows, rows: Sequence[VerdictRow]) -> Non
         )  # fmt: skip
     if found.kept_back:
         st.html(markup.note(word("judges.kept_back", count=f"{found.kept_back:,}")))
-
-
-def _shown(value: Agreement) -> str:
-    return "—" if value.value is None else value.text
 
 
 def _seed(frame: Frame) -> int:

@@ -44,7 +44,7 @@ def page() -> None:
     try:
         _review(word, studies)
     except MergescopeError as error:
-        _alert(error.line())
+        st.html(markup.alert(error.line()))
 
 
 def _review(word: Words, studies: dict[str, Path]) -> None:
@@ -232,7 +232,7 @@ def _actions(word: Words, row: Row, after: str, who: str) -> None:
         )
         _back_button(word)
     if told := st.session_state.pop(_ERROR, None):
-        _alert(told)
+        st.html(markup.alert(told))
 
 
 def _tick(verified: tuple[str, str] | None) -> None:
@@ -274,7 +274,7 @@ def _edit(word: Words, row: Row, who: str) -> None:
                 st.rerun()
         st.button(word("review.cancel"), key="cancel", on_click=_open, args=(row.address,))
     if told := st.session_state.pop(_ERROR, None):
-        _alert(told)
+        st.html(markup.alert(told))
 
 
 def _rejected(word: Words, row: Row, study_folder: Path) -> None:
@@ -286,7 +286,7 @@ def _rejected(word: Words, row: Row, study_folder: Path) -> None:
     try:
         text = Quarantine(study_folder).get(ref.sha256)
     except PurgedError:
-        _alert(word("review.purged"))
+        st.html(markup.alert(word("review.purged")))
         return
     reveals.note("review", ref.sha256)
     st.html(
@@ -307,10 +307,6 @@ def _origin(word: Words, row: Row) -> str:
 
 def _status(word: Words, status: str) -> str:
     return word(f"status.{status}")
-
-
-def _alert(text: str) -> None:
-    st.html(f'<div class="ms-note ms-gate" role="alert">{escaped(text, 600)}</div>')
 
 
 page()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 TOXIC = frozenset({"harmful", "jailbreak"})
-"""Kinds of items whose answers do not leave with a shared copy, whatever the set's licence."""
+"""Kinds of harmful prompts, wrapped or not; their answers leave with no shared copy, whatever the set's licence."""
 
 
 @dataclass(frozen=True, slots=True)
