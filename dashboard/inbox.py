@@ -21,11 +21,11 @@ While a sweep writes, pages look at the store only now and then; a slip that has
 the inbox nor in what they show of the store.
 """
 _LOCK = threading.Lock()
-_TAKERS: dict[Path, subprocess.Popen[bytes]] = {}
+_TAKING_IN = threading.Lock()
 
 
 def send(slip: Slip) -> None:
-    """Put a slip into the store's inbox and start the process that takes it in, unless one is at it.
+    """Put a slip into the store's inbox and have a process take it in.
 
     Raises MergescopeError where it cannot be written, or the reader may only read.
     """
@@ -34,13 +34,19 @@ def send(slip: Slip) -> None:
     put(store, slip)
     with _LOCK:
         _UNSEEN.setdefault(store, {})[slip.id] = slip
-        taker = _TAKERS.get(store)
-        if taker is None or taker.poll() is not None:
-            command = [sys.executable, "-m", "mergescope", "inbox", str(store)]
-            # what it may say stands beside what it sets aside
-            _TAKERS[store] = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
+    threading.Thread(target=_have_taken_in, args=(store,), name="inbox", daemon=True).start()
+
+
+def _have_taken_in(store: Path) -> None:
+    """Run `mergescope inbox` if something still waits once the process before it has ended.
+
+    Not before: one that is about to end has looked for the last time. What it says stands beside what it sets aside.
+    """
+    command = [sys.executable, "-m", "mergescope", "inbox", str(store)]
+    with _TAKING_IN:
+        if waiting(store, most=1):
+            quiet = subprocess.DEVNULL
+            subprocess.run(command, stdin=quiet, stdout=quiet, stderr=quiet, check=False)
 
 
 def not_yet(kind: type[S], taken: Collection[str]) -> list[S]:

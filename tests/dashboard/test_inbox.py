@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -15,6 +16,17 @@ from eval.inbox.taking import verdict_row
 from eval.people import in_force, verdicts
 from eval.store import open_store
 from tests.eval.inbox.slips import answered, verdict
+
+SLOW_TO_END = """
+import pathlib, runpy, sys, time
+sys.argv = sys.argv[2:]
+try:
+    runpy.run_module("mergescope", run_name="__main__")
+finally:
+    pathlib.Path({late!r}).touch()
+    time.sleep(3)
+"""
+"""What `python -m mergescope` does, with time between the work's end and the process's."""
 
 
 @pytest.fixture
@@ -44,6 +56,26 @@ def test_a_slip_is_seen_until_the_store_shows_it(own: Path) -> None:
     assert [row.verdict_id for row in found] == [slip.id]
     assert inbox.not_yet(VerdictSlip, {slip.id}) == []
     assert inbox.not_yet(VerdictSlip, ()) == []
+
+
+def test_a_slip_that_comes_when_the_process_has_looked_for_the_last_time_is_taken_in(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = tmp_path / "late"
+    code = tmp_path / "slow_to_end.py"
+    code.write_text(SLOW_TO_END.format(late=str(late)))
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{code}" "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    first, second = answered(own)[:2]
+    inbox.send(verdict(first))
+    deadline = time.monotonic() + 60
+    while not late.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    inbox.send(verdict(second))
+    emptied(own)
 
 
 def test_a_slip_that_is_set_aside_is_shown_no_longer(own: Path) -> None:
