@@ -39,7 +39,7 @@ START_SECONDS = 60.0
 @contextmanager
 def served(store: Path, *, studies: Path | None = None) -> Iterator[str]:
     """The dashboard on `store` in a process of its own; yields its address."""
-    code = "import sys; from pathlib import Path; from dashboard.serve import serve; "
+    code = "import sys; from pathlib import Path; from dashboard.serving.serve import serve; "
     code += f"sys.exit(serve(Path({str(store)!r}), {_any_port()}, False))"
     environment = {**os.environ, **({} if studies is None else {"MERGESCOPE_STUDIES": str(studies)})}
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)

@@ -41,8 +41,9 @@ from benchmarks.big_store import JUDGE, STUDY, Size, make_big_store
 from benchmarks.browser import browser, served, settled
 from benchmarks.measured_on import cpu, versions
 from benchmarks.visitor import visitor
-from dashboard import answers, gates, queries
-from dashboard.reader import Reader
+from dashboard.store import answers, queries
+from dashboard.store.reader import Reader
+from dashboard.study import gates
 from eval.pieces import read_outline, read_pieces
 from eval.trust import calibrations
 

@@ -5,7 +5,7 @@
 Prints and writes benchmarks/results/store_readers.json with machine and versions. A writer process commits as a sweep
 does (`eval.writer.StoreWriter`, at most once a second), a fixed number of commits of 200 answers, their judgements and
 scores, into a store that already holds 189,000 answers. It does so alone, and again while readers poll every 200 ms:
-each a process that goes through the dashboard's own `dashboard.source` (look, then the page's queries from its cache
+each a process that goes through the pages' own `dashboard.store.source` (look, then the page's queries from its cache
 or the store). All show header and frontier (studies, judges, checkpoints, overview, estimates), the last one the
 recommendation as well. A page is one poll; a hold is the time that a reader kept the file.
 """
@@ -132,14 +132,14 @@ def commit_rows(prompts: Sequence[tuple[str, str]], number: int) -> list[Any]:
 def read(store: Path, stop: Path, *, largest: bool) -> dict[str, Any]:
     """Show a page every 200 ms until `stop` is there: each page's seconds, each hold, and every failure's line."""
     logging.disable(logging.WARNING)  # Streamlit's, that no browser is there
-    import dashboard.source
-    from dashboard.reader import Reader
-    from dashboard.serve import STORE_VARIABLE
+    import dashboard.store.source
+    from dashboard.store.place import STORE_VARIABLE
+    from dashboard.store.reader import Reader
     from mergescope.ground.errors import StoreError
 
     os.environ[STORE_VARIABLE] = str(store)
     openings = Openings()
-    source: Any = dashboard.source
+    source: Any = dashboard.store.source
     reading = Reader.reading
     Reader.reading = lambda self, patience_s: openings.watched(reading(self, patience_s))  # type: ignore[method-assign]
     pages_s: list[float] = []
@@ -163,7 +163,7 @@ def read(store: Path, stop: Path, *, largest: bool) -> dict[str, Any]:
 
 
 def _page(source: Any, *, largest: bool) -> None:
-    from dashboard import evidence, queries
+    from dashboard.store import evidence, queries
 
     source.look()
     study = source.ask(queries.studies)[0].study_id

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import queries, readers, reveals, state
-from dashboard.colours import palette
-from dashboard.frame import words
-from dashboard.inert import escaped, one_line
-from dashboard.language import LANGUAGES
-from dashboard.source import ask, look, store_path
+from dashboard.charts.colours import palette
+from dashboard.page import state
+from dashboard.page.frame import words
+from dashboard.page.inert import escaped, one_line
+from dashboard.page.language import LANGUAGES
+from dashboard.people import readers, reveals
+from dashboard.store import queries
+from dashboard.store.place import store_path
+from dashboard.store.source import ask, look
 from mergescope.ground.errors import StoreError
 
 PAGES = ("frontier", "compare", "failures", "judges", "review", "export", "runs")

@@ -265,7 +265,7 @@ def dashboard(
     ] = False,
 ) -> None:
     """Show the results in the browser until stopped with Ctrl-C."""
-    from dashboard.serve import Binding, serve
+    from dashboard.serving.serve import Binding, serve
 
     raise typer.Exit(serve(store, port, open_browser, Binding(host, sign_in, without_sign_in)))
 

@@ -6,14 +6,15 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import answers, markup, state
 from dashboard.choosing.pick import Pick
 from dashboard.choosing.sampling import Drawn, drawn
-from dashboard.frame import Frame
-from dashboard.inert import escaped
-from dashboard.markup import Card
-from dashboard.source import ask, reckon
-from dashboard.steps import neighbours
+from dashboard.page import markup, state
+from dashboard.page.frame import Frame
+from dashboard.page.inert import escaped
+from dashboard.page.markup import Card
+from dashboard.page.steps import neighbours
+from dashboard.store import answers
+from dashboard.store.source import ask, reckon
 from eval.identity import text_id
 from eval.interchange.sharing import TOXIC
 from mergescope.ground.ids import text_hash

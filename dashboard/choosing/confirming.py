@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from dashboard import markup, readers
 from dashboard.choosing.pick import Pick
-from dashboard.inert import one_line
-from dashboard.source import store_path
+from dashboard.page import markup
+from dashboard.page.inert import one_line
+from dashboard.people import readers
+from dashboard.store.place import store_path
 from eval.evidence import Opening, note_opening, openings
 from mergescope.ground.errors import MergescopeError
 

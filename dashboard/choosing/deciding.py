@@ -9,13 +9,16 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import inbox, markup, picks, readers
 from dashboard.choosing import checklist
 from dashboard.choosing.confirming import minute
 from dashboard.choosing.pick import Pick
-from dashboard.frame import Frame
-from dashboard.inert import escaped, one_line
-from dashboard.source import ask, store_path
+from dashboard.page import markup
+from dashboard.page.frame import Frame
+from dashboard.page.inert import escaped, one_line
+from dashboard.people import inbox, readers
+from dashboard.points import picks
+from dashboard.store.place import store_path
+from dashboard.store.source import ask
 from eval.choices import choice_in_force, choices
 from eval.evidence import Opening, keep_evidence, openings
 from eval.inbox.slips import LONGEST_NOTE, ChoiceSlip

@@ -9,14 +9,17 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import bundling, gates, jobs, markup, readers
 from dashboard.choosing.pick import Pick
-from dashboard.inert import escaped, file_name, one_line
-from dashboard.jobs import Job, job_folder, job_of
-from dashboard.language import Words
-from dashboard.queries import MergeSetting
-from dashboard.recipes import recipe_file
-from dashboard.source import ask, store_path
+from dashboard.page import markup
+from dashboard.page.inert import escaped, file_name, one_line
+from dashboard.page.language import Words
+from dashboard.people import readers
+from dashboard.store.place import store_path
+from dashboard.store.queries import MergeSetting
+from dashboard.store.source import ask
+from dashboard.study import bundling, gates, jobs
+from dashboard.study.jobs import Job, job_folder, job_of
+from dashboard.study.recipes import recipe_file
 from eval.rows import ChoiceRow
 from merge.gates import LESS_SAFE, VENDOR_TERMS, vendors_among
 from mergescope.ground.errors import MergescopeError

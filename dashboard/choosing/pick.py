@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dashboard import markup, queries
-from dashboard.frame import Frame
-from dashboard.measures import PANEL, present
-from dashboard.queries import Checkpoint, EstimateRow
-from dashboard.source import ask
-from dashboard.standing import Standing
+from dashboard.page import markup
+from dashboard.page.frame import Frame
+from dashboard.points.measures import PANEL, present
+from dashboard.points.standing import Standing
+from dashboard.store import queries
+from dashboard.store.queries import Checkpoint, EstimateRow
+from dashboard.store.source import ask
 from mergescope.ground.ids import full_hash
 
 Numbers = dict[str, dict[str, Any]]

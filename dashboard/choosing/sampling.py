@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from dashboard import answers
-from dashboard.answers import Judged
-from dashboard.board import Board
+from dashboard.store import answers
+from dashboard.store.answers import Judged
+from dashboard.store.board import Board
 from eval.audit import allocation
 from eval.interchange.sharing import TOXIC
 

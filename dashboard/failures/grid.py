@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dashboard.failures.kinds import Looked
 from dashboard.failures.outcomes import Outcomes, Prompts
-from dashboard.queries import Checkpoint
+from dashboard.store.queries import Checkpoint
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.board import VERDICTS, Mask
-from dashboard.colours import Verdict
 from dashboard.failures.outcomes import UNSAFE_BELOW, Outcomes, Prompts
-from dashboard.queries import JudgeRow
+from dashboard.store.board import VERDICTS, Mask
+from dashboard.store.judged import Verdict
+from dashboard.store.queries import JudgeRow
 
 Condition = Callable[[Outcomes, NDArray[np.str_]], Mask]
 """From a checkpoint's answers and their items' kinds (A,) to which answers it holds of, (A,)."""

@@ -9,17 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from dashboard import markup, sharing, state
-from dashboard.answers import bodies
-from dashboard.board import VERDICTS, ItemKey
-from dashboard.colours import Verdict
 from dashboard.failures.scene import Scene
 from dashboard.failures.slices_panel import slice_name
 from dashboard.failures.slicing import Slice
-from dashboard.inert import csv_bytes, file_name, one_line
-from dashboard.pickers import Column
-from dashboard.sheets import SheetCell, SheetRow, sheet
-from dashboard.source import ask
+from dashboard.page import markup, state
+from dashboard.page.inert import csv_bytes, file_name, one_line
+from dashboard.page.pickers import Column
+from dashboard.page.sheets import SheetCell, SheetRow, sheet
+from dashboard.people import sharing
+from dashboard.store.answers import bodies
+from dashboard.store.board import VERDICTS, ItemKey
+from dashboard.store.judged import Verdict
+from dashboard.store.source import ask
 
 LENGTH = 300
 """Failures that the list shows at most."""

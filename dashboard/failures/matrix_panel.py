@@ -6,11 +6,12 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import charts_failures, markup, pickers, state
-from dashboard.charts_failures import Heading, Square, row_name
+from dashboard.charts import failures as charts_failures
+from dashboard.charts.failures import Heading, Square, row_name
 from dashboard.failures.grid import Tally, tallies
 from dashboard.failures.scene import Scene
-from dashboard.inert import escaped, one_line
+from dashboard.page import markup, pickers, state
+from dashboard.page.inert import escaped, one_line
 
 
 def matrix(scene: Scene) -> None:

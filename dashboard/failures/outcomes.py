@@ -14,8 +14,8 @@ import numpy as np
 from duckdb import DuckDBPyConnection
 from numpy.typing import NDArray
 
-from dashboard.answers import last_user_message
-from dashboard.board import NOT_ANSWERED, VERDICTS, Board, ItemKey
+from dashboard.store.answers import last_user_message
+from dashboard.store.board import NOT_ANSWERED, VERDICTS, Board, ItemKey
 from eval.belonging import ANSWERS
 from eval.scores import PLACED
 
@@ -51,7 +51,7 @@ class Outcomes:
     sample: NDArray[np.int64]
     """(A,)."""
     verdict: NDArray[np.uint8]
-    """(A,): place in dashboard.board.VERDICTS."""
+    """(A,): place in dashboard.store.board.VERDICTS."""
     refusal: NDArray[np.int8]
     """(A,): 0 none, 1 partial, 2 full, -1 where nobody said."""
     safety: NDArray[np.float64]

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dashboard import queries
-from dashboard.board import Mask
 from dashboard.failures.grid import ColumnOf
 from dashboard.failures.kinds import Looked, judge_of
 from dashboard.failures.outcomes import Outcomes, Prompts, outcomes
-from dashboard.frame import Frame
-from dashboard.queries import Checkpoint, JudgeRow
-from dashboard.source import ask, reckon
+from dashboard.page.frame import Frame
+from dashboard.store import queries
+from dashboard.store.board import Mask
+from dashboard.store.queries import Checkpoint, JudgeRow
+from dashboard.store.source import ask, reckon
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,15 @@ from collections.abc import Hashable
 import numpy as np
 import streamlit as st
 
-from dashboard import markup, rounding, state
-from dashboard.board import Mask
 from dashboard.failures.outcomes import Outcomes, Prompts
 from dashboard.failures.scene import Scene
 from dashboard.failures.slicing import LEAST, Slice, slices_of
 from dashboard.failures.tables import FAILED, failure_table
-from dashboard.inert import one_line
-from dashboard.pickers import Column
-from dashboard.sheets import SheetCell, SheetRow, sheet
+from dashboard.page import markup, rounding, state
+from dashboard.page.inert import one_line
+from dashboard.page.pickers import Column
+from dashboard.page.sheets import SheetCell, SheetRow, sheet
+from dashboard.store.board import Mask
 from eval.slices import SliceRate, slices_against, slices_against_rest
 
 CLEAR = 0.05

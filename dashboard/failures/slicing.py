@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.board import Mask
 from dashboard.failures.outcomes import Prompts
+from dashboard.store.board import Mask
 from eval.judges.formulas import facts
 
 Sort = Literal["category", "length", "word"]

@@ -14,10 +14,9 @@ from typing import Any, get_args
 
 from duckdb import DuckDBPyConnection
 
-from dashboard.board import ItemKey
-from dashboard.colours import Verdict
-from dashboard.judged import judged_answers
-from dashboard.recipes import NAME
+from dashboard.store.board import ItemKey
+from dashboard.store.judged import Verdict, judged_answers
+from dashboard.study.recipes import NAME
 from eval.interchange.sharing import TOXIC
 from mergescope.ground.errors import DataError
 from mergescope.ground.ids import text_hash

@@ -8,17 +8,19 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import markup, readers, state
-from dashboard.answers import texts_by_id
-from dashboard.board import ItemKey
 from dashboard.failures.list_panel import Row
 from dashboard.failures.scene import Scene
 from dashboard.failures.triples import AT_ONCE, Failure, Given, Planned, export, given_answers, plan
-from dashboard.inert import escaped, one_line
-from dashboard.pickers import Column
-from dashboard.recipes import recipe_file
-from dashboard.sheets import SheetCell, SheetRow, sheet
-from dashboard.source import PATIENCE_S, ask, store_path
+from dashboard.page import markup, state
+from dashboard.page.inert import escaped, one_line
+from dashboard.page.pickers import Column
+from dashboard.page.sheets import SheetCell, SheetRow, sheet
+from dashboard.people import readers
+from dashboard.store.answers import texts_by_id
+from dashboard.store.board import ItemKey
+from dashboard.store.place import store_path
+from dashboard.store.source import PATIENCE_S, ask
+from dashboard.study.recipes import recipe_file
 from eval.store import open_store
 from mergescope.ground.errors import MergescopeError
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import charts, markup, pickers, state
+from dashboard.charts import lines as charts
 from dashboard.failures.kinds import BROKEN
 from dashboard.failures.list_panel import compare_address, open_item
 from dashboard.failures.outcomes import Tokens, token_counts
 from dashboard.failures.scene import Scene
 from dashboard.failures.wavers import Along, Waver, curve, lengths_along, wavers
-from dashboard.inert import one_line
-from dashboard.pickers import Column
-from dashboard.sheets import SheetCell, SheetRow, sheet
-from dashboard.source import ask
+from dashboard.page import markup, pickers, state
+from dashboard.page.inert import one_line
+from dashboard.page.pickers import Column
+from dashboard.page.sheets import SheetCell, SheetRow, sheet
+from dashboard.store.source import ask
 
 SHOWN = 100
 """Prompts in the table, the most wavering ones."""

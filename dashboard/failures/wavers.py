@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from dashboard.charts import Curve, Spread
+from dashboard.charts.lines import Curve, Spread
 from dashboard.failures.grid import ColumnOf
 from dashboard.failures.kinds import Looked
 from dashboard.failures.outcomes import Outcomes, Prompts, Tokens

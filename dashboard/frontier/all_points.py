@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import evidence, markup, picks, rounding, state
-from dashboard.frame import Frame
 from dashboard.frontier.point_panel import p_text
-from dashboard.measures import MEASURES
-from dashboard.source import reckon
+from dashboard.page import markup, rounding, state
+from dashboard.page.frame import Frame
+from dashboard.points import picks
+from dashboard.points.measures import MEASURES
+from dashboard.store import evidence
+from dashboard.store.source import reckon
 from eval.baseline import Against
 
 

@@ -8,16 +8,18 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from dashboard import images, markup, pickers, picks, queries, state
-from dashboard.charts_frontier import Bound, Overlay, View, frontier
-from dashboard.frame import Frame
-from dashboard.inert import escaped
-from dashboard.measures import MEASURES, X_DEFAULT, Y_DEFAULT, Measure
-from dashboard.other_curves import OtherCurve, other_curves
-from dashboard.rules import plain
-from dashboard.source import ask
-from dashboard.spots import Axes, spots
-from dashboard.standing import Standing
+from dashboard.charts.frontier import Bound, Overlay, View, frontier
+from dashboard.frontier.other_curves import OtherCurve, other_curves
+from dashboard.frontier.spots import Axes, spots
+from dashboard.page import images, markup, pickers, state
+from dashboard.page.frame import Frame
+from dashboard.page.inert import escaped
+from dashboard.points import picks
+from dashboard.points.measures import MEASURES, X_DEFAULT, Y_DEFAULT, Measure
+from dashboard.points.rules import plain
+from dashboard.points.standing import Standing
+from dashboard.store import queries
+from dashboard.store.source import ask
 
 RATIO = "ratio"
 """What the colour says unless the reader wants another number."""

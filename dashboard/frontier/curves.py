@@ -6,13 +6,14 @@ import functools
 
 import streamlit as st
 
-from dashboard import charts, images, markup
-from dashboard.frame import Frame
+from dashboard.charts import lines as charts
 from dashboard.frontier.chart import clickable, with_unit
-from dashboard.inert import csv_bytes, file_name
-from dashboard.measures import CURVES, Measure, present
-from dashboard.spots import curves
-from dashboard.standing import Standing
+from dashboard.frontier.spots import curves
+from dashboard.page import images, markup
+from dashboard.page.frame import Frame
+from dashboard.page.inert import csv_bytes, file_name
+from dashboard.points.measures import CURVES, Measure, present
+from dashboard.points.standing import Standing
 
 COLUMNS = 3
 KEY = "curves_chart"

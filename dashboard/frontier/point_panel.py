@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import evidence, flipping, markup, picks, rounding, state
-from dashboard.frame import Frame
-from dashboard.measures import PANEL, Measure, present
-from dashboard.source import reckon
-from dashboard.standing import Standing
+from dashboard.page import markup, rounding, state
+from dashboard.page.frame import Frame
+from dashboard.points import flipping, picks
+from dashboard.points.measures import PANEL, Measure, present
+from dashboard.points.standing import Standing
+from dashboard.store import evidence
+from dashboard.store.source import reckon
 
 
 def point_card(frame: Frame, standing: Standing, measures: list[Measure]) -> tuple[str, str]:

@@ -9,13 +9,15 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import markup, pickers, picks, queries, rounding, rules, state
-from dashboard.frame import Frame
-from dashboard.inert import label, one_line
-from dashboard.measures import MEASURES
-from dashboard.pickers import Column, PickCell, PickRow
-from dashboard.rules import Stated
-from dashboard.source import ask, reckon
+from dashboard.page import markup, pickers, rounding, state
+from dashboard.page.frame import Frame
+from dashboard.page.inert import label, one_line
+from dashboard.page.pickers import Column, PickCell, PickRow
+from dashboard.points import picks, rules
+from dashboard.points.measures import MEASURES
+from dashboard.points.rules import Stated
+from dashboard.store import queries
+from dashboard.store.source import ask, reckon
 from eval.metrics import METRICS
 from eval.recommended import Recommended
 from eval.rule import Constraint

@@ -8,12 +8,14 @@ from datetime import datetime
 
 import streamlit as st
 
-from dashboard import markup, queries, trust
-from dashboard.frame import Frame
-from dashboard.inert import one_line
-from dashboard.recipes import RecipeFile, recipe_of
-from dashboard.runs import Progress, progress_of
-from dashboard.source import ask, look, reckon, shown_state, store_path, updated
+from dashboard.page import markup, trust
+from dashboard.page.frame import Frame
+from dashboard.page.inert import one_line
+from dashboard.store import queries
+from dashboard.store.place import store_path
+from dashboard.store.source import ask, look, reckon, shown_state, updated
+from dashboard.study.recipes import RecipeFile, recipe_of
+from dashboard.study.runs import Progress, progress_of
 from mergescope.ground.errors import MergescopeError, StoreError
 from mergescope.ground.units import time_text
 

@@ -6,18 +6,20 @@ import functools
 
 import streamlit as st
 
-from dashboard import answers, markup, pickers, rater, rating, sharing, state, trust
-from dashboard.answers import AnswerRow, ItemRow, Judged
-from dashboard.colours import VERDICT_FILL
-from dashboard.frame import Frame, current
-from dashboard.inert import csv_bytes, escaped, file_name, one_line
-from dashboard.pickers import Column, PickCell, PickRow, StripCell
-from dashboard.picks import first_pick
-from dashboard.rating import Rated
-from dashboard.sharing import Shared
-from dashboard.sifting import Found, heed_address, sift
-from dashboard.source import ask, reckon
-from dashboard.steps import neighbours
+from dashboard.charts.colours import VERDICT_FILL
+from dashboard.compare.sifting import Found, heed_address, sift
+from dashboard.page import markup, pickers, state, trust
+from dashboard.page.frame import Frame, current
+from dashboard.page.inert import csv_bytes, escaped, file_name, one_line
+from dashboard.page.pickers import Column, PickCell, PickRow, StripCell
+from dashboard.page.steps import neighbours
+from dashboard.people import rater, rating, sharing
+from dashboard.people.rating import Rated
+from dashboard.people.sharing import Shared
+from dashboard.points.picks import first_pick
+from dashboard.store import answers
+from dashboard.store.answers import AnswerRow, ItemRow, Judged
+from dashboard.store.source import ask, reckon
 from eval.identity import text_id
 from eval.interchange.sharing import TOXIC
 

@@ -6,13 +6,15 @@ import shlex
 
 import streamlit as st
 
-from dashboard import markup, queries, rater, state, trust
 from dashboard.choosing import checklist, confirming, deciding, leaving
 from dashboard.choosing.pick import Pick
-from dashboard.frame import Frame, current
-from dashboard.picks import first_pick
-from dashboard.queries import MergeSetting
-from dashboard.source import ask
+from dashboard.page import markup, state, trust
+from dashboard.page.frame import Frame, current
+from dashboard.people import rater
+from dashboard.points.picks import first_pick
+from dashboard.store import queries
+from dashboard.store.queries import MergeSetting
+from dashboard.store.source import ask
 from eval.choices import choice_in_force
 from eval.rows import ChoiceRow
 from merge.mergekit_yaml import CONFIG, INPUTS, command, mergekit_config, to_yaml

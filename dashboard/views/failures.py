@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import markup, state, trust
 from dashboard.failures.grid import columns
 from dashboard.failures.kinds import FAULTS, UNSCORED, Looked, error_counts
 from dashboard.failures.list_panel import failures
@@ -14,10 +13,11 @@ from dashboard.failures.scene import Scene, answers_of, judge_for
 from dashboard.failures.slices_panel import slices
 from dashboard.failures.triples_panel import triples
 from dashboard.failures.wavering_panel import lengths, wavering
-from dashboard.frame import Frame, current
-from dashboard.inert import one_line
-from dashboard.picks import first_pick
-from dashboard.source import ask
+from dashboard.page import markup, state, trust
+from dashboard.page.frame import Frame, current
+from dashboard.page.inert import one_line
+from dashboard.points.picks import first_pick
+from dashboard.store.source import ask
 
 
 def page() -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import markup, queries
-from dashboard.frame import current
 from dashboard.frontier.all_points import all_points
 from dashboard.frontier.chart import chart
 from dashboard.frontier.curves import download, small_curves
 from dashboard.frontier.point_panel import point_card
 from dashboard.frontier.rule_panel import rule_card
 from dashboard.frontier.strip import strip
-from dashboard.measures import present
-from dashboard.source import ask
-from dashboard.standing import Standing
+from dashboard.page import markup
+from dashboard.page.frame import current
+from dashboard.points.measures import present
+from dashboard.points.standing import Standing
+from dashboard.store import queries
+from dashboard.store.source import ask
 
 
 def page() -> None:

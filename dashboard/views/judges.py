@@ -7,12 +7,16 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import auditing, inbox, judge_queries, markup, queries, rating, state, trust
-from dashboard.frame import Frame, current
-from dashboard.inert import csv_bytes, file_name, one_line
-from dashboard.judge_measures import Measured, among_judges, with_people
-from dashboard.queries import JudgeRow
-from dashboard.source import ask
+from dashboard.judges import auditing
+from dashboard.judges import queries as judge_queries
+from dashboard.judges.measures import Measured, among_judges, with_people
+from dashboard.page import markup, state, trust
+from dashboard.page.frame import Frame, current
+from dashboard.page.inert import csv_bytes, file_name, one_line
+from dashboard.people import inbox, rating
+from dashboard.store import queries
+from dashboard.store.queries import JudgeRow
+from dashboard.store.source import ask
 from eval.calibration import AxisReport
 from eval.judge_ratings import RATED, read_judged, read_ratings
 from eval.labels import CLASSES

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import markup, pickers, rater, readers, reveals, state
-from dashboard.frame import words
-from dashboard.inert import escaped, one_line
-from dashboard.language import Words
-from dashboard.pickers import Column, PickCell, PickRow
-from dashboard.reviewing import Row, around, following, rows_of, studies_with_pairs
-from dashboard.source import store_path
+from dashboard.page import markup, pickers, state
+from dashboard.page.frame import words
+from dashboard.page.inert import escaped, one_line
+from dashboard.page.language import Words
+from dashboard.page.pickers import Column, PickCell, PickRow
+from dashboard.people import rater, readers, reveals
+from dashboard.review.filing import Row, around, following, rows_of, studies_with_pairs
+from dashboard.store.place import store_path
 from mergescope.ground.errors import MergescopeError
 from trainer.pairs.pair import KINDS
 from trainer.pairs.review import STATUSES, Action

@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from dashboard import markup, state
-from dashboard.colours import palette
-from dashboard.frame import notice, words
-from dashboard.inert import escaped, one_line
-from dashboard.language import Words
-from dashboard.recipes import RecipeFile, recipes
-from dashboard.runs import Progress, Run, StageRow, TrainingCurve, last_active, run_of
-from dashboard.source import store_path
-from dashboard.training_charts import Panel, training
+from dashboard.charts.colours import palette
+from dashboard.charts.training import Panel, training
+from dashboard.page import markup, state
+from dashboard.page.frame import notice, words
+from dashboard.page.inert import escaped, one_line
+from dashboard.page.language import Words
+from dashboard.store.place import store_path
+from dashboard.study.recipes import RecipeFile, recipes
+from dashboard.study.runs import Progress, Run, StageRow, TrainingCurve, last_active, run_of
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.units import time_text
 from trainer.curve import HELD_OUT

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.board import Board, brought_up
-from dashboard.reader import Reader
-from dashboard.serve import STORE_VARIABLE
+from dashboard.store.board import Board, brought_up
+from dashboard.store.place import STORE_VARIABLE
+from dashboard.store.reader import Reader
 from eval.store import open_store
 from tests.eval.synthetic_store import make_synthetic_store
 

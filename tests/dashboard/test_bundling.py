@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dashboard import bundling
-from dashboard.recipes import STUDIES_VARIABLE, recipe_file
+from dashboard.study import bundling
+from dashboard.study.recipes import STUDIES_VARIABLE, recipe_file
 from mergescope.ground.errors import MergescopeError
 
 

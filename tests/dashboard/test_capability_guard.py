@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dashboard import answers, queries
-from dashboard.answers import ItemKey
 from dashboard.failures.kinds import FAULTS, Looked
 from dashboard.failures.outcomes import outcomes, prompts
+from dashboard.store import answers, queries
+from dashboard.store.answers import ItemKey
 from eval.scores import load_scores
 from eval.store import open_store
 from tests.dashboard.conftest import Pages, board_of, html

@@ -1,7 +1,7 @@
 from typing import Any
 
-from dashboard.charts import Curve, Spread, small_multiples
-from dashboard.colours import LIGHT
+from dashboard.charts.colours import LIGHT
+from dashboard.charts.lines import Curve, Spread, small_multiples
 
 
 def _traces(figure: Any, **wanted: Any) -> list[Any]:

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from dashboard.charts_failures import Heading, Square, failure_matrix, labelled, row_name
-from dashboard.colours import LIGHT, VERDICT_FILL
+from dashboard.charts.colours import LIGHT, VERDICT_FILL
+from dashboard.charts.failures import Heading, Square, failure_matrix, labelled, row_name
 
 HEADINGS = [Heading("0", True), Heading("1", True), Heading("model-very-long", False)]
 

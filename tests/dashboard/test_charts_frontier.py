@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from dashboard.charts import Spread
-from dashboard.charts_frontier import Bound, Overlay, SeedSpot, Spot, View, frontier
-from dashboard.colours import LIGHT, level_colour, ratio_colour
+from dashboard.charts.colours import LIGHT, level_colour, ratio_colour
+from dashboard.charts.frontier import Bound, Overlay, SeedSpot, Spot, View, frontier
+from dashboard.charts.lines import Spread
 
 VIEW = View("x", "y", "", picked="0.5", recommended="", recommended_note="best", mixing="mix")
 

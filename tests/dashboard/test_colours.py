@@ -1,6 +1,6 @@
 import pytest
 
-from dashboard.colours import DARK, LIGHT, Palette, palette, ratio_colour
+from dashboard.charts.colours import DARK, LIGHT, Palette, palette, ratio_colour
 
 
 @pytest.mark.parametrize("colours", [LIGHT, DARK])

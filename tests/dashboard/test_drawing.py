@@ -10,7 +10,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from dashboard import drawing
+from dashboard.charts import drawing
 
 
 def _page() -> None:

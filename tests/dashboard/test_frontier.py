@@ -15,9 +15,9 @@ import pytest
 import yaml
 from streamlit.testing.v1 import AppTest
 
-from dashboard import evidence
 from dashboard.frontier.rule_panel import share
-from dashboard.recipes import STUDIES_VARIABLE
+from dashboard.store import evidence
+from dashboard.study.recipes import STUDIES_VARIABLE
 from eval.estimates import write_estimates
 from eval.recommended import Recommended
 from eval.rule import parse_rule

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dashboard import bundling, gates
-from dashboard.recipes import STUDIES_VARIABLE
+from dashboard.study import bundling, gates
+from dashboard.study.recipes import STUDIES_VARIABLE
 from eval.store import open_store
 from merge.gates import LESS_SAFE, VENDOR_TERMS
 from tests.dashboard.conftest import Pages, html

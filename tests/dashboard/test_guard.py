@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.guard import ANY_ADDRESS, Hosts, headers
+from dashboard.serving.guard import ANY_ADDRESS, Hosts, headers
 from eval.store import open_store
 from tests.dashboard.conftest import APP
 from tests.dashboard.serving import HANDSHAKE, asked, dashboard

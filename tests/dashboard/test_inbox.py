@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dashboard import inbox
-from dashboard.serve import STORE_VARIABLE
+from dashboard.people import inbox
+from dashboard.store.place import STORE_VARIABLE
 from eval.inbox.slips import VerdictSlip, waiting
 from eval.inbox.taking import verdict_row
 from eval.people import in_force, verdicts

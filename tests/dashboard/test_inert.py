@@ -3,7 +3,7 @@ import io
 
 import pytest
 
-from dashboard.inert import csv_bytes, csv_cell, escaped, file_name, label, labels, one_line, visible
+from dashboard.page.inert import csv_bytes, csv_cell, escaped, file_name, label, labels, one_line, visible
 
 
 def test_tricky_characters_are_written_out() -> None:

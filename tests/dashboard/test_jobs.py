@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dashboard import jobs
-from dashboard.jobs import Job, cancel, job_of, start
+from dashboard.study import jobs
+from dashboard.study.jobs import Job, cancel, job_of, start
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import read_json
 
@@ -23,7 +23,7 @@ FAILS = "import sys; print('first'); sys.exit('error: the disk is full')"
 STARTS = """
 import sys
 from pathlib import Path
-from dashboard import jobs
+from dashboard.study import jobs
 jobs.start(Path(sys.argv[1]), [sys.executable, "-c", sys.argv[2], sys.argv[1]])
 print("started")
 """

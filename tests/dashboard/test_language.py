@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.colours import VERDICT_FILL
+from dashboard.charts.colours import VERDICT_FILL
 from dashboard.failures.kinds import FAULTS
-from dashboard.language import LANGUAGES, Words, catalogue, preferred
-from dashboard.measures import MEASURES
+from dashboard.page.language import LANGUAGES, Words, catalogue, preferred
+from dashboard.points.measures import MEASURES
 from eval.interchange.forms import LABELS
 from eval.metrics import METRICS
 from trainer.pairs.review import STATUSES

@@ -1,4 +1,4 @@
-from dashboard.markup import Card, Segment, card, differences, plain, strip, table
+from dashboard.page.markup import Card, Segment, card, differences, plain, strip, table
 
 
 def _card(text: str, *, blurred: bool) -> str:

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import rating
-from dashboard.answers import ItemKey, Judged
-from dashboard.judge_queries import held, label_lines
-from dashboard.serve import STORE_VARIABLE
-from dashboard.sifting import disputed_keys, distance
+from dashboard.compare.sifting import disputed_keys, distance
+from dashboard.judges.queries import held, label_lines
+from dashboard.people import rating
+from dashboard.store.answers import ItemKey, Judged
+from dashboard.store.place import STORE_VARIABLE
 from eval.audit import population, sample
 from eval.calibration import report
 from eval.inbox.slips import inbox_of, put

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dashboard import answers, evidence, queries
-from dashboard.board import Board
-from dashboard.queries import Checkpoint, EstimateRow
+from dashboard.store import answers, evidence, queries
+from dashboard.store.board import Board
+from dashboard.store.queries import Checkpoint, EstimateRow
 from eval.store import open_store
 from merge.points import MergePoint
 from tests.dashboard.conftest import board_of

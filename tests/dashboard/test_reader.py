@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dashboard import queries
-from dashboard.reader import Reader
+from dashboard.store import queries
+from dashboard.store.reader import Reader
 from eval.store import StoreHeldError, open_store
 from mergescope.ground.errors import StoreError
 

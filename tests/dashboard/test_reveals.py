@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from benchmarks.browser import CHROMEDRIVER, CHROMIUM, browser, served, settled
-from dashboard import reveals
-from dashboard.recipes import STUDIES_VARIABLE
-from dashboard.serve import STORE_VARIABLE
+from dashboard.people import reveals
+from dashboard.store.place import STORE_VARIABLE
+from dashboard.study.recipes import STUDIES_VARIABLE
 from eval.identity import text_id
 from mergescope.ground.ids import text_hash
 from tests.dashboard.conftest import Pages

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.readers import Reader
-from dashboard.recipes import STUDIES_VARIABLE
+from dashboard.people.readers import Reader
+from dashboard.study.recipes import STUDIES_VARIABLE
 from tests.dashboard.conftest import HOSTILE, Pages, html
 from tests.mergescope.recipes import own_models, written
 from tests.trainer.pairs.made import make_pair, make_set
@@ -171,7 +171,7 @@ def test_a_damaged_file_is_one_line(pages: Pages, study: Path) -> None:
 
 
 def _read_by(monkeypatch: pytest.MonkeyPatch, reader: Reader) -> None:
-    monkeypatch.setattr("dashboard.readers.reader", lambda: reader)
+    monkeypatch.setattr("dashboard.people.readers.reader", lambda: reader)
 
 
 def test_viewers_read_and_do_not_decide(pages: Pages, study: Path, monkeypatch: pytest.MonkeyPatch) -> None:

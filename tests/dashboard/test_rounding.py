@@ -1,6 +1,6 @@
 import pytest
 
-from dashboard.rounding import Shown, difference, digits, estimate, number
+from dashboard.page.rounding import Shown, difference, digits, estimate, number
 
 
 @pytest.mark.parametrize(

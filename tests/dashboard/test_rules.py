@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from dashboard.rules import read, suggested, written
+from dashboard.points.rules import read, suggested, written
 from eval.metrics import METRICS
 from eval.rule import Constraint
 

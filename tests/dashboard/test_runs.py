@@ -13,8 +13,8 @@ import pytest
 import yaml
 from streamlit.testing.v1 import AppTest
 
-from dashboard.recipes import STUDIES_VARIABLE, RecipeFile, recipes
-from dashboard.runs import run_of
+from dashboard.study.recipes import STUDIES_VARIABLE, RecipeFile, recipes
+from dashboard.study.runs import run_of
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import write_json
 from mergescope.ground.progress import Reporter

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.serve import FIRST_PORT, HOST, PORTS, free_port, serve
+from dashboard.serving.serve import FIRST_PORT, HOST, PORTS, free_port, serve
 from mergescope.ground.errors import MergescopeError
 
 
@@ -31,7 +31,7 @@ def test_a_taken_port_is_passed_over() -> None:
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_it_serves_on_this_machine_alone_and_ends_well(store: Path, ending: signal.Signals) -> None:
-    code = "import sys; from pathlib import Path; from dashboard.serve import serve; "
+    code = "import sys; from pathlib import Path; from dashboard.serving.serve import serve; "
     code += f"sys.exit(serve(Path({str(store)!r}), None, False))"
     process = subprocess.Popen(
         [sys.executable, "-c", code],

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.browser import CHROMEDRIVER, CHROMIUM, browser, settled
-from dashboard import sign_in
-from dashboard.serve import Binding, free_port, serve
-from dashboard.sign_in import SignIn, check, settings
+from dashboard.serving import sign_in
+from dashboard.serving.serve import Binding, free_port, serve
+from dashboard.serving.sign_in import SignIn, check, settings
 from mergescope.ground.errors import MergescopeError
 from tests.dashboard.conftest import Pages, html
 from tests.dashboard.provider import Person, provider

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from duckdb import DuckDBPyConnection
 
-from dashboard import queries, source
-from dashboard.board import NOT_ANSWERED, Board
-from dashboard.memo import Memo
-from dashboard.serve import STORE_VARIABLE
+from dashboard.store import queries, source
+from dashboard.store.board import NOT_ANSWERED, Board
+from dashboard.store.memo import Memo
+from dashboard.store.place import STORE_VARIABLE
 from eval.store import open_store
 from mergescope.ground.errors import StoreError
 from tests.eval.synthetic_store import make_synthetic_store

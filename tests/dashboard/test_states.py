@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.recipes import STUDIES_VARIABLE
+from dashboard.study.recipes import STUDIES_VARIABLE
 from eval.store import open_store
 from tests.dashboard.conftest import APP, Pages, html
 
@@ -97,7 +97,7 @@ def test_a_store_of_an_older_version(pages: Pages, tmp_path: Path, store: Path) 
 
 @pytest.mark.parametrize("what", ["garbage", "nothing", "a folder"])
 def test_something_that_is_no_store(pages: Pages, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dashboard.source.PATIENCE_S", 0.1)
+    monkeypatch.setattr("dashboard.store.source.PATIENCE_S", 0.1)
     path = tmp_path / "odd.duckdb"
     if what == "a folder":
         path.mkdir()

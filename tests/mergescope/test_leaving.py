@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import bundling, jobs
-from dashboard.recipes import STUDIES_VARIABLE
-from dashboard.serve import STORE_VARIABLE
+from dashboard.store.place import STORE_VARIABLE
+from dashboard.study import bundling, jobs
+from dashboard.study.recipes import STUDIES_VARIABLE
 from eval.inbox.slips import waiting
 from merge.bundle import EVIDENCE
 from mergescope.ground.errors import MergescopeError

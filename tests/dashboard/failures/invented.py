@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dashboard.answers import ItemKey
 from dashboard.failures.outcomes import Outcomes, Prompts
-from dashboard.queries import Checkpoint
+from dashboard.store.answers import ItemKey
+from dashboard.store.queries import Checkpoint
 
 
 def make_prompts(

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dashboard import queries
-from dashboard.board import VERDICTS
 from dashboard.failures.grid import columns, tallies
 from dashboard.failures.kinds import FAULTS, Looked, error_counts, judge_of
 from dashboard.failures.outcomes import Outcomes, Prompts, outcomes, prompts, token_counts
 from dashboard.failures.tables import token_table
-from dashboard.judged import judged_answers
-from dashboard.queries import JudgeRow
+from dashboard.store import queries
+from dashboard.store.board import VERDICTS
+from dashboard.store.judged import judged_answers
+from dashboard.store.queries import JudgeRow
 from eval.lengths import answer_lengths, mean_lengths
 from eval.scores import load_scores
 from eval.store import open_store

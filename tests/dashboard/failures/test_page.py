@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard.failures import list_panel
 from dashboard.failures.kinds import FAULTS
 from dashboard.failures.scene import Scene
-from dashboard.recipes import STUDIES_VARIABLE
+from dashboard.study.recipes import STUDIES_VARIABLE
 from eval.store import open_store
 from tests.dashboard.conftest import Pages, html, with_hostile_text
 from tests.eval.synthetic_store import make_synthetic_store

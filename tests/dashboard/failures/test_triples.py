@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from dashboard import queries
-from dashboard.answers import ItemKey, bodies, items, texts_by_id
 from dashboard.failures.triples import (
     Failure,
     Given,
@@ -19,6 +17,8 @@ from dashboard.failures.triples import (
     given_answers,
     plan,
 )
+from dashboard.store import queries
+from dashboard.store.answers import ItemKey, bodies, items, texts_by_id
 from eval.store import open_store
 from mergescope.ground.errors import DataError
 from tests.trainer.pairs.made import make_set

@@ -1,0 +1,1 @@
+"""What the Judges page is made of."""

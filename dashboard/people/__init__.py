@@ -1,0 +1,1 @@
+"""Who reads, what they may do and see, and what they say."""

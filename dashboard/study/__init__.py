@@ -1,0 +1,1 @@
+"""Reading the study's folder, and the jobs that write into it: recipe, runs, bundle."""
