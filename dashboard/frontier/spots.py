@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from dashboard.charts.frontier import SeedSpot, Spot
 from dashboard.charts.lines import Curve, Spread
@@ -104,7 +103,7 @@ def _means(standing: Standing, group: list[Checkpoint], axes: Axes) -> tuple[flo
 def _mean_spread(standing: Standing, group: Sequence[Checkpoint], measure: Measure) -> Spread:
     """Mean value and mean ends over mask seeds: they answer the same prompts, so a mean is hardly surer than one."""
     found = [spread for checkpoint in group if (spread := standing.spread(checkpoint, measure))]
-    return Spread(fmean(s.value for s in found), fmean(s.low for s in found), fmean(s.high for s in found))
+    return Spread(*(sum(ends) / len(found) for ends in zip(*((s.value, s.low, s.high) for s in found), strict=True)))
 
 
 def _non_dominated(points: Sequence[tuple[str, float, float]], axes: Axes) -> set[str]:

@@ -9,23 +9,32 @@ from dashboard.store import evidence, queries
 from dashboard.store.queries import Checkpoint
 from dashboard.store.source import ask, reckon
 from eval.recommended import Recommended
+from eval.rule import Rule
+
+
+def objectives(frame: Frame) -> list[str]:
+    """Metrics that the study's rule may name; empty where it has none to choose by."""
+    names = ask(queries.measured, frame.study.study_id, frame.judge.judge_id)
+    return objectives_of([measure.name for measure in present(names)])
 
 
 def rule_of(frame: Frame) -> Stated | None:
     """The reader's rule; None where the study has no metric to choose by."""
-    names = ask(queries.measured, frame.study.study_id, frame.judge.judge_id)
-    objectives = objectives_of([measure.name for measure in present(names)])
-    return stated(objectives) if objectives else None
+    found = objectives(frame)
+    return stated(found) if found else None
 
 
 def recommended(frame: Frame) -> Recommended | None:
-    """What the rule makes of the study's points, as `mergescope compare --rule` says it; None without scores."""
+    """What the reader's rule makes of the study's points; None without scores."""
     mine = rule_of(frame)
-    if mine is None:
-        return None
+    return None if mine is None else under(frame, mine.rule)
+
+
+def under(frame: Frame, rule: Rule) -> Recommended | None:
+    """What a rule makes of the study's points, as `mergescope compare --rule` says it; None without scores."""
     points = [point.checkpoint_id for point in in_order(frame)]
     seed = int(frame.study.recipe.get("seed", 0))
-    return reckon(evidence.under_rule, frame.study.study_id, frame.judge.judge_id, mine.rule.text, points, seed)
+    return reckon(evidence.under_rule, frame.study.study_id, frame.judge.judge_id, rule.text, points, seed)
 
 
 def first_pick(frame: Frame) -> str:

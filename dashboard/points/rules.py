@@ -37,9 +37,13 @@ def stated(objectives: Sequence[str]) -> Stated:
     objectives: metrics that the study has, at least one; the first of them where neither BEST nor the wish is one.
     """
     constraints, complaints = read(state.recall("rule"))
-    default = BEST if BEST in objectives else objectives[0]
-    objective = state.one_of("best", objectives, default)
+    objective = state.one_of("best", objectives, unstated(objectives).objective)
     return Stated(Rule(tuple(constraints), objective, state.recall("ignore") == "unscored"), tuple(complaints))
+
+
+def unstated(objectives: Sequence[str]) -> Rule:
+    """The rule of an address that says none; `objectives` as for `stated`."""
+    return Rule((), BEST if BEST in objectives else objectives[0], ignores_unscored=False)
 
 
 def objectives_of(metrics: Sequence[str]) -> list[str]:

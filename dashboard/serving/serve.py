@@ -119,7 +119,7 @@ def _allowed(binding: Binding) -> None:
 
 @contextmanager
 def _server(store: Path, port: int, binding: Binding) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "dashboard.serving.warm", "run", str(APP), *_options(port, binding)]
+    command = [sys.executable, "-m", "dashboard", "run", str(APP), *_options(port, binding)]
     # its own banner names addresses that are not ours to show; errors come by stderr
     process = subprocess.Popen(
         command,

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,6 +101,8 @@ class _Store:
             seen.reading_s += time.monotonic() - started
 
 
+_OUTSIDE: ContextVar[_Seen | None] = ContextVar("outside", default=None)
+"""The state that work outside pages sees; None in pages, whose session notes it."""
 _STORES = Memo(2)  # a server has one; tests have many, one after the other
 
 
@@ -109,6 +112,16 @@ def look() -> None:
         st.session_state[_SEEN] = _latest(_store())
     except StoreError as error:
         st.session_state[_SEEN] = error
+
+
+@contextmanager
+def outside_pages() -> Iterator[None]:
+    """Let `ask` and `reckon` answer in a thread of their own, as of the store's state now; raises as they do."""
+    token = _OUTSIDE.set(_latest(_store()))
+    try:
+        yield
+    finally:
+        _OUTSIDE.reset(token)
 
 
 def ask(query: Callable[Concatenate[DuckDBPyConnection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -157,7 +170,7 @@ def _store() -> _Store:
 
 
 def _noted() -> _Seen:
-    seen = st.session_state[_SEEN]
+    seen = _OUTSIDE.get() or st.session_state[_SEEN]
     if isinstance(seen, StoreError):
         raise seen
     if not isinstance(seen, _Seen):
