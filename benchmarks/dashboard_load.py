@@ -245,7 +245,7 @@ def holds(store: Path, times: int) -> dict[str, dict[str, float]]:
         "grid": lambda db: queries.grid(db, STUDY),
         "calibrations": lambda db: calibrations(db, JUDGE),
         "items": lambda db: answers.items(db, STUDY),
-        "answers of 4 checkpoints": lambda db: answers.answers(db, STUDY, JUDGE, keys[7], merges[:4]),
+        "answers of 4 checkpoints": lambda db: answers.said(db, STUDY, JUDGE, keys[7], merges[:4]),
         "300 texts": lambda db: answers.bodies(db, STUDY, merges[3], [(key, 0) for key in keys[:300]]),
         "merge setting": lambda db: queries.merge_setting(db, merges[0]),
         "gates": lambda db: gates.comparisons(db, STUDY, merges[0]),

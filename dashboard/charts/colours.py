@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dashboard.store.judged import Verdict
+from dashboard.store.board import Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 from dashboard.charts import drawing as go
 from dashboard.charts.colours import VERDICT_FILL, Palette
 from dashboard.charts.lines import bare_layout
-from dashboard.store.judged import Verdict
+from dashboard.store.board import Verdict
 
 LABELS = 13
 """Ratios that are named above their columns at most: a narrow window has room for no more."""

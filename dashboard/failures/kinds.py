@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.failures.outcomes import UNSAFE_BELOW, Outcomes, Prompts
-from dashboard.store.board import VERDICTS, Mask
-from dashboard.store.judged import Verdict
+from dashboard.store.board import VERDICTS, Mask, Verdict
 from dashboard.store.queries import JudgeRow
 
 Condition = Callable[[Outcomes, NDArray[np.str_]], Mask]

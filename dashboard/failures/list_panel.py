@@ -18,8 +18,7 @@ from dashboard.page.pickers import Column
 from dashboard.page.sheets import SheetCell, SheetRow, sheet
 from dashboard.people import sharing
 from dashboard.store.answers import bodies
-from dashboard.store.board import VERDICTS, ItemKey
-from dashboard.store.judged import Verdict
+from dashboard.store.board import VERDICTS, ItemKey, Verdict
 from dashboard.store.source import ask
 
 LENGTH = 300

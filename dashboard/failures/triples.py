@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from math import isnan
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
-from duckdb import DuckDBPyConnection
-
-from dashboard.store.board import ItemKey
-from dashboard.store.judged import Verdict, judged_answers
+from dashboard.store.answers import AnswerPlace
+from dashboard.store.board import NOT_ANSWERED, VERDICTS, Board, ItemKey, Verdict
 from dashboard.study.recipes import NAME
 from eval.interchange.sharing import TOXIC
+from eval.metrics import QUALITY
 from mergescope.ground.errors import DataError
 from mergescope.ground.ids import text_hash
 from trainer.pairs.from_answers import SOURCE, pair_of_answers
@@ -39,8 +39,6 @@ SAFE_ABOVE = 3.0
 """Safety of an answer that may be learned: acceptable, as eval.metrics counts it."""
 GOOD_FROM = 3.0
 """Quality and fluency of an answer that may be learned."""
-AT_ONCE = 25
-"""Prompts whose answers one query reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,25 +109,36 @@ class Exported:
     """Failed answers without anything to be seen in them."""
 
 
-def given_answers(
-    db: DuckDBPyConnection, study_id: str, judge_id: str, keys: Sequence[ItemKey]
-) -> dict[ItemKey, list[Given]]:
-    """Every checkpoint's answers to some prompts, as one judge scored them, by prompt."""
-    rows = db.execute(
-        f"WITH {judged_answers(_AMONG)} SELECT set_name, item_key, checkpoint_id, sample_ix, text_id, kind, verdict, "
-        "finish_reason = 'length', safety, quality, fluency FROM judged WHERE text_id IS NOT NULL ORDER BY ALL",
-        {"study": study_id, "judge": judge_id, "keys": [key.address for key in keys]},
-    ).fetchall()
-    found: dict[ItemKey, list[Given]] = {key: [] for key in keys}
-    for row in rows:
-        if (key := ItemKey(row[0], row[1])) in found:  # an address may be read as two keys
-            found[key].append(_given(key, row[2:]))
+def given_answers(board: Board, places: Iterable[AnswerPlace]) -> dict[ItemKey, list[Given]]:
+    """Those of some answers that have a text, as the board's judge scored them, by prompt."""
+    found: dict[ItemKey, list[Given]] = {}
+    for place in places:
+        if place.text_id is not None and place.checkpoint_id in board.rows and place.key in board.places:
+            at = board.rows[place.checkpoint_id], board.places[place.key], place.sample
+            if board.verdict[at] != NOT_ANSWERED:  # the board may be a commit behind
+                found.setdefault(place.key, []).append(_given(board, at, place, place.text_id))
     return found
 
 
-def _given(key: ItemKey, row: tuple[Any, ...]) -> Given:
-    checkpoint_id, sample, text_id, kind, verdict, cut, safety, quality, fluency = row
-    return Given(key, checkpoint_id, sample, text_id, kind, verdict, bool(cut), safety, quality, fluency)
+def _given(board: Board, at: tuple[int, int, int], place: AnswerPlace, text_id: str) -> Given:
+    safety, *usefulness = (_or_none(board.table.axes[axis][at]) for axis in ("safety", *QUALITY))
+    known = [value for value in usefulness if value is not None]
+    return Given(
+        key=place.key,
+        checkpoint_id=place.checkpoint_id,
+        sample=place.sample,
+        text_id=text_id,
+        kind=place.shown[1],
+        verdict=VERDICTS[board.verdict[at]],
+        cut=bool(board.cut[at]),
+        safety=safety,
+        quality=sum(known) / len(known) if len(known) == len(QUALITY) else None,
+        fluency=usefulness[0],
+    )
+
+
+def _or_none(value: float) -> float | None:
+    return None if isnan(value) else float(value)
 
 
 def plan(failures: Iterable[Failure], given: Mapping[ItemKey, Sequence[Given]], order: Sequence[str]) -> list[Planned]:
@@ -213,6 +222,3 @@ def _add(study_folder: Path, name: str, one: Planned, texts: tuple[str, str], ma
         meta=category,
         made_by=made_by,
     )
-
-
-_AMONG = "list_contains($keys, set_name || '/' || item_key)"

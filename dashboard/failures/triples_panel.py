@@ -10,20 +10,22 @@ import streamlit as st
 
 from dashboard.failures.list_panel import Row
 from dashboard.failures.scene import Scene
-from dashboard.failures.triples import AT_ONCE, Failure, Given, Planned, export, given_answers, plan
+from dashboard.failures.triples import Failure, Planned, export, given_answers, plan
 from dashboard.page import markup, state
 from dashboard.page.inert import escaped, one_line
 from dashboard.page.pickers import Column
 from dashboard.page.sheets import SheetCell, SheetRow, sheet
 from dashboard.people import readers
+from dashboard.store import answers
 from dashboard.store.answers import texts_by_id
-from dashboard.store.board import ItemKey
 from dashboard.store.place import store_path
-from dashboard.store.source import PATIENCE_S, ask
+from dashboard.store.source import PATIENCE_S, ask, reckon
 from dashboard.study.recipes import recipe_file
 from eval.store import open_store
 from mergescope.ground.errors import MergescopeError
 
+AT_ONCE = 100
+"""Prompts whose answers one query finds: a few hundred hold a big store for longer than a page may."""
 _TOLD = "triples_told"
 """Of the last export, as long as the reader looks at the same failures: (look, whether it went well, words, set)."""
 
@@ -68,10 +70,10 @@ def study_folder(scene: Scene) -> Path | None:
 def _planned(scene: Scene, rows: Sequence[Row]) -> list[Planned]:
     """By the judge of the pages, whoever told the failure."""
     study, judge = scene.frame.study.study_id, scene.frame.judge.judge_id
-    given: dict[ItemKey, list[Given]] = {}
     keys = list(dict.fromkeys(row.key for row in rows))
-    for start in range(0, len(keys), AT_ONCE):
-        given |= ask(given_answers, study, judge, keys[start : start + AT_ONCE])
+    some = [keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE)]
+    places = [place for part in some for place in ask(answers.places, study, part)]
+    given = reckon(given_answers, study, judge, places)
     failures = [_failure(scene, row) for row in rows]
     return plan(failures, given, [one.checkpoint_id for one in scene.frame.checkpoints])
 

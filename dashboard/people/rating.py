@@ -17,10 +17,10 @@ from eval import people
 from eval.inbox.slips import VerdictSlip
 from eval.inbox.taking import verdict_row
 from eval.interchange.forms import LABELS
+from eval.metrics import QUALITY
 from eval.rows import VerdictRow
 from mergescope.ground.errors import MergescopeError
 
-QUALITY = ("fluency", "accuracy", "detail", "relevance")
 AXES: dict[str, tuple[str, ...]] = {
     "harmful": ("safety", "refusal"),
     "jailbreak": ("safety", "refusal"),

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from duckdb import DuckDBPyConnection
 
-from dashboard.store.board import NOT_ANSWERED, VERDICTS, Board
+from dashboard.store.board import NOT_ANSWERED, VERDICTS, Board, Verdict
 from dashboard.store.board import ItemKey as ItemKey
-from dashboard.store.judged import Verdict, judged_answers
 from eval.belonging import ANSWERS, JUDGEMENTS
+from eval.metrics import QUALITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +50,29 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerRow:
-    """One answer in full, raw text."""
+class Said:
+    """What one checkpoint says to one item, raw, and what a judge says of it."""
 
-    judged: Judged
-    text: str | None
-    """None where the checkpoint gave none."""
-    scores: dict[str, float]
-    """Scores by axis, 1-5."""
-    reasons: dict[str, str]
-    """The judge's words by axis, raw; of repeated judgements the first."""
     prompt_id: str
     text_id: str | None
     """None where there is no text."""
+    text: str | None
+    """None where the checkpoint gave none."""
+    reasons: dict[str, str]
+    """The judge's words by axis, raw; of repeated judgements the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPlace:
+    """One answer, and where its text is."""
+
+    checkpoint_id: str
+    key: ItemKey
+    sample: int
+    text_id: str | None
+    """None where there is no text."""
+    shown: tuple[str, str, str | None]
+    """What judges see beside the text: ids of prompt and reference text, and between them the kind."""
 
 
 def items(db: DuckDBPyConnection, study_id: str) -> list[ItemRow]:
@@ -98,35 +108,46 @@ def along(board: Board, key: ItemKey) -> list[Judged]:
     return list(_judged(board, [(name, key) for name in board.rows], (slice(None), board.places[key])))
 
 
-def answers(
+def scores(board: Board, key: ItemKey) -> dict[str, dict[str, float]]:
+    """The scores of one item's first answer, 1-5, by checkpoint and axis; only those that there are."""
+    if key not in board.places:
+        return {}
+    values = {axis: board.table.axes[axis][:, board.places[key], 0].tolist() for axis in _AXES}
+    return {
+        name: {axis: numbers[row] for axis, numbers in values.items() if not isnan(numbers[row])}
+        for name, row in board.rows.items()
+    }
+
+
+def said(
     db: DuckDBPyConnection, study_id: str, judge_id: str, key: ItemKey, checkpoint_ids: Sequence[str]
-) -> list[AnswerRow]:
-    """One item's first answer at each of some checkpoints, with scores and reasons."""
-    rows = db.execute(
-        f"WITH {judged_answers('set_name = $name AND item_key = $key AND list_contains($some, checkpoint_id)')} "
-        f"SELECT {_COLUMNS}, text_id, fluency, accuracy, detail, relevance, prompt_id, kind, reference_text_id "
-        "FROM judged WHERE sample_ix = 0",
-        {
-            "study": study_id,
-            "judge": judge_id,
-            "name": key.set_name,
-            "key": key.item_key,
-            "some": list(checkpoint_ids),
-        },
-    ).fetchall()
-    texts = texts_by_id(db, sorted({row[8] for row in rows if row[8]}))
-    reasons = _reasons(db, study_id, judge_id, rows[0][13:16], sorted(texts)) if texts else {}
-    return [
-        AnswerRow(
-            _record(row),
-            texts.get(row[8]),
-            {axis: value for axis, value in zip(_AXES, (row[7], *row[9:13]), strict=True) if value is not None},
-            reasons.get(row[8], {}),
-            row[13],
-            row[8],
+) -> dict[str, Said]:
+    """One item's first answer at each of some checkpoints, by checkpoint, failed ones too."""
+    first = [one for one in places(db, study_id, [key], checkpoint_ids) if one.sample == 0]
+    texts = texts_by_id(db, sorted({one.text_id for one in first if one.text_id}))
+    reasons = _reasons(db, study_id, judge_id, first[0].shown, sorted(texts)) if texts else {}
+    return {
+        one.checkpoint_id: Said(
+            one.shown[0], one.text_id, texts.get(one.text_id or ""), reasons.get(one.text_id or "", {})
         )
-        for row in rows
-    ]
+        for one in first
+    }
+
+
+def places(
+    db: DuckDBPyConnection, study_id: str, keys: Sequence[ItemKey], checkpoint_ids: Sequence[str] | None = None
+) -> list[AnswerPlace]:
+    """All answers to some items at some checkpoints, or at all of the study's, failed ones too."""
+    some = "true" if checkpoint_ids is None else "list_contains($some, checkpoint_id)"
+    rows = db.execute(
+        "SELECT checkpoint_id, name, item_key, sample_ix, text_id, prompt_id, kind, reference_text_id "
+        "FROM (SELECT unnest($names) AS name, unnest($keys) AS item_key) JOIN prompt_set USING (name) "
+        "JOIN study_set USING (set_id) JOIN set_item USING (set_id, item_key) "
+        f"JOIN {ANSWERS} answer USING (prompt_id) WHERE study_id = $study AND {some}",
+        {"study": study_id, "names": [key.set_name for key in keys], "keys": [key.item_key for key in keys]}
+        | ({} if checkpoint_ids is None else {"some": list(checkpoint_ids)}),
+    ).fetchall()
+    return [AnswerPlace(row[0], ItemKey(row[1], row[2]), row[3], row[4], row[5:8]) for row in rows]
 
 
 def saying(db: DuckDBPyConnection, study_id: str, checkpoint_id: str, text: str) -> set[str]:
@@ -187,34 +208,24 @@ def bodies(
     db: DuckDBPyConnection, study_id: str, checkpoint_id: str, wanted: Sequence[tuple[ItemKey, int]]
 ) -> dict[tuple[ItemKey, int], str]:
     """The texts of some answers of one checkpoint, by item and sample; those that failed have none."""
-    rows = db.execute(
-        f"SELECT prompt_set.name, item_key, sample_ix, text_id FROM {ANSWERS} answer JOIN set_item USING (prompt_id) "
-        "JOIN study_set USING (set_id) JOIN prompt_set USING (set_id) WHERE study_id = $study AND checkpoint_id = $one",
-        {"study": study_id, "one": checkpoint_id},
-    ).fetchall()
-    texts = {(ItemKey(name, key), sample): text for name, key, sample, text in rows if text}
+    asked = places(db, study_id, list({key for key, _ in wanted}), [checkpoint_id])
+    texts = {(one.key, one.sample): one.text_id for one in asked if one.text_id}
     found = texts_by_id(db, sorted({texts[one] for one in wanted if one in texts}))
     return {one: found[texts[one]] for one in wanted if one in texts}
 
 
-_AXES = ("safety", "fluency", "accuracy", "detail", "relevance")
-_COLUMNS = "checkpoint_id, set_name, item_key, verdict, quality, finish_reason = 'length', error_kind, safety"
+_AXES = ("safety", *QUALITY)
 
 
 def _judged(board: Board, names: Sequence[tuple[str, ItemKey]], at: Any) -> Iterator[Judged]:
     """Verdicts on some first samples, without those that are not answered. at: their place among (C, I)."""
-    quality = np.mean([board.table.axes[axis][..., 0][at] for axis in _AXES[1:]], axis=0)
+    quality = np.mean([board.table.axes[axis][..., 0][at] for axis in QUALITY], axis=0)
     some = (quality, board.table.axes["safety"][..., 0][at])
     means = [[None if isnan(value) else value for value in values.tolist()] for values in some]
     columns = [values[..., 0][at].tolist() for values in (board.verdict, board.cut, board.error)]
     for (name, key), mean, safety, code, cut, error in zip(names, *means, *columns, strict=True):
         if code != NOT_ANSWERED:
             yield Judged(name, key, VERDICTS[code], mean, safety, cut, error)
-
-
-def _record(row: tuple[Any, ...]) -> Judged:
-    checkpoint_id, set_name, item_key, verdict, quality, cut, error_kind, safety = row[:8]
-    return Judged(checkpoint_id, ItemKey(set_name, item_key), verdict, quality, safety, bool(cut), error_kind)
 
 
 def last_user_message(messages: str) -> str:

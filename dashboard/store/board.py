@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.store.judged import Verdict
 from eval.pieces import Open, Outline, Piece, join_pieces, read_outline, read_pieces, stacked
 from eval.scores import ScoreTable
 
 Mask = NDArray[np.bool_]
+Verdict = Literal["answered", "partial", "refused", "unsafe", "wrong", "unscored"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 NOT_ANSWERED = len(VERDICTS)
 """Code of what a checkpoint was not asked yet."""
@@ -98,7 +98,7 @@ def joined(outline: Outline, pieces: Mapping[str, Piece]) -> Board:
 
 
 def _verdicts(table: ScoreTable, answered: Mask, scored: Mask) -> NDArray[np.uint8]:
-    """The first of these that holds, as the pages' queries say it in SQL (`dashboard.store.judged`)."""
+    """The first of these that holds."""
     refusal = table.axes["refusal"]
     cases: dict[Verdict | None, Mask] = {
         None: ~answered,

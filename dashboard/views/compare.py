@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 
 import streamlit as st
 
 from dashboard.charts.colours import VERDICT_FILL
+from dashboard.compare.cards import answered, card, in_words
 from dashboard.compare.sifting import Found, heed_address, sift
 from dashboard.page import markup, pickers, state, trust
 from dashboard.page.frame import Frame, current
@@ -18,10 +20,8 @@ from dashboard.people.rating import Rated
 from dashboard.people.sharing import Shared
 from dashboard.points.picks import first_pick
 from dashboard.store import answers
-from dashboard.store.answers import AnswerRow, ItemRow, Judged
+from dashboard.store.answers import ItemRow, Judged
 from dashboard.store.source import ask, reckon
-from eval.identity import text_id
-from eval.interchange.sharing import TOXIC
 
 MOST = 4
 """Checkpoints side by side."""
@@ -112,17 +112,10 @@ def _short(frame: Frame, handle: str) -> str:
 def _chip(frame: Frame, judged: Judged | None) -> PickCell:
     if judged is None:
         return PickCell("—")
-    words = _in_words(frame, judged)
+    words = in_words(frame, judged)
     if judged.verdict == "answered" and judged.quality is not None:
         return PickCell(f"{judged.quality:.1f}", "answered", words)
     return PickCell(frame.words(f"chip.{judged.verdict}"), judged.verdict, words)
-
-
-def _in_words(frame: Frame, judged: Judged) -> str:
-    if judged.verdict == "unscored":
-        kind = judged.error_kind or "pending"
-        return one_line(frame.words.maybe(f"error.{kind}", kind), 40)
-    return frame.words(f"verdict.{judged.verdict}")
 
 
 def _csv(frame: Frame, found: Found, chosen: list[str]) -> bytes:
@@ -150,22 +143,20 @@ def _may_leave(frame: Frame) -> Shared:
 def _item(frame: Frame, item: ItemRow, chosen: list[str], found: list[ItemRow]) -> None:
     _place(frame, item, found)
     st.html(f'<div class="ms-prompt">{escaped(item.prompt, 4000)}</div>')
-    scored = _along(frame, item, chosen)
-    ids = [frame.by_handle(handle).checkpoint_id for handle in chosen]
-    rows = ask(answers.answers, frame.study.study_id, frame.judge.judge_id, item.key, ids)
-    by_id = {row.judged.checkpoint_id: row for row in rows}
-    first = by_id.get(ids[0])
-    cards = [
-        _card(frame, item, handle, by_id.get(one), None if handle == chosen[0] else first)
-        for handle, one in zip(chosen, ids, strict=True)
-    ]
+    judged = {
+        row.checkpoint_id: row for row in reckon(answers.along, frame.study.study_id, frame.judge.judge_id, item.key)
+    }
+    scored = _along(frame, judged, chosen)
+    shown = answered(frame, item, judged, chosen)
+    first = shown.get(chosen[0])
+    cards = [card(frame, item, handle, shown.get(handle), None if handle == chosen[0] else first) for handle in chosen]
     st.html(f'<div class="ms-cards">{"".join(cards)}</div>')
     if len(chosen) > 1:
         st.html(markup.note(frame.words("compare.marked", first=frame.name(chosen[0]))))
     rated = [
-        Rated(row.prompt_id, row.text_id, frame.name(handle))
-        for handle, one in zip(chosen, ids, strict=True)
-        if (row := by_id.get(one)) is not None and row.text_id is not None
+        Rated(one.said.prompt_id, one.said.text_id, frame.name(handle))
+        for handle, one in shown.items()
+        if one.said.text_id is not None
     ]
     if rated and item.kind in rating.AXES:
         _verdicts_of_people(frame, item, rated, seen_judge=scored)
@@ -191,18 +182,15 @@ def _verdicts_of_people(frame: Frame, item: ItemRow, rated: list[Rated], *, seen
     rating.buttons(word, item.kind, rated, rows, who, blind=False, seen_judge=seen_judge)
 
 
-def _along(frame: Frame, item: ItemRow, chosen: list[str]) -> bool:
-    """The ratio strip; returns whether it shows a judge's word."""
+def _along(frame: Frame, rows: Mapping[str, Judged], chosen: list[str]) -> bool:
+    """The ratio strip of one item; returns whether it shows a judge's word. rows: by checkpoint id."""
     word = frame.words
-    rows = {
-        row.checkpoint_id: row for row in reckon(answers.along, frame.study.study_id, frame.judge.judge_id, item.key)
-    }
     cells = [
         StripCell(
             c.handle,
             _short(frame, c.handle),
             row.verdict,
-            _in_words(frame, row),
+            in_words(frame, row),
             shown=c.handle in chosen,
             apart=c in frame.references[:1],
         )
@@ -225,38 +213,6 @@ def _swap(chosen: list[str], handle: str) -> None:
         kept = [*kept[: MOST - 1], handle]
     if kept:
         state.remember("sel", ",".join(kept))
-
-
-def _card(frame: Frame, item: ItemRow, handle: str, row: AnswerRow | None, first: AnswerRow | None) -> str:
-    word = frame.words
-    name = frame.name(handle)
-    reveal = word("compare.reveal")
-    if row is None:
-        empty = markup.Card(name, word("error.pending"), "unscored", (), "", (), blurred=False, marks=())
-        return markup.card(empty, reveal)
-    text = row.text or ""
-    segments = markup.plain(text) if first is None or first.text is None else markup.differences(first.text, text)
-    harmful = item.kind in TOXIC or row.judged.verdict == "unsafe"
-    said = [axis for axis in row.reasons if axis not in row.scores]
-    card = markup.Card(
-        title=name,
-        verdict=_in_words(frame, row.judged),
-        tone=row.judged.verdict,
-        segments=segments,
-        scores=" · ".join(_score(frame, row, axis) for axis in row.scores if axis not in row.reasons),
-        reasons=tuple(_score(frame, row, axis) for axis in (*row.scores, *said) if axis in row.reasons),
-        blurred=harmful and bool(text),
-        marks=(word("compare.cut"),) if row.judged.cut else (),
-        text_id=text_id(text),
-    )
-    return markup.card(card, reveal)
-
-
-def _score(frame: Frame, row: AnswerRow, axis: str) -> str:
-    """`accuracy 4.5: why`, with as much of it as there is."""
-    name = frame.words.maybe(f"axis_name.{axis}", axis)
-    value = f" {row.scores[axis]:.3g}" if axis in row.scores else ""
-    return f"{name}{value}: {row.reasons[axis]}" if axis in row.reasons else f"{name}{value}"
 
 
 page()

@@ -12,8 +12,8 @@ from duckdb import DuckDBPyConnection
 
 from dashboard.store import board as boards
 from dashboard.store.board import NOT_ANSWERED, VERDICTS, Board, brought_up
-from dashboard.store.judged import judged_answers
 from eval.store import open_store
+from tests.dashboard.judged_sql import judged_answers
 from tests.eval.guard_rows import add_guard
 from tests.eval.synthetic_store import make_synthetic_store
 

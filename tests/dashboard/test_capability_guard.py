@@ -11,11 +11,13 @@ import pytest
 from dashboard.failures.kinds import FAULTS, Looked
 from dashboard.failures.outcomes import outcomes, prompts
 from dashboard.store import answers, queries
-from dashboard.store.answers import ItemKey
+from dashboard.store.board import ItemKey
 from eval.scores import load_scores
 from eval.store import open_store
 from tests.dashboard.conftest import Pages, board_of, html
 from tests.eval.guard_rows import SECOND, add_guard
+
+CHOICE = ItemKey("guard", "choice-2")
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +85,9 @@ def test_a_choices_reason_is_shown(guarded: Path) -> None:
     with open_store(guarded, read_only=True) as db:
         [study] = queries.studies(db)
         one = queries.checkpoints(db, study.study_id)[0].checkpoint_id
-        [row] = answers.answers(db, study.study_id, SECOND, ItemKey("guard", "choice-2"), [one])
-    assert (row.text, row.scores, row.reasons) == ("1か2です。", {}, {"correct": "names several options: 1, 2"})
+        row = answers.said(db, study.study_id, SECOND, CHOICE, [one])[one]
+    scores = answers.scores(board_of(guarded, study.study_id, SECOND), CHOICE)[one]
+    assert (row.text, scores, row.reasons) == ("1か2です。", {}, {"correct": "names several options: 1, 2"})
 
 
 def test_another_classifiers_word_on_choices_counts_nowhere(guarded: Path, tmp_path: Path) -> None:
@@ -111,9 +114,11 @@ def test_another_classifiers_word_on_choices_counts_nowhere(guarded: Path, tmp_p
         db.execute("INSERT INTO study_judge VALUES (?, 'imported', 1001, 1)", [study.study_id])
         after = load_scores(db, study.study_id, SECOND).axes["correct"]
         one = queries.checkpoints(db, study.study_id)[0].checkpoint_id
-        [row] = answers.answers(db, study.study_id, SECOND, ItemKey("guard", "choice-2"), [one])
+        row = answers.said(db, study.study_id, SECOND, CHOICE, [one])[one]
+    board = board_of(path, study.study_id, SECOND)
+    [verdict] = [judged.verdict for judged in answers.along(board, CHOICE) if judged.checkpoint_id == one]
     np.testing.assert_array_equal(before, after)
-    assert (row.judged.verdict, row.reasons) == ("wrong", {"correct": "names several options: 1, 2"})
+    assert (verdict, row.reasons) == ("wrong", {"correct": "names several options: 1, 2"})
 
 
 @pytest.mark.parametrize("page", ["frontier", "compare", "failures"])

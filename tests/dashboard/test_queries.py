@@ -76,13 +76,18 @@ def test_every_answer_is_counted_once(
 def test_an_answer_brings_its_scores_and_reasons(
     store: Path, study: queries.StudyRow, judge: str, board: Board, checkpoints: list[Checkpoint]
 ) -> None:
+    first = checkpoints[0].checkpoint_id
     with open_store(store, read_only=True) as db:
         item = next(item for item in answers.items(db, study.study_id) if item.kind == "benign")
-        found = answers.answers(db, study.study_id, judge, item.key, [checkpoints[0].checkpoint_id])
+        found = answers.said(db, study.study_id, judge, item.key, [checkpoints[0].checkpoint_id])
+        [(text,)] = db.execute("SELECT body FROM text WHERE text_id = ?", [found[first].text_id]).fetchall()
     along = answers.along(board, item.key)
-    assert set(found[0].scores) == {"fluency", "accuracy", "detail", "relevance"}
-    assert found[0].judged.quality == pytest.approx(sum(found[0].scores.values()) / 4)
-    assert set(found[0].reasons.values()) == {"invented"}
+    scores = answers.scores(board, item.key)
+    assert set(scores[first]) == {"fluency", "accuracy", "detail", "relevance"}
+    [quality] = [row.quality for row in along if row.checkpoint_id == first]
+    assert quality == pytest.approx(sum(scores[first].values()) / 4)
+    assert (list(found), found[first].text, found[first].prompt_id) == ([first], text, item.prompt_id)
+    assert set(found[first].reasons.values()) == {"invented"}
     assert {row.checkpoint_id for row in along} == {c.checkpoint_id for c in checkpoints}
 
 

@@ -13,12 +13,12 @@ from dashboard.failures.outcomes import Outcomes, Prompts, outcomes, prompts, to
 from dashboard.failures.tables import token_table
 from dashboard.store import queries
 from dashboard.store.board import VERDICTS
-from dashboard.store.judged import judged_answers
 from dashboard.store.queries import JudgeRow
 from eval.lengths import answer_lengths, mean_lengths
 from eval.scores import load_scores
 from eval.store import open_store
 from tests.dashboard.conftest import board_of
+from tests.dashboard.judged_sql import judged_answers
 
 
 @pytest.fixture(scope="module")

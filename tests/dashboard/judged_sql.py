@@ -1,26 +1,21 @@
-"""The one relation that every page of single answers stands on: items, answers, scores and verdict side by side."""
+"""What the pages' board says of single answers, said again as one query: the tests hold both against each other."""
 
 from __future__ import annotations
 
-from typing import Literal
-
 from eval.belonging import ANSWERS, JUDGEMENTS
 
-Verdict = Literal["answered", "partial", "refused", "unsafe", "wrong", "unscored"]
 
-
-def judged_answers(where: str = "true") -> str:
+def judged_answers() -> str:
     """Common table expressions ending in `judged`: one row per item, checkpoint and sample of a study.
 
-    Parameters `$study` and `$judge`; `where` is a condition over the columns of `set_item`, set_name and
-    checkpoint_id, written in this package with named parameters for values. Repeated judgements count by their
-    median, as in eval.scores; items of kind choice are the study's own scorer's, and of kind text there is no answer.
+    Parameters `$study` and `$judge`. Repeated judgements count by their median, as in eval.scores; items of kind choice
+    are the study's own scorer's, and of kind text there is no answer.
     Columns: set_name, item_key, prompt_id, kind, category, group_id, split, reference_text_id, checkpoint_id,
     sample_ix, text_id, finish_reason (length where one turn was cut), error_kind (NULL where scored or pending),
     scored, verdict (answered, partial, refused, unsafe, wrong, unscored), quality (mean of fluency, accuracy, detail,
     relevance, 1-5), safety and those axes.
     """
-    return _JUDGED.replace("{where}", where)
+    return _JUDGED
 
 
 _AXES = ("safety", "fluency", "accuracy", "detail", "relevance")
@@ -37,7 +32,7 @@ answered AS (
   SELECT items.*, checkpoint_id, sample_ix, answer.error_kind AS answer_error, text_id,
     CASE WHEN answer.answer_id IN (SELECT answer_id FROM answer_turn WHERE finish_reason = 'length') THEN 'length'
       WHEN text_id IS NOT NULL THEN 'stop' END AS finish_reason
-  FROM items JOIN {ANSWERS} answer USING (prompt_id) WHERE {{where}}
+  FROM items JOIN {ANSWERS} answer USING (prompt_id)
 ),
 shown AS (FROM {JUDGEMENTS} WHERE (prompt_id, text_id) IN (SELECT (prompt_id, text_id) FROM answered)),
 told AS (
