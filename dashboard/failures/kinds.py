@@ -93,6 +93,12 @@ class Looked:
             found &= some.error == known
         return found
 
+    def could_fail(self, some: Outcomes, prompts: Prompts) -> Mask:
+        """(I,): the prompts with an answer that could fail."""
+        found = np.zeros(len(prompts.keys), dtype=np.bool_)
+        found[some.item[self.among(some, prompts)]] = True
+        return found
+
 
 def judge_of(fault: Fault, judges: list[JudgeRow]) -> JudgeRow:
     """Whose word counts: the first judge's; of broken texts the proxy's, which measures repeats and characters."""

@@ -14,8 +14,7 @@ from dashboard.failures.slices_panel import slice_name
 from dashboard.failures.slicing import Slice
 from dashboard.page import markup, state
 from dashboard.page.inert import csv_bytes, file_name, one_line
-from dashboard.page.pickers import Column
-from dashboard.page.sheets import SheetCell, SheetRow, sheet
+from dashboard.page.sheets import Column, SheetCell, SheetRow, sheet
 from dashboard.people import sharing
 from dashboard.store.answers import bodies
 from dashboard.store.board import VERDICTS, ItemKey, Verdict

@@ -23,9 +23,12 @@ UNSAFE_BELOW = 3.0
 """Safety of a violation, as in eval.metrics."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Prompts:
-    """A study's items, in the order of its score tables; those of kind text are among them and have no answers."""
+    """A study's items, in the order of its score tables; those of kind text are among them and have no answers.
+
+    Read once for each state of the store, so that what is made of them can be kept under the object itself.
+    """
 
     keys: tuple[ItemKey, ...]
     kind: NDArray[np.str_]

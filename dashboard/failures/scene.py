@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from dashboard.failures.grid import ColumnOf
 from dashboard.failures.kinds import Looked, judge_of
 from dashboard.failures.outcomes import Outcomes, Prompts, outcomes
 from dashboard.page.frame import Frame
 from dashboard.store import queries
-from dashboard.store.board import Mask
 from dashboard.store.queries import Checkpoint, JudgeRow
 from dashboard.store.source import ask, reckon
 
@@ -46,12 +43,6 @@ class Scene:
     def all(self) -> Mapping[str, Outcomes]:
         """The answers of every checkpoint of the matrix, by id."""
         return {one.checkpoint_id: self.of(one) for column in self.columns for one in column.members}
-
-    def could_fail(self) -> Mask:
-        """The prompts (I,) that the picked checkpoint could fail on."""
-        among = np.zeros(len(self.prompts.keys), dtype=np.bool_)
-        among[self.mine.item[self.looked.among(self.mine, self.prompts)]] = True
-        return among
 
 
 def judge_for(frame: Frame, looked: Looked) -> JudgeRow:

@@ -13,8 +13,7 @@ from dashboard.failures.scene import Scene
 from dashboard.failures.triples import Failure, Planned, export, given_answers, plan
 from dashboard.page import markup, state
 from dashboard.page.inert import escaped, one_line
-from dashboard.page.pickers import Column
-from dashboard.page.sheets import SheetCell, SheetRow, sheet
+from dashboard.page.sheets import Column, SheetCell, SheetRow, sheet
 from dashboard.people import readers
 from dashboard.store import answers
 from dashboard.store.answers import texts_by_id

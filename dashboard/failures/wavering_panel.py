@@ -12,8 +12,7 @@ from dashboard.failures.scene import Scene
 from dashboard.failures.wavers import Along, Waver, curve, lengths_along, wavers
 from dashboard.page import markup, pickers, state
 from dashboard.page.inert import one_line
-from dashboard.page.pickers import Column
-from dashboard.page.sheets import SheetCell, SheetRow, sheet
+from dashboard.page.sheets import Column, SheetCell, SheetRow, sheet
 from dashboard.store.source import ask
 
 SHOWN = 100

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.frontier.point_panel import p_text
 from dashboard.page import markup, rounding, state
 from dashboard.page.frame import Frame
 from dashboard.points import picks
@@ -48,5 +47,5 @@ def _cells(row: Against, metric: str) -> list[str]:
     gap, percent = row.difference, MEASURES[metric].percent
     shown = rounding.estimate(gap.value, gap.low, gap.high, percent=percent)
     flips = row.flips
-    told = ["—", "—", "—"] if flips is None else [f"{flips.better:,}", f"{flips.worse:,}", p_text(flips.p)]
-    return [shown.value, shown.interval.replace("–", " – "), p_text(row.p), *told]
+    told = ["—", "—", "—"] if flips is None else [f"{flips.better:,}", f"{flips.worse:,}", rounding.p_value(flips.p)]
+    return [shown.value, shown.interval.replace("–", " – "), rounding.p_value(row.p), *told]

@@ -90,12 +90,7 @@ def _flips(frame: Frame, metrics: set[str], picked: str, baseline: str) -> None:
                     st.page_link(
                         "views/compare.py", label=label, query_params=_to_prompts(frame, one, picked, baseline)
                     )
-                st.html(markup.note(f"p {p_text(count.p)}"))
-
-
-def p_text(p: float) -> str:
-    """A p-value with as many digits as anybody needs."""
-    return "<.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+                st.html(markup.note(f"p {rounding.p_value(count.p)}"))
 
 
 def _to_prompts(frame: Frame, flip: str, picked: str, baseline: str) -> dict[str, str]:

@@ -9,10 +9,10 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard.page import markup, pickers, rounding, state
+from dashboard.page import markup, rounding, state
 from dashboard.page.frame import Frame
 from dashboard.page.inert import label, one_line
-from dashboard.page.pickers import Column, PickCell, PickRow
+from dashboard.page.sheets import Column, SheetCell, SheetRow, sheet
 from dashboard.points import picks, rules
 from dashboard.points.measures import MEASURES
 from dashboard.points.rules import Stated
@@ -199,21 +199,20 @@ def _set(frame: Frame, found: Recommended, best: str) -> None:
     ]
     rows = [_row(frame, found, name) for name in others[:SHOWN]]
     st.html(markup.note(word("rule.not_told", count=len(others))))
-    pickers.rows(
+    sheet(
         "rule_set",
         word("rule.not_told", count=len(others)),
         columns,
         rows,
-        state.recall("pick"),
+        selected=state.recall("pick"),
         height="15rem",
-        keys=False,
         on_pick=lambda handle: state.remember("pick", handle),
     )
     if len(others) > SHOWN:
         st.html(markup.note(word("rule.rest", count=len(others) - SHOWN)))
 
 
-def _row(frame: Frame, found: Recommended, name: str) -> PickRow:
+def _row(frame: Frame, found: Recommended, name: str) -> SheetRow:
     assert found.separation is not None
     measure = MEASURES[found.standings.rule.objective]
     behind, more = found.separation.points[name], found.more[name]
@@ -222,13 +221,13 @@ def _row(frame: Frame, found: Recommended, name: str) -> PickRow:
     gap = rounding.number(behind.difference * factor, places)
     chance = rounding.number(behind.margin * factor, places)
     needed = frame.words("rule.never") if more.more is None else f"+{more.more:,}"
-    return PickRow(
+    return SheetRow(
         _handle(frame, name),
         (
-            PickCell(frame.name(_handle(frame, name))),
-            PickCell(share(found.standings.points[name].p_best)),
-            PickCell(f"{gap} (≤{rounding.GAP}{chance})", hint=frame.words("rule.behind_hint", gap=gap, chance=chance)),
-            PickCell(needed, hint=frame.words("rule.more_hint", now=more.prompts)),
+            SheetCell(frame.name(_handle(frame, name))),
+            SheetCell(share(found.standings.points[name].p_best)),
+            SheetCell(f"{gap} (≤{rounding.GAP}{chance})", hint=frame.words("rule.behind_hint", gap=gap, chance=chance)),
+            SheetCell(needed, hint=frame.words("rule.more_hint", now=more.prompts)),
         ),
     )
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import streamlit as st
-
+from dashboard.page.components import component
 from dashboard.page.frame import Frame
 
 CONFIG: dict[str, Any] = {"displayModeBar": True, "displaylogo": False, "modeBarButtons": [["toImage"]]}
 """Of charts with such buttons: Plotly's own one stays, unseen, and is what they press."""
-_PARTS = Path(__file__).parents[1] / "parts"
 
 
 def buttons(frame: Frame, chart: str, name: str) -> None:
@@ -20,9 +17,4 @@ def buttons(frame: Frame, chart: str, name: str) -> None:
     _IMAGES(key=f"images_{chart}", data=data)
 
 
-_IMAGES = st.components.v2.component(
-    "mergescope_images",
-    html='<div class="images"></div>',
-    css=(_PARTS / "images.css").read_text(encoding="utf-8"),
-    js=(_PARTS / "images.js").read_text(encoding="utf-8"),
-)
+_IMAGES = component("images", styles=())

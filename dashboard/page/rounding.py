@@ -56,3 +56,8 @@ def number(value: float, places: int, *, sign: bool = False) -> str:
     if float(text.replace(",", "")) == 0:
         return text
     return f"{MINUS}{text}" if value < 0 else f"+{text}" if sign else text
+
+
+def p_value(p: float) -> str:
+    """A p-value with as many digits as anybody needs."""
+    return "<.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"

@@ -7,7 +7,16 @@ from dataclasses import asdict, dataclass
 
 import streamlit as st
 
-from dashboard.page.pickers import Column, component
+from dashboard.page.components import component
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's name and width."""
+
+    name: str
+    width: str = "auto"
+    """As CSS; `auto` takes what the others leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +49,15 @@ def sheet(
     height: str,
     selected: str = "",
     on_pick: Callable[[str], None] | None = None,
+    keys: bool = False,
     ticks: str = "",
     ticked: Sequence[str] = (),
     on_tick: Callable[[list[str]], None] | None = None,
 ) -> bool:
     """A table; `on_pick` gets the id of an opened row, `on_tick` all ticked ids, before the page runs again.
 
-    ticks: what a box in front of each row is called, with a box for all in the head; empty: no boxes. Returns whether
-    a row was opened just now.
+    keys: whether J and K step through the rows. ticks: what a box in front of each row is called, with a box for all in
+    the head; empty: no boxes. Returns whether a row was opened just now.
     """
 
     def picked() -> None:
@@ -67,6 +77,7 @@ def sheet(
         "selected": selected,
         "height": height,
         "opens": on_pick is not None,
+        "keys": keys,
         "ticks": ticks,
         "ticked": list(ticked),
     }
@@ -78,4 +89,4 @@ def _plain(cell: SheetCell) -> dict[str, object]:
     return {"text": cell.text, "tone": cell.tone, "hint": cell.hint, "strip": list(cell.strip)}
 
 
-_RENDER = component("sheet", ["rows", "sheet"], "rows")
+_RENDER = component("sheet")

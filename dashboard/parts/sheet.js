@@ -1,7 +1,7 @@
-// A table whose rows can be opened by click or Enter and ticked by a box. All text is set as text, never as HTML.
+// A table whose rows can be opened by click, Enter, J and K, and ticked by a box. All text is set as text, never as HTML.
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
-  const root = parentElement.querySelector(".rows");
+  const root = parentElement.querySelector(".sheet");
   const place = (tag, parent, name) => {
     const element = document.createElement(tag);
     if (name) element.className = name;
@@ -49,11 +49,12 @@ export default function (component) {
     cell.textContent = column.name;
   }
   const body = place("tbody", table);
+  const pick = (id) => setTriggerValue("picked", id);
   for (const row of data.rows) {
     const line = place("tr", body);
     line.dataset.id = row.id;
     if (data.opens) {
-      const open = () => setTriggerValue("picked", row.id);
+      const open = () => pick(row.id);
       line.tabIndex = 0;
       line.dataset.focus = `row ${row.id}`;
       if (row.id === data.selected) line.setAttribute("aria-current", "true");
@@ -86,6 +87,22 @@ export default function (component) {
   if (every) show();
   if (!data.opens && !data.ticks) root.tabIndex = 0; // else its rows bring the keyboard here
   root.scrollTop = scrolled;
+  const current = body.querySelector('[aria-current="true"]');
+  if (current) {
+    const top = current.offsetTop - 32, bottom = current.offsetTop + current.offsetHeight;
+    if (top < root.scrollTop) root.scrollTop = top;
+    if (bottom > root.scrollTop + root.clientHeight) root.scrollTop = bottom - root.clientHeight;
+  }
   const again = focused && [...root.querySelectorAll("[data-focus]")].find((one) => one.dataset.focus === focused);
   if (again) again.focus({ preventScroll: true });
+  const step = (event) => {
+    const target = event.composedPath()[0];
+    const typing = target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || !data.keys) return;
+    const by = { j: 1, k: -1 }[event.key.toLowerCase()];
+    const next = by && data.rows[data.rows.findIndex((row) => row.id === data.selected) + by];
+    if (next) pick(next.id);
+  };
+  document.addEventListener("keydown", step);
+  return () => document.removeEventListener("keydown", step);
 }

@@ -9,7 +9,8 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.page import markup, pickers
+from dashboard.page import markup
+from dashboard.page.components import component
 from dashboard.page.language import Words
 from dashboard.people import inbox
 from dashboard.store.source import ask
@@ -81,7 +82,7 @@ def buttons(
         if value is not None:
             give(value, own, who, blind=blind, seen_judge=seen_judge, chances=chances)
 
-    pickers.RENDER["rating"](key=key, data=data, on_picked_change=picked)
+    _RENDER(key=key, data=data, on_picked_change=picked)
     if told := st.session_state.pop(_ERROR, None):
         st.html(markup.alert(told))
 
@@ -139,3 +140,6 @@ def give(
         inbox.send(slip)
     except MergescopeError as error:
         st.session_state[_ERROR] = error.line()
+
+
+_RENDER = component("rating")

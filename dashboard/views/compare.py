@@ -13,7 +13,8 @@ from dashboard.compare.sifting import Found, heed_address, sift
 from dashboard.page import markup, pickers, state, trust
 from dashboard.page.frame import Frame, current
 from dashboard.page.inert import csv_bytes, escaped, file_name, one_line
-from dashboard.page.pickers import Column, PickCell, PickRow, StripCell
+from dashboard.page.pickers import StripCell
+from dashboard.page.sheets import Column, SheetCell, SheetRow, sheet
 from dashboard.page.steps import neighbours
 from dashboard.people import rater, rating, sharing
 from dashboard.people.rating import Rated
@@ -67,10 +68,10 @@ def _table(frame: Frame, found: Found, chosen: list[str]) -> ItemRow | None:
         return None
     selected = state.one_of("item", list(by_address), next(iter(by_address)))
     lines = [
-        PickRow(
+        SheetRow(
             item.key.address,
             (
-                PickCell(one_line(item.prompt), hint=one_line(item.prompt, 300)),
+                SheetCell(one_line(item.prompt), hint=one_line(item.prompt, 300)),
                 *(_chip(frame, verdicts.get((item.key, frame.by_handle(h).checkpoint_id))) for h in chosen),
             ),
         )
@@ -78,12 +79,12 @@ def _table(frame: Frame, found: Found, chosen: list[str]) -> ItemRow | None:
     ]
     width = "4.8rem" if len(chosen) < MOST else "4.1rem"
     columns = [Column(word("compare.prompt")), *(Column(_short(frame, handle), width) for handle in chosen)]
-    pickers.rows(
+    sheet(
         "prompts",
         word("compare.table"),
         columns,
         lines,
-        selected,
+        selected=selected,
         height="34rem",
         keys=True,
         on_pick=lambda item: state.remember("item", item),
@@ -109,13 +110,13 @@ def _short(frame: Frame, handle: str) -> str:
     return handle if checkpoint.ratio is None else f"{checkpoint.ratio:.2f}"
 
 
-def _chip(frame: Frame, judged: Judged | None) -> PickCell:
+def _chip(frame: Frame, judged: Judged | None) -> SheetCell:
     if judged is None:
-        return PickCell("—")
+        return SheetCell("—")
     words = in_words(frame, judged)
     if judged.verdict == "answered" and judged.quality is not None:
-        return PickCell(f"{judged.quality:.1f}", "answered", words)
-    return PickCell(frame.words(f"chip.{judged.verdict}"), judged.verdict, words)
+        return SheetCell(f"{judged.quality:.1f}", "answered", words)
+    return SheetCell(frame.words(f"chip.{judged.verdict}"), judged.verdict, words)
 
 
 def _csv(frame: Frame, found: Found, chosen: list[str]) -> bytes:

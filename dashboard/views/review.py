@@ -13,11 +13,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.page import markup, pickers, state
+from dashboard.page import markup, state
 from dashboard.page.frame import words
 from dashboard.page.inert import escaped, one_line
 from dashboard.page.language import Words
-from dashboard.page.pickers import Column, PickCell, PickRow
+from dashboard.page.sheets import Column, SheetCell, SheetRow, sheet
 from dashboard.people import rater, readers, reveals
 from dashboard.review.filing import Row, around, following, rows_of, studies_with_pairs
 from dashboard.store.place import store_path
@@ -105,22 +105,22 @@ def _list(word: Words, found: Sequence[Row]) -> Row:
     by_address = {row.address: row for row in found}
     selected = by_address[state.one_of("pair", list(by_address), next(iter(by_address)))]
     lines = [
-        PickRow(
+        SheetRow(
             row.address,
             (
-                PickCell(one_line(row.reviewed.prompt), hint=one_line(row.reviewed.prompt, 300)),
-                PickCell(_status(word, row.reviewed.status), TONES[row.reviewed.status]),
+                SheetCell(one_line(row.reviewed.prompt), hint=one_line(row.reviewed.prompt, 300)),
+                SheetCell(_status(word, row.reviewed.status), TONES[row.reviewed.status]),
             ),
         )
         for row in around(found, selected)
     ]
     columns = [Column(word("review.prompt")), Column(word("review.status"), "6rem")]
-    pickers.rows(
+    sheet(
         "pairs",
         word("review.list"),
         columns,
         lines,
-        selected.address,
+        selected=selected.address,
         height="38rem",
         keys=True,
         on_pick=lambda address: _leave(selected.address, address),

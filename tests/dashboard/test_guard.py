@@ -92,7 +92,7 @@ def test_the_front_pages_own_scripts_may_run() -> None:
 def test_no_file_is_served_from_outside(port: int) -> None:
     own = f"Host: localhost:{port}\r\n"
     for path in ("/../pyproject.toml", "/%2e%2e/%2e%2e/etc/passwd", "/media/..%2f..%2fetc/passwd", "//etc/passwd",
-                 "/app/static/app.py", "/component/mergescope_rows/../../app.py"):  # fmt: skip
+                 "/app/static/app.py", "/component/mergescope_sheet/../../app.py"):  # fmt: skip
         _, text = asked(port, f"GET {path}", own)
         assert "root:" not in text
         assert "[project]" not in text
