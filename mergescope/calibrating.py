@@ -15,12 +15,11 @@ from eval.judge import Judge, judge_id_of
 from eval.labels import CLASSES, Labels, read_labels
 from mergescope.consent import agree
 from mergescope.ground.errors import MergescopeError, printable
-from mergescope.ground.progress import Reporter
+from mergescope.ground.progress import PROGRESS, Reporter
 from mergescope.hosts import agreed_on, host_of_address
 from mergescope.inputs import check_store, open_judges
 from mergescope.lock import locked
 from mergescope.spending import BudgetLimit, budget_of
-from mergescope.stages import PROGRESS
 from mergescope.study import Study
 
 

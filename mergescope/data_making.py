@@ -11,12 +11,11 @@ from mergescope.consent import Ask, agree, host_text
 from mergescope.data_making_plan import data_plan, data_plan_lines
 from mergescope.data_order import DataOrder
 from mergescope.ground.errors import printable
-from mergescope.ground.progress import Reporter
+from mergescope.ground.progress import PROGRESS, Reporter
 from mergescope.lock import locked
 from mergescope.plan_layout import count
 from mergescope.retention import open_study
 from mergescope.spending import BudgetLimit, servers_budget
-from mergescope.stages import PROGRESS
 from trainer.quarantine import Quarantine
 from trainer.quarantine_lock import in_use
 from trainer.synthesis.making import Making, Tally

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ from mergescope.consent import ask_about_hosts
 from mergescope.environment import offline
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import MANIFEST
-from mergescope.ground.progress import Reporter
+from mergescope.ground.progress import LOG, PROGRESS, Reporter
 from mergescope.inputs import (
     asks_own,
     check_engine_and_judges,
@@ -32,7 +33,6 @@ from mergescope.study import Study
 from trainer.config import TrainSection
 
 Command = Literal["train", "merge", "eval"]
-PROGRESS = "progress.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +128,27 @@ def do(
     if own and {"merge", "eval"} & set(commands):
         require_room(study)
     with locked(study.folder):
-        work = Work(study, store, Reporter(sys.stderr, study.folder / PROGRESS), only, limit, budget)
-        for stage in todo:
-            _do_one(stage, work)
+        reporter = Reporter(sys.stderr, study.folder / PROGRESS, study.folder / LOG)
+        work = Work(study, store, reporter, only, limit, budget)
+        with logged(reporter, [stage.name for stage in todo]):
+            for stage in todo:
+                _do_one(stage, work)
         if "eval" in commands:
             work.reporter.say(f"results are in {store}; look at them with: mergescope dashboard")
+
+
+@contextmanager
+def logged(reporter: Reporter, names: Sequence[str]) -> Iterator[None]:
+    """Within the block the log says what begins, and how it ends where that is not well."""
+    reporter.log(f"mergescope {version('mergescope')}: {', '.join(names)}")
+    try:
+        yield
+    except MergescopeError as error:
+        reporter.log(error.line())
+        raise
+    except BaseException as error:  # Ctrl-C too
+        reporter.log(f"ended by {type(error).__name__}")
+        raise
 
 
 def _up_to(last: str | None, stages: list[Stage]) -> list[Stage]:

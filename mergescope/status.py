@@ -15,9 +15,10 @@ from eval.trust import judge_trusts
 from mergescope.effects import recipe_hash
 from mergescope.ground.errors import printable
 from mergescope.ground.files import read_json
+from mergescope.ground.progress import PROGRESS
 from mergescope.ground.units import amounts_text
 from mergescope.lock import holder
-from mergescope.stages import PROGRESS, stages_of
+from mergescope.stages import stages_of
 from mergescope.study import Study
 from trainer.pairs.pair_set import pair_sets
 from trainer.pairs.review import counts_text
@@ -38,18 +39,18 @@ def status(study: Study, store: Path) -> Iterator[str]:
     yield f"study {study.recipe.study} ({study.file})"
     for stage in stages_of(study):
         if stage.folder is not None:
-            yield f"  {stage.name:8} {'made' if stage.is_made(study) else 'missing'}{_purged(study, stage.name)}"
+            yield f"  {stage.name:9} {'made' if stage.is_made(study) else 'missing'}{_purged(study, stage.name)}"
     for pairs in pair_sets(study.folder):
-        yield printable(f"  pairs    {pairs.name}: {counts_text(pairs.reviewed())}")
-    yield f"  running  {_running(study)}"
+        yield printable(f"  pairs     {pairs.name}: {counts_text(pairs.reviewed())}")
+    yield f"  running   {_running(study)}"
     if not store.exists():
-        yield f"  results  none yet in {store}"
+        yield f"  results   none yet in {store}"
         return
     with open_store(store, read_only=True) as connection:
         for line in _results(connection, study):
-            yield f"  results  {line} in {store}"
+            yield f"  results   {line} in {store}"
         for line in _judges(connection, study):
-            yield f"  judge    {line}"
+            yield f"  judge     {line}"
 
 
 def _purged(study: Study, role: str) -> str:

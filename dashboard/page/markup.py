@@ -51,6 +51,12 @@ def strip(items: Sequence[tuple[str, str]], right: str) -> str:
     return f'<div class="ms-strip">{cells}<i class="ms-right">{escaped(right)}</i></div>'
 
 
+def log(lines: Sequence[str], title: str) -> str:
+    """Lines of a log in a box that can be scrolled."""
+    text = "\n".join(escaped(line, 400) for line in lines)
+    return f'<pre class="ms-log" role="region" tabindex="0" aria-label="{escaped(title)}">{text}</pre>'
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> str:
     """A quiet table: first column left, the others right and with digits of one width."""
     head = "".join(f'<th scope="col">{escaped(cell)}</th>' if cell else "<td></td>" for cell in header)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dashboard.study.jobs import MADE
-from dashboard.study.runs import PROGRESS
 from mergescope.ground.errors import MergescopeError
+from mergescope.ground.progress import PROGRESS
 
 LONGEST_S = 3600
 """Seconds that one bundle may take; a 13B merge is hashed at about a gigabyte a second."""

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dashboard.study.runs import PROGRESS, Progress, progress_in
+from dashboard.study.runs import Progress, progress_in
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import disk_refusals, read_json, write_json
+from mergescope.ground.progress import PROGRESS
 
 EXPORTS = "exports"
 """Folder of a study's jobs, inside the study's own."""

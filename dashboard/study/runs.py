@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,15 +12,18 @@ from typing import Any, Literal
 from dashboard.study.recipes import RecipeFile
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import MANIFEST, read_json, read_manifest
+from mergescope.ground.progress import LOG, PROGRESS
 from trainer.curve import HELD_OUT, Point, read_curve
 from trainer.job import is_unfinished, work_folder
 
-PROGRESS = "progress.json"
+TAIL = 16_384
+"""Bytes at the end of the log that are read."""
+TAIL_LINES = 40
 STALE_S = 15.0
 """Age of a heartbeat, in seconds, after which its process is taken to be gone: one comes each second."""
-STAGES = ("world", "base", "safe", "useful", "inputs", "masks", "sweep")
+STAGES = ("world", "base", "selfalign", "safe", "useful", "inputs", "masks", "sweep")
 """All stages that are shown, in their order."""
-FOLDERS = {"safe": "model-safe", "useful": "model-useful"}
+FOLDERS = {"selfalign": "data/selfalign", "safe": "model-safe", "useful": "model-useful"}
 """Folders of stages that are not called like them."""
 State = Literal["made", "running", "stopped", "missing"]
 
@@ -97,13 +101,15 @@ class Run:
     progress: Progress | None
     """None where nothing has run."""
     curves: tuple[TrainingCurve, ...]
+    log: tuple[str, ...]
+    """The last lines that its runs said, the newest first, raw, each after its time in UTC."""
 
 
 def run_of(recipe: RecipeFile) -> Run:
     """The run of a recipe's study; raises MergescopeError for a file of it that is malformed."""
     progress = progress_in(recipe.folder)
     stages = tuple(_stage(recipe.folder, name, progress) for name in _wanted(recipe))
-    return Run(recipe.study, stages, progress, tuple(_curves(recipe.folder)))
+    return Run(recipe.study, stages, progress, tuple(_curves(recipe.folder)), tuple(_tail(recipe.folder / LOG)))
 
 
 def progress_of(recipe: RecipeFile) -> Progress | None:
@@ -141,13 +147,26 @@ def progress_in(folder: Path) -> Progress | None:
         raise MergescopeError("not what a run writes", where=folder / PROGRESS, cure=cure) from None
 
 
+def _tail(log: Path) -> list[str]:
+    """The last lines of a log, the newest first; of a longer one the first line read is not whole and left out."""
+    if not log.is_file():
+        return []
+    with log.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - TAIL))
+        lines = stream.read().decode("utf-8", "replace").splitlines()
+    return lines[int(size > TAIL) :][: -TAIL_LINES - 1 : -1]
+
+
 def _wanted(recipe: RecipeFile) -> Iterator[str]:
     """The stages that the recipe asks for, and those that have left something."""
-    train = recipe.raw.get("train")
-    training = train if isinstance(train, dict) else {}
+    training, data = (
+        section if isinstance(section := recipe.raw.get(name), dict) else {} for name in ("train", "data")
+    )
     asked = {
         "world": bool(recipe.raw.get("world")),
         "base": bool(training.get("pretrain")),
+        "selfalign": bool(data.get("selfalign")),
         "safe": bool(training),
         "useful": bool(training),
         "sweep": True,

@@ -64,6 +64,9 @@ def _live(word: Words, recipe: RecipeFile, busy: bool) -> None:
         _charts(word, run)
     with right:
         _stages(word, run)
+        if run.log:
+            st.html(markup.heading(word("runs.log")))
+            st.html(markup.log(run.log, word("runs.log")))
 
 
 def _counts(word: Words, run: Run) -> Iterator[tuple[str, str]]:
@@ -102,12 +105,15 @@ def _charts(word: Words, run: Run) -> None:
 
 
 def _panels(word: Words, run: Run) -> Iterator[Panel]:
-    """The losses of both trainings side by side, then whatever else each of them tells."""
+    """The losses of both trainings side by side, then whatever else each of them tells.
+
+    What is 0 throughout is no part of a training: the loss of toxic tokens, where there are none.
+    """
     curves = [curve for curve in run.curves if curve.points]
     names = list(dict.fromkeys(["loss", *(name for curve in curves for name in curve.metrics)]))
     for name in names:
         for curve in curves:
-            if name in ("loss", *curve.metrics):
+            if name == "loss" or any(curve.series(name)[1]):
                 yield _panel(word, run, curve, name)
 
 

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
@@ -25,9 +26,13 @@ from rich.progress import Task as BarTask
 from rich.text import Text
 
 from mergescope.ground.errors import MergescopeError, printable
-from mergescope.ground.files import write_json
+from mergescope.ground.files import disk_refusals, write_json
 from mergescope.ground.units import amounts_text
 
+PROGRESS = "progress.json"
+"""File of a study's folder that says how far its work is."""
+LOG = "run.log"
+"""File of a study's folder that keeps what its runs said, a line each, after the time in UTC."""
 LINE_SECONDS = 5.0
 """Seconds between two plain lines where the output is not a terminal."""
 HEARTBEAT_SECONDS = 1.0
@@ -140,11 +145,13 @@ class Task:
 class Reporter:
     """Shows tasks one after another. Stages take one and never print by themselves."""
 
-    def __init__(self, stream: TextIO | None = None, file: Path | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, file: Path | None = None, log: Path | None = None) -> None:
         self._console = None if stream is None else Console(file=stream, highlight=False, markup=False)
         """Where bars (on a terminal) or lines go; None is silent."""
         self._file = file
         """progress.json of the study; None writes none."""
+        self._log = log
+        """run.log of the study; None keeps none."""
         self._stage = ""
         self._bar: Progress | None = None
         self._lined = 0.0
@@ -170,9 +177,17 @@ class Reporter:
             self._beat(task, state)
 
     def say(self, text: str) -> None:
-        """One line of news; control characters in it are dropped."""
-        if self._console is not None:
-            self._console.print("".join(c for c in text if c.isprintable()), soft_wrap=True)
+        """One line of news, which the log keeps; control characters in it are dropped."""
+        self._show(text)
+        self.log(text)
+
+    def log(self, text: str) -> None:
+        """Keep a line in the log alone; raises MergescopeError where the disk is full or read-only."""
+        if self._log is None:
+            return
+        line = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {_plain(text)}\n"
+        with disk_refusals(self._log), self._log.open("a", encoding="utf-8", errors="replace") as stream:
+            stream.write(line)
 
     def changed(self, task: Task) -> None:
         """Called by a task that moved: updates the bar, or prints a line every few seconds."""
@@ -181,7 +196,11 @@ class Reporter:
             self._bar.update(self._bar.task_ids[0], completed=task.done, note=printable(task.text))
         elif now - self._lined >= LINE_SECONDS:
             self._lined = now
-            self.say(_line(task))
+            self._show(_line(task))
+
+    def _show(self, text: str) -> None:
+        if self._console is not None:
+            self._console.print(_plain(text), soft_wrap=True)
 
     @contextmanager
     def _drawn(self, task: Task) -> Iterator[None]:
@@ -250,6 +269,10 @@ class _Rate(ProgressColumn):
 
     def render(self, task: BarTask) -> Text:
         return Text("" if task.speed is None else f"{task.speed:.1f}/s")
+
+
+def _plain(text: str) -> str:
+    return "".join(c for c in text if c.isprintable())
 
 
 def _line(task: Task) -> str:

@@ -14,10 +14,10 @@ import yaml
 from streamlit.testing.v1 import AppTest
 
 from dashboard.study.recipes import STUDIES_VARIABLE, RecipeFile, recipes
-from dashboard.study.runs import run_of
+from dashboard.study.runs import TAIL_LINES, run_of
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import write_json
-from mergescope.ground.progress import Reporter
+from mergescope.ground.progress import LOG, Reporter
 from tests.dashboard.conftest import Pages, html
 from trainer.curve import append_point, write_curve
 from trainer.job import Job, begin, work_folder
@@ -43,7 +43,7 @@ def studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Studies:
 def at_work(recipe: RecipeFile, steps: int, of: int) -> None:
     """model-useful made, model-safe under way, as `mergescope train` leaves the files meanwhile."""
     made = recipe.folder / "model-useful"
-    points = [{"loss": 0.7 - i / 100, "accuracy": 0.5 + i / 100} for i in range(10)]
+    points = [{"loss": 0.7 - i / 100, "accuracy": 0.5 + i / 100, "unlikelihood": 0.0} for i in range(10)]
     write_json(made / "manifest.json", {"stage_hash": "x", "steps": points, "held_out": [{"step": 10, "loss": 0.65}]})
     work = work_folder(recipe.folder, "safe")
     begin(work, Job("x", "safe", {}, "base", ("t.jsonl",), 1, "logps.jsonl", ("x",)), Reporter())
@@ -80,14 +80,15 @@ def shown(page: AppTest) -> str:
 
 
 def test_a_run_at_work_shows_stages_progress_and_both_curves(pages: Pages, studies: Studies, tmp_path: Path) -> None:
-    recipe = studies(world={"seed": 1})
+    recipe = studies(world={"seed": 1}, data={"selfalign": {"pairs": 9}})
     at_work(recipe, 4, 20)
     page = pages("runs", tmp_path / "none.duckdb")
     assert not page.exception
     text = shown(page)
-    assert re.search(r"1 / 4\s+stages made", text)
+    assert re.search(r"1 / 5\s+stages made", text)
     assert re.search(r"4 / 20\s+DPO steps", text)
     assert "40 s" in text
+    assert re.search(r"self-alignment\s+not yet", text)
     assert [re.search(rf"{name}\s+(\w+)", text)[1] for name in ("model-safe", "model-useful")] == ["running", "made"]  # type: ignore[index]
     chart = charts(page)
     titles = [title["text"] for title in chart["layout"]["annotations"]]
@@ -110,6 +111,20 @@ def test_each_new_step_appears(studies: Studies) -> None:
     safe, useful = run_of(recipe).curves
     assert (safe.steps, safe.is_whole) == (5, False)
     assert (useful.steps, useful.is_whole) == (10, True)
+
+
+def test_the_last_lines_of_the_log_are_shown_the_newest_first(pages: Pages, studies: Studies) -> None:
+    recipe = studies()
+    at_work(recipe, 4, 20)
+    assert run_of(recipe).log == ()
+    lines = [f"2026-11-28 10:00:00 line {number} <b>\x1b[31m" for number in range(900)]
+    (recipe.folder / LOG).write_text("\n".join(lines) + "\n")
+    assert run_of(recipe).log == tuple(reversed(lines[-TAIL_LINES:]))
+    text = html(pages("runs"))
+    assert "line 899 &lt;b&gt;" in text
+    assert "<b>\x1b" not in text
+    (recipe.folder / LOG).write_text("one\n")
+    assert run_of(recipe).log == ("one",)
 
 
 def test_a_killed_run_is_said_to_have_stopped(pages: Pages, studies: Studies) -> None:

@@ -165,7 +165,7 @@ def test_a_judge_worse_than_string_match_is_not_trusted_until_the_end(
     with open_store(store, read_only=False) as connection:
         link_study(connection, study_id(study), list(study_rows(study_row(study), [], sets, judges)), keep=False)
     lines = list(status(study, store))
-    assert any(re.match(r"  judge    m: not trusted \(.*x\.csv: kappa 0\.00 ", line) for line in lines)
+    assert any(re.match(r"  judge +m: not trusted \(.*x\.csv: kappa 0\.00 ", line) for line in lines)
     xstest_file(path, [(answer, "full") for answer, _ in ROWS])
     list(calibrate_judges(study, store, [path]))
     assert calibration(store)[-1][-1] != "not trusted"

@@ -6,12 +6,16 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import yaml
 
+from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import read_json
+from mergescope.ground.progress import LOG, Reporter
+from mergescope.stages import logged
 from tests.mergescope.conftest import PROMPTS, cli, prompt_lines, write_lines
 from tests.mergescope.recipes import changed, own_models, written
 from tests.mergescope.results import count, rows, stage_hashes
@@ -72,10 +76,29 @@ def test_speed_settings_repeat_no_work(copied: Path) -> None:
 def test_status_tells_stages_and_counts(finished: Path) -> None:
     done = cli("status", "recipe.yaml", cwd=finished)
     assert done.returncode == 0, done.stderr
-    assert "masks    made" in done.stdout
+    assert "masks     made" in done.stdout
     answers = f"{6 * ASKED} of {6 * ASKED} answers"
     assert f"6 checkpoints, {ASKED} prompts, {answers}" in done.stdout
     assert "before its last changes" not in done.stdout
+
+
+def test_the_log_says_what_ran(finished: Path) -> None:
+    text = (finished / "tiny" / "run.log").read_text(encoding="utf-8")
+    assert f"mergescope {version('mergescope')}: " in text
+    assert "[masks] done in" in text
+    assert "[sweep] done in" in text
+
+
+@pytest.mark.parametrize(
+    ("error", "last"),
+    [(MergescopeError("no room", where="x.yaml", cure="free some"), "x.yaml: no room; free some"),
+     (KeyboardInterrupt(), "ended by KeyboardInterrupt")],
+    ids=["mendable", "stopped"],
+)  # fmt: skip
+def test_the_log_says_what_ended_a_run(error: BaseException, last: str, tmp_path: Path) -> None:
+    with pytest.raises(type(error)), logged(Reporter(log=tmp_path / LOG), ["masks"]):
+        raise error
+    assert (tmp_path / LOG).read_text().splitlines()[-1].endswith(last)
 
 
 def test_status_of_a_changed_recipe_says_so(copied: Path) -> None:

@@ -25,6 +25,6 @@ def test_each_set_says_how_many_of_its_pairs_people_decided_about(tmp_path: Path
     pairs.review("p1", "approve", "Aoi", AT)
     pairs.review("p2", "drop", "Aoi", AT)
     assert pair_lines(recipe) == [
-        "pairs    borderline: 1 pending, 0 approved, 0 dropped",
-        "pairs    harmful: 2 pending, 1 approved, 1 dropped",
+        "pairs     borderline: 1 pending, 0 approved, 0 dropped",
+        "pairs     harmful: 2 pending, 1 approved, 1 dropped",
     ]

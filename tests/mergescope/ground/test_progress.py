@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,20 @@ def test_news_is_inert() -> None:
     stream = io.StringIO()
     Reporter(stream).say("[bold]x\x1b[31m")
     assert stream.getvalue() == "[bold]x[31m\n"
+
+
+def test_the_log_keeps_news_and_how_tasks_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mergescope.ground.progress.LINE_SECONDS", 0.0)
+    stream = io.StringIO()
+    for _ in range(2):  # a later run goes on below
+        reporter = Reporter(stream, log=tmp_path / "run.log")
+        reporter.say("two\nlines \x1b[31m")
+        with reporter.task("DPO", 2, "steps") as task:
+            task.advance()
+    assert "DPO:  50% 1/2 steps" in stream.getvalue()
+    lines = (tmp_path / "run.log").read_text().splitlines()
+    assert [line[20:].partition(" in ")[0] for line in lines] == ["twolines [31m", "DPO: done, 1/2 steps"] * 2
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", line) for line in lines)
 
 
 @pytest.fixture
