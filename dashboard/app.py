@@ -26,7 +26,8 @@ def main() -> None:
     st.set_page_config(page_title="Mergescope", layout="wide", initial_sidebar_state="collapsed")
     word = words()
     st.html(HERE / "theme" / "style.css")
-    st.html(f"<style>:root {{ --ms-accent: {palette(st.context.theme.type).accent}; }}</style>")
+    colours = palette(st.context.theme.type)
+    st.html(f"<style>:root {{ --ms-accent: {colours.accent}; --ms-page: {colours.background}; }}</style>")
     readers.gate(word)
     look()
     pages = [

@@ -16,6 +16,7 @@ from dashboard.page import markup, state
 from dashboard.page.inert import csv_bytes, file_name, one_line
 from dashboard.page.sheets import Column, SheetCell, SheetRow, sheet
 from dashboard.people import sharing
+from dashboard.people.sharing import Shared
 from dashboard.store.answers import bodies
 from dashboard.store.board import VERDICTS, ItemKey, Verdict
 from dashboard.store.source import ask
@@ -161,6 +162,13 @@ def _foot(scene: Scene, shown: Sequence[Row], total: int) -> None:
         st.download_button(word("frontier.download"), made, name, "text/csv", on_click="ignore")
         told = word("failures.first", shown=len(shown), total=f"{total:,}") if total > len(shown) else ""
         st.html(markup.note(f"{word('failures.open')} {told}".strip()))
+    may = _may_leave(scene)
+    if held := sum(row.key in may.closed | may.toxic or row.verdict == "unsafe" for row in shown):
+        st.html(markup.note(word("sharing.held", count=held)))
+
+
+def _may_leave(scene: Scene) -> Shared:
+    return ask(sharing.shared, scene.frame.study.study_id, sharing.closed_by_recipe(scene.frame.study.name))
 
 
 def _csv(scene: Scene, shown: Sequence[Row]) -> bytes:
@@ -170,7 +178,7 @@ def _csv(scene: Scene, shown: Sequence[Row]) -> bytes:
 def table(scene: Scene, shown: Sequence[Row]) -> tuple[list[str], list[list[object]]]:
     """Header and rows of the download, without texts that may not leave the machine."""
     study, one = scene.frame.study.study_id, scene.picked.checkpoint_id
-    may = ask(sharing.shared, study, sharing.closed_by_recipe(scene.frame.study.name))
+    may = _may_leave(scene)
     texts = ask(bodies, study, one, [(row.key, row.sample) for row in shown])
     unsafe = ask(sharing.unsafe_answers, list(texts.values()))
     header = ["set", "item", "kind", "category", "checkpoint", "sample", "verdict", "error", "prompt", "answer"]

@@ -57,6 +57,11 @@ def log(lines: Sequence[str], title: str) -> str:
     return f'<pre class="ms-log" role="region" tabindex="0" aria-label="{escaped(title)}">{text}</pre>'
 
 
+def scrolled(inner: str, title: str) -> str:
+    """HTML in a box of limited height that the keyboard can scroll."""
+    return f'<div class="ms-scroll" role="region" tabindex="0" aria-label="{escaped(title)}">{inner}</div>'
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> str:
     """A quiet table: first column left, the others right and with digits of one width."""
     head = "".join(f'<th scope="col">{escaped(cell)}</th>' if cell else "<td></td>" for cell in header)

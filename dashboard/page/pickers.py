@@ -22,8 +22,8 @@ class StripCell:
     hint: str
     shown: bool
     """Whether its answer is among the cards."""
-    apart: bool = False
-    """A gap before it: the first of the references."""
+    run: str = ""
+    """Name of the row that it stands in, such as `mask seed 1`; cells of one row follow each other."""
 
 
 def chart(

@@ -1,21 +1,33 @@
-// One prompt along the ratio: a row of coloured buttons. All text is set as text, never as HTML.
+// One prompt along the ratio: rows of coloured buttons. All text is set as text, never as HTML.
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
   const root = parentElement.querySelector(".strip");
+  const focused = root.getRootNode().activeElement?.dataset?.focus;
   root.replaceChildren();
+  const place = (tag, parent, text) => {
+    const element = document.createElement(tag);
+    element.textContent = text;
+    parent.appendChild(element);
+    return element;
+  };
+  let run = null;
   for (const cell of data.cells) {
-    const button = document.createElement("button");
+    if (run === null || cell.run !== run.dataset.name) {
+      place("span", root, cell.run).className = "name";
+      run = place("div", root, "");
+      run.className = "run";
+      run.dataset.name = cell.run;
+    }
+    const button = place("button", run, "");
     button.type = "button";
-    if (cell.apart) button.className = "apart";
+    button.dataset.focus = cell.id;
     button.title = cell.hint;
-    button.setAttribute("aria-label", `${cell.label}: ${cell.hint}`);
+    button.setAttribute("aria-label", `${cell.run} ${cell.label}: ${cell.hint}`);
     button.setAttribute("aria-pressed", String(cell.shown));
-    const box = document.createElement("span");
-    box.className = `box ${cell.tone}`;
-    const label = document.createElement("span");
-    label.textContent = cell.label;
-    button.append(box, label);
+    place("span", button, "").className = `box ${cell.tone}`;
+    place("span", button, cell.label);
     button.onclick = () => setTriggerValue("picked", cell.id);
-    root.appendChild(button);
   }
+  const again = focused && [...root.querySelectorAll("[data-focus]")].find((one) => one.dataset.focus === focused);
+  if (again) again.focus({ preventScroll: true });
 }

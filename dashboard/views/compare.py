@@ -22,6 +22,7 @@ from dashboard.people.sharing import Shared
 from dashboard.points.picks import first_pick
 from dashboard.store import answers
 from dashboard.store.answers import ItemRow, Judged
+from dashboard.store.queries import Checkpoint
 from dashboard.store.source import ask, reckon
 
 MOST = 4
@@ -193,7 +194,7 @@ def _along(frame: Frame, rows: Mapping[str, Judged], chosen: list[str]) -> bool:
             row.verdict,
             in_words(frame, row),
             shown=c.handle in chosen,
-            apart=c in frame.references[:1],
+            run=_run(frame, c),
         )
         for c in frame.checkpoints
         if (row := rows.get(c.checkpoint_id))
@@ -205,6 +206,14 @@ def _along(frame: Frame, rows: Mapping[str, Judged], chosen: list[str]) -> bool:
     rest = word("compare.first_refusal", point=frame.name(refusing[0].handle)) if refusing else ""
     st.html(markup.legend([(tone, word(f"verdict.{tone}")) for tone in tones], rest))
     return any(row.verdict != "unscored" for row in rows.values())
+
+
+def _run(frame: Frame, checkpoint: Checkpoint) -> str:
+    """Which row of the strip a checkpoint stands in: one for each mask seed, and one for the references."""
+    if checkpoint.ratio is None:
+        return frame.words("compare.references")
+    several = len({point.mask_seed for point in frame.points}) > 1
+    return f"{frame.words('failures.seed')} {checkpoint.mask_seed}" if several else frame.words("compare.ratio")
 
 
 def _swap(chosen: list[str], handle: str) -> None:

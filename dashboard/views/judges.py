@@ -26,6 +26,8 @@ from eval.subsample import share_of
 from mergescope.ground.seeds import derive_seed
 
 Rows = list[list[str]]
+LONG = 15
+"""Rows from which on a table is scrolled."""
 
 
 def page() -> None:
@@ -141,7 +143,8 @@ def _failures(frame: Frame, judge: JudgeRow) -> None:
         if any((c.checkpoint_id, kind) in counts for kind in kinds)
     ]
     names = [one_line(word.maybe(f"error.{kind}", kind), 24) for kind in kinds]
-    st.html(markup.table([word("judges.checkpoint"), *names], rows, title))
+    table = markup.table([word("judges.checkpoint"), *names], rows, title)
+    st.html(markup.scrolled(table, title) if len(rows) > LONG else table)
 
 
 def _people(frame: Frame, judge: JudgeRow, rows: Sequence[VerdictRow]) -> None:
