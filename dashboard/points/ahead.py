@@ -9,17 +9,23 @@ from dashboard.page.frame import Frame
 from dashboard.page.language import LANGUAGES, Words
 from dashboard.points import picks
 from dashboard.points.rules import unstated
-from dashboard.store import queries
-from dashboard.store.source import ask, outside_pages
+from dashboard.store import queries, source
+from dashboard.store.source import ask
 from mergescope.ground.errors import StoreError
 
 
 def read_ahead() -> None:
-    """Read the newest study's answers and weigh its points by the rule that pages start from."""
-    with suppress(StoreError), outside_pages():  # pages say what is wrong with a store
-        frame = _first_frame()
-        if frame is not None and (objectives := picks.objectives(frame)):
-            picks.under(frame, unstated(objectives))
+    """Work it out of the store as it is now, and from then on of each state of a store that takes long."""
+    source.AHEAD.append(_begin)
+    with suppress(StoreError), source.outside_pages():  # pages say what is wrong with a store
+        _begin()
+
+
+def _begin() -> None:
+    """The newest study's answers, and its points weighed by the rule that pages start from."""
+    frame = _first_frame()
+    if frame is not None and (objectives := picks.objectives(frame)):
+        picks.under(frame, unstated(objectives))
 
 
 def _first_frame() -> Frame | None:

@@ -39,6 +39,16 @@ class Memo:
                 slot.value, slot.is_filled = work_out(), True
             return slot.value
 
+    def latest(self, count: int) -> list[Any]:
+        """The keys asked for last, at most `count`, the oldest first."""
+        with self._lock:
+            return list(self._slots)[-count:]
+
+    def values(self) -> list[Any]:
+        """All answers that have been worked out, those asked for last at the end."""
+        with self._lock:
+            return [slot.value for slot in self._slots.values() if slot.is_filled]
+
     def clear(self) -> None:
         """Forget all."""
         with self._lock:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import TypeVar, TypeVarTuple
 
 import streamlit as st
 from duckdb import DuckDBPyConnection
@@ -38,11 +38,17 @@ LONGEST_REST_S = 120.0
 """Oldest state that is shown without a look, in seconds, however slow its queries were."""
 QUIET_S = 3.0
 """Seconds after its last change in which a store counts as being written: a sweep commits once a second."""
+SLOW_S = 0.3
+"""Seconds of work from which on a state's successor is worked out aside."""
+AGAIN = 16
+"""Answers of each memory, the last asked for, that are worked out again for a successor."""
 BOARDS = 3
 """Boards kept in memory, about 60 MB each for a million scores."""
 _SEEN = "store_seen"
-P = ParamSpec("P")
+AHEAD: list[Callable[[], None]] = []
+"""What else is worked out of a state aside, by `ask` and `reckon`, before it is shown: what pages will begin with."""
 T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 
 @dataclass(slots=True)
@@ -57,6 +63,8 @@ class _Seen:
     """When it was first seen, on the monotonic clock."""
     reading_s: float = 0.0
     """Seconds that its queries took so far, waits for the file included."""
+    worked_s: float = 0.0
+    """Seconds that all that pages asked of it took, those reads included."""
     memo: Memo = field(default_factory=Memo)
     """What was read of it."""
 
@@ -73,11 +81,19 @@ class _Shown:
 class _Kept:
     """The latest board of a study under one judge."""
 
+    study_id: str
+    judge_id: str
     lock: threading.Lock = field(default_factory=threading.Lock)
     inode: int = 0
     revision: int = -1
     """Of the state that it was last brought up to."""
     shown: _Shown | None = None
+
+    def show(self, seen: _Seen, shown: _Shown | None) -> None:
+        """Take over a board that was worked out aside, unless a page has read a later one meanwhile."""
+        with self.lock:
+            if shown is not None and self.inode == seen.inode and self.revision < seen.revision:
+                self.revision, self.shown = seen.revision, shown
 
 
 class _Store:
@@ -89,6 +105,8 @@ class _Store:
         self.seen: _Seen | None = None
         self.kept = Memo(BOARDS)
         """Boards, by study and judge."""
+        self.aside = threading.Lock()
+        """Held while a successor of `seen` is worked out."""
 
     @contextmanager
     def reading(self, seen: _Seen, patience_s: float | None = None) -> Iterator[DuckDBPyConnection]:
@@ -117,39 +135,67 @@ def look() -> None:
 @contextmanager
 def outside_pages() -> Iterator[None]:
     """Let `ask` and `reckon` answer in a thread of their own, as of the store's state now; raises as they do."""
-    token = _OUTSIDE.set(_latest(_store()))
+    with _seeing(_latest(_store())):
+        yield
+
+
+@contextmanager
+def _seeing(seen: _Seen) -> Iterator[None]:
+    token = _OUTSIDE.set(seen)
     try:
         yield
     finally:
         _OUTSIDE.reset(token)
 
 
-def ask(query: Callable[Concatenate[DuckDBPyConnection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+def ask(query: Callable[[DuckDBPyConnection, *Args], T], *args: *Args) -> T:
     """The answer of one of the queries, from memory while the store has not changed since `look`.
 
     All pages share it: it must not be changed. Raises StoreError where the store is missing, locked for too long,
     foreign or newer than this version.
     """
-    store, seen = _store(), _noted()
-
-    def read() -> T:
-        with store.reading(seen) as db:
-            return query(db, *args, **kwargs)
-
-    answer: T = seen.memo.get(_name(query, args, kwargs), read)
-    return answer
+    return _asked(_store(), _noted(), query, args)
 
 
-def reckon(
-    work: Callable[Concatenate[Board, P], T], study_id: str, judge_id: str, *args: P.args, **kwargs: P.kwargs
-) -> T:
+def reckon(work: Callable[[Board, *Args], T], study_id: str, judge_id: str, *args: *Args) -> T:
     """What `work` makes of all answers of a study as a judge sees them, from memory while none of them has changed.
 
     The store is not held while it works. Shared and raising as `ask`.
     """
-    shown = _shown(_store(), _noted(), study_id, judge_id)
-    answer: T = shown.memo.get(_name(work, args, kwargs), lambda: work(shown.board, *args, **kwargs))
+    seen = _noted()
+    return _reckoned(seen, _shown(_store(), seen, study_id, judge_id), work, args)
+
+
+def _asked(store: _Store, seen: _Seen, query: Callable[[DuckDBPyConnection, *Args], T], args: tuple[*Args]) -> T:
+    def read() -> T:
+        with _timed(seen), store.reading(seen) as db:
+            return query(db, *args)
+
+    answer: T = seen.memo.get((query, *map(_hashable, args)), read)
     return answer
+
+
+def _reckoned(seen: _Seen, shown: _Shown, work: Callable[[Board, *Args], T], args: tuple[*Args]) -> T:
+    def worked() -> T:
+        with _timed(seen):
+            return work(shown.board, *args)
+
+    answer: T = shown.memo.get((work, *map(_hashable, args)), worked)
+    return answer
+
+
+@contextmanager
+def _timed(seen: _Seen) -> Iterator[None]:
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        seen.worked_s += time.monotonic() - started
+
+
+def _hashable(value: object) -> object:
+    """For a key; lists, as pages pass them, become tuples."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def updated() -> datetime:
@@ -178,16 +224,9 @@ def _noted() -> _Seen:
     return seen
 
 
-def _name(function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[object, ...]:
-    """A key for a call; lists, as pages pass them, become tuples."""
-    values = (*args, *sorted(kwargs.items()))
-    named = (function.__module__, function.__qualname__)
-    return (*named, *(tuple(value) if isinstance(value, list) else value for value in values))
-
-
 def _shown(store: _Store, seen: _Seen, study_id: str, judge_id: str) -> _Shown:
     """The board that `seen` shows, or a later one that another page has read meanwhile."""
-    kept: _Kept = store.kept.get((study_id, judge_id), _Kept)
+    kept: _Kept = store.kept.get((study_id, judge_id), lambda: _Kept(study_id, judge_id))
     with kept.lock:
         shown = kept.shown if kept.inode == seen.inode else None
         if shown is None or kept.revision < seen.revision:
@@ -199,14 +238,36 @@ def _shown(store: _Store, seen: _Seen, study_id: str, judge_id: str) -> _Shown:
 
 
 def _latest(store: _Store) -> _Seen:
-    """The state to show: the last one where nothing has changed or it is too soon to look, else the store's own."""
+    """The state to show: the last one where nothing has changed or it is too soon to look, else the store's own.
+
+    Of a store that is being written also the last one, as long as the next one is worked out.
+    """
     seen, now = store.seen, stamp(store.path)
-    if seen is not None and now and (now == seen.stamp or _too_soon(seen, now)):
+    if seen is None or not now:
+        return _next(store, seen, now)
+    if now == seen.stamp or _too_soon(seen, now):
         return seen
-    started = time.monotonic()
-    found = _Seen(0, 0, now, started)
+    if _is_written(now) and _is_same_file(seen, now) and seen.worked_s > SLOW_S:
+        if store.aside.acquire(blocking=False):
+            threading.Thread(target=_work_aside, args=(store, seen, now), name="next state", daemon=True).start()
+        return seen
+    return _next(store, seen, now)
+
+
+def _next(store: _Store, seen: _Seen | None, now: Stamp) -> _Seen:
+    """The store's own state, which is shown from now on."""
+    found = _found(store, seen, now)
+    if seen is not None and found is not seen:
+        seen.memo.clear()  # tabs that are left alone keep their state, not what was read of it
+    store.seen = found
+    return found
+
+
+def _found(store: _Store, seen: _Seen | None, now: Stamp) -> _Seen:
+    """The store's own state; `seen` where it is the same."""
+    found = _Seen(0, 0, now, time.monotonic())
+    same_file = seen is not None and _is_same_file(seen, now)
     try:
-        same_file = seen is not None and _is_same_file(seen, now)
         with store.reading(found, GLANCE_S if same_file else None) as db:
             found.inode, found.revision = store.path.stat().st_ino, store_revision(db)
     except StoreHeldError:
@@ -217,17 +278,54 @@ def _latest(store: _Store) -> _Seen:
         seen.stamp = now  # from before the store was opened: what came meanwhile shows as a change next time
         seen.reading_s += found.reading_s
         return seen
-    if seen is not None:
-        seen.memo.clear()  # tabs that are left alone keep their state, not what was read of it
-    store.seen = found
     return found
+
+
+def _work_aside(store: _Store, seen: _Seen, now: Stamp) -> None:
+    """Work out of the store's own state what pages asked last of `seen`, then show it."""
+    try:
+        with suppress(StoreError):  # pages say what is wrong with the store when they look themselves
+            found = _found(store, seen, now)
+            if found is seen:
+                return
+            for query, *args in seen.memo.latest(AGAIN):
+                with suppress(Exception):  # no answer is kept then: who asks for it again gets the error
+                    _asked(store, found, query, tuple(args))
+            boards = [(kept, _next_shown(store, found, kept)) for kept in store.kept.values()]
+            for kept, shown in boards:
+                kept.show(found, shown)
+            with _seeing(found):
+                for work in AHEAD:
+                    work()
+            store.seen = found
+            seen.memo.clear()
+    finally:
+        store.aside.release()
+
+
+def _next_shown(store: _Store, found: _Seen, kept: _Kept) -> _Shown | None:
+    """A board brought up, with what pages asked of it last; None where there is none of the same file."""
+    before = kept.shown if kept.inode == found.inode else None
+    if before is None:
+        return None
+    board = brought_up(before.board, lambda: store.reading(found), kept.study_id, kept.judge_id)
+    if board is before.board:
+        return before
+    shown = _Shown(board)
+    for work, *args in before.memo.latest(AGAIN):
+        with suppress(Exception):  # as with queries
+            _reckoned(found, shown, work, tuple(args))
+    return shown
 
 
 def _too_soon(seen: _Seen, now: Stamp) -> bool:
     """Whether the store is being written and its last state's queries were no long while ago."""
-    is_written = time.time() - _changed(now) < QUIET_S
     rest_s = min(REST * seen.reading_s, LONGEST_REST_S)
-    return is_written and _is_same_file(seen, now) and time.monotonic() - seen.since < rest_s
+    return _is_written(now) and _is_same_file(seen, now) and time.monotonic() - seen.since < rest_s
+
+
+def _is_written(now: Stamp) -> bool:
+    return time.time() - _changed(now) < QUIET_S
 
 
 def _is_same_file(seen: _Seen, now: Stamp) -> bool:

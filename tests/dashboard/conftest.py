@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard.store import source
 from dashboard.store.board import Board, brought_up
 from dashboard.store.place import STORE_VARIABLE
 from dashboard.store.reader import Reader
@@ -28,6 +29,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with open_store(path, read_only=False) as db:
         db.execute("UPDATE checkpoint SET recipe = ? WHERE kind = 'merge'", [json.dumps(recipe)])
     return path
+
+
+@pytest.fixture(autouse=True)
+def no_slow_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages show a changed store at once, however busy this machine is: none of these stores takes long."""
+    monkeypatch.setattr(source, "SLOW_S", float("inf"))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -174,3 +175,59 @@ def test_only_the_latest_are_kept() -> None:
     for key in ("a", "b", "a", "c", "a", "b"):
         memo.get(key, lambda key=key: calls.append(key))  # type: ignore[misc]  # a default cannot be inferred
     assert calls == ["a", "b", "c", "b"]
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every state counts as one that takes long, and may be followed by another at once."""
+    monkeypatch.setattr(source, "SLOW_S", -1.0)
+    monkeypatch.setattr(source, "REST", 0)
+
+
+def until(expected: list[str]) -> None:
+    deadline = time.monotonic() + 30
+    while (found := shown()) != expected:
+        assert found == ["synthetic"]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("slow")
+def test_nobody_waits_for_the_next_state_of_a_slow_store(path: Path) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def noting(board: Board, factor: int) -> int:
+        asked.append((threading.current_thread().name, factor))
+        return factor * counted(board)
+
+    assert shown() == ["synthetic"]
+    [study] = source.ask(queries.studies)
+    [judge] = source.ask(queries.judges, study.study_id)
+    assert source.reckon(noting, study.study_id, judge.judge_id, 2) == 60
+    commit(path)
+    assert shown() == ["synthetic"]  # the next one is only begun
+    until(["other", "synthetic"])
+    assert source.reckon(noting, study.study_id, judge.judge_id, 2) == 60
+    assert asked == [(threading.current_thread().name, 2), ("next state", 2)]
+
+
+@pytest.mark.usefixtures("slow")
+def test_what_cannot_be_worked_out_again_holds_nothing_up(path: Path) -> None:
+    gone: list[bool] = []
+
+    def failing(_: object) -> str:
+        if gone:
+            raise KeyError("no such checkpoint any more")
+        return "found"
+
+    assert shown() == ["synthetic"]
+    [study] = source.ask(queries.studies)
+    [judge] = source.ask(queries.judges, study.study_id)
+    assert source.ask(failing) == source.reckon(failing, study.study_id, judge.judge_id) == "found"
+    gone.append(True)
+    commit(path)
+    until(["other", "synthetic"])
+    with pytest.raises(KeyError):
+        source.ask(failing)
+    with pytest.raises(KeyError):
+        source.reckon(failing, study.study_id, judge.judge_id)
