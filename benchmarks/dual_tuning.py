@@ -173,8 +173,9 @@ def tune(study: Study, name: str, section: DualSection, seed: int) -> tuple[Row,
 
 
 def kept_row(study: Study, model: Path, seed: int) -> Row:
-    """The model's row, from an earlier run where it is there."""
-    file = study.folder / "rows" / f"{model.name}.json"
+    """The model's row, from an earlier run where that made the same model."""
+    made = (read_manifest(model) or {}).get("stage_hash", "")
+    file = study.folder / "rows" / f"{model.name} {made[:12]}.json"
     if not file.is_file():
         write_json(file, asdict(row_of(study, model, seed)))
     return Row(**read_json(file))
