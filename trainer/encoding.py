@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eval.engines.texts import UnsaidError, constrained_text
 from mergescope.ground.errors import DataError
 from trainer.triples import Triple
 
@@ -61,20 +62,12 @@ def check_length(triple: Triple, encoded: Encoded, limit: int) -> None:
 
 
 def _constrained(tokenizer: Any, constraint: str, messages: list[dict[str, str]], triple: Triple) -> Ids:
-    from jinja2 import TemplateError
-
     try:
-        text = _rendered(tokenizer, [{"role": "system", "content": constraint}, *messages], opened=True)
-    except TemplateError as error:
-        raise _no_system(f"the chat template takes no system message: {error}", triple) from None
-    if constraint.strip() not in text:  # llm-jp-3's says a sentence of its own there
-        raise _no_system("the chat template leaves out what a system message says", triple)
+        text = constrained_text(tokenizer, [{"role": "system", "content": constraint}, *messages])
+    except UnsaidError as error:
+        cure = "tune in mode uniform, mask or none, or give the base a template that takes one"
+        raise DataError(str(error), where=f"triple {triple.idx}", cure=cure) from None
     return _ids_of(tokenizer, text)
-
-
-def _no_system(what: str, triple: Triple) -> DataError:
-    cure = "tune in mode uniform, mask or none, or give the base a template that takes one"
-    return DataError(what, where=f"triple {triple.idx}", cure=cure)
 
 
 def _ids(tokenizer: Any, messages: list[dict[str, str]], *, opened: bool = False) -> Ids:

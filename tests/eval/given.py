@@ -30,8 +30,20 @@ def answered(engine: Engine, requests: Sequence[Request], sampling: Sampling) ->
 
 def picky(model: Path, room: Path) -> Path:
     """A copy of a model whose chat template takes no system turn."""
-    folder = room / "picky"
+    refuses = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system here') }}{% endif %}"
+    return _with_template(model, room / "picky", refuses + (model / "chat_template.jinja").read_text())
+
+
+def deaf(model: Path, room: Path) -> Path:
+    """A copy of a model whose chat template leaves system turns out and says a sentence of its own, as llm-jp-3's."""
+    turns = (
+        "規則です。{% for m in messages if m.role != 'system' %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    )
+    return _with_template(model, room / "deaf", turns)
+
+
+def _with_template(model: Path, folder: Path, template: str) -> Path:
     shutil.copytree(model, folder)
-    template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system here') }}{% endif %}"
-    (folder / "chat_template.jinja").write_text(template + (model / "chat_template.jinja").read_text())
+    (folder / "chat_template.jinja").write_text(template)
     return folder

@@ -21,7 +21,7 @@ from eval.engines.hf import TransformersEngine
 from merge.sources import Models
 from merge.tensor_bytes import entries_hash, tensor_entry
 from mergescope.ground.errors import CheckpointError, MergescopeError
-from tests.eval.given import Given, answered, picky
+from tests.eval.given import Given, answered, deaf, picky
 from tests.merge.own_code import with_own_code
 
 GREEDY = Sampling(0.0, 24, 1, 0, {})
@@ -335,3 +335,12 @@ def test_a_conversation_that_the_template_refuses(tiny_llama: Path, tmp_path: Pa
     engine = TransformersEngine(picky(tiny_llama, tmp_path), "float32", "cpu", 8)
     with pytest.raises(CheckpointError, match=r"picky: the chat template refuses a prompt: no system here"):
         answered(engine, [Request(({"role": "system", "content": "a"}, {"role": "user", "content": "b"}), 0)], GREEDY)
+
+
+def test_a_system_turn_that_the_template_leaves_out(tiny_llama: Path, tmp_path: Path) -> None:
+    """Else the model is asked something else than the prompt says, and nobody hears of it."""
+    engine = TransformersEngine(deaf(tiny_llama, tmp_path), "float32", "cpu", 8)
+    user = {"role": "user", "content": "b"}
+    assert answered(engine, [Request((user,), 0)], GREEDY)[0].error_kind is None
+    with pytest.raises(CheckpointError, match=r"deaf: the chat template leaves out what a system message says.*takes"):
+        answered(engine, [Request(({"role": "system", "content": "敬語で。"}, user), 0)], GREEDY)

@@ -13,7 +13,6 @@ from typing import Any
 from eval.chat.budget import Budget
 from eval.config import EngineSection
 from eval.engines.served_identity import journal_of, served_checkpoint
-from eval.identity import Message
 from eval.judge import Judge, judge_id_of, open_judge
 from merge.identity import checkpoint_id
 from mergescope.ground.errors import DataError
@@ -27,7 +26,8 @@ from trainer.selfalign.notes import Notes
 from trainer.selfalign.polarisation import JudgedPolarisation, LikelihoodPolarisation, Polarisation
 from trainer.selfalign.prompts import load_prompts
 from trainer.selfalign.records import Round, fates
-from trainer.selfalign.rounds import Stop, Workshop, self_align
+from trainer.selfalign.rendering import check_constraints, renderer
+from trainer.selfalign.rounds import Stop, Workshop, first_constraints, self_align
 from trainer.selfalign.seeds import CONSTRAINTS, load_seeds
 from trainer.selfalign.voice import PRIVATE, Voice, own_voice, served_voice
 
@@ -67,7 +67,8 @@ def make_set(section: SelfAlignSection, grounds: Grounds, reporter: Reporter, bu
     """Make the pairs, or go on where an earlier run stopped; returns the set's folder.
 
     budget: of what served model and judge may spend together; None: no limit. Raises MergescopeError where it is
-    reached, DataError where the seed annotations are not usable, or where the folder holds pairs of another setting.
+    reached, DataError where the seed annotations are not usable, or where the folder holds pairs of another setting,
+    CheckpointError where the base's chat template does not say a system message.
     """
     seeds = load_seeds(grounds.seeds)
     quarantine = Quarantine(grounds.study)
@@ -80,6 +81,9 @@ def make_set(section: SelfAlignSection, grounds: Grounds, reporter: Reporter, bu
     stage_hash = full_hash({"setting": setting, "extent": extent})
     if is_done(grounds.folder, stage_hash):
         return grounds.folder
+    prompts = load_prompts(section.language)
+    if identity is None:  # before the setting is noted: a mended template makes another one
+        check_constraints(_base_of(grounds), first_constraints(section, prompts), seeds[0].text)
     _begin(grounds.folder, setting)
     _begin_private(quarantine.folder, private, section, judge)
     notes = Notes(grounds.folder / NOTES)
@@ -90,7 +94,7 @@ def make_set(section: SelfAlignSection, grounds: Grounds, reporter: Reporter, bu
     try:
         shop = Workshop(
             section=section,
-            prompts=load_prompts(section.language),
+            prompts=prompts,
             voice=voice,
             polarisation=_polarisation(judge, grounds, voice, budget),
             seeds=seeds,
@@ -202,18 +206,4 @@ def open_filter_judge(section: SelfAlignSection, private: Path, budget: Budget |
 def _polarisation(judge: Judge | None, grounds: Grounds, voice: Voice, budget: Budget | None) -> Polarisation:
     if judge is not None:
         return JudgedPolarisation(judge, budget)
-    return LikelihoodPolarisation(voice.engine, _renderer(_base_of(grounds)))
-
-
-def _renderer(base: Path) -> Callable[[Sequence[Message]], str]:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(base)
-
-    def render(messages: Sequence[Message]) -> str:
-        text: str = tokenizer.apply_chat_template(
-            [dict(m) for m in messages], add_generation_prompt=True, tokenize=False
-        )
-        return text.removeprefix(tokenizer.bos_token or "")  # the engine puts its own in front
-
-    return render
+    return LikelihoodPolarisation(voice.engine, renderer(_base_of(grounds)))

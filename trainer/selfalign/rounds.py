@@ -71,6 +71,13 @@ def self_align(shop: Workshop) -> tuple[list[Round], Stop]:
     return history.rounds, stop
 
 
+def first_constraints(section: SelfAlignSection, prompts: Prompts) -> Constraints:
+    """Those of the first round: the recipe's, or the language's own."""
+    return Constraints(
+        section.positive_constraint or prompts.positive_constraint, section.toxic_constraint or prompts.toxic_constraint
+    )
+
+
 def round_line(made: Round, pairs: int) -> str:
     """A round in one line. pairs: of all rounds so far."""
     numbers = made.numbers
@@ -128,11 +135,7 @@ class _History:
         """Those of the last round, or the first ones."""
         if self.rounds:
             return self.rounds[-1].constraints
-        section, prompts = self.shop.section, self.shop.prompts
-        return Constraints(
-            section.positive_constraint or prompts.positive_constraint,
-            section.toxic_constraint or prompts.toxic_constraint,
-        )
+        return first_constraints(self.shop.section, self.shop.prompts)
 
     @property
     def failures(self) -> list[Instruction]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from eval.config import EngineSection
+from mergescope.ground.errors import CheckpointError
 from mergescope.ground.files import read_manifest
 from mergescope.ground.progress import Reporter
+from tests.eval.given import deaf, picky
 from tests.trainer.selfalign.scripted import grounds_in, state_of
 from trainer.config import PretrainSection
 from trainer.pretrain import train_base
@@ -54,6 +57,19 @@ def test_a_small_base_takes_part_and_ends_the_same_in_one_run_or_two(talker: Pat
     gaps = [one.gap for m in rounds for one in m.instructions if one.fate != "repeats"]
     assert gaps
     assert None not in gaps
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [(deaf, "deaf: the chat template leaves out what a system"), (picky, "picky: the chat template takes no system")],
+)
+def test_a_base_whose_template_does_not_say_the_constraints(
+    base: Path, tmp_path: Path, spoil: Callable[[Path, Path], Path], told: str
+) -> None:
+    """Else both sides are asked the same, and a pair is what chance makes of one question."""
+    with pytest.raises(CheckpointError, match=rf"{told}.*give the base a chat_template.jinja"):
+        made(spoil(base, tmp_path), tmp_path, 1)
+    assert not (tmp_path / "study" / "data").exists()  # so that another template may begin
 
 
 def test_a_server_tells_no_likelihoods(tmp_path: Path) -> None:
