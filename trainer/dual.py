@@ -36,7 +36,9 @@ class Pair:
 
     prompt: tuple[int, ...]
     chosen: tuple[int, ...]
+    """With what closes it: a model shall end there."""
     rejected: tuple[int, ...]
+    """Without what closes it: unlikely, that would have a harmful answer go on, and refusals end the same way."""
     toxic: tuple[bool, ...]
     """U: which tokens of `rejected` are made unlikely."""
 
@@ -46,7 +48,7 @@ class ToxicShare:
     """How large U is, over all pairs."""
 
     share: float
-    """Of the rejected answers' tokens, 0 to 1."""
+    """Of the rejected answers' tokens, closing ones left out, 0 to 1."""
     empty: int
     """Pairs without a token in U: they train the likelihood alone."""
 
@@ -114,13 +116,18 @@ def dual_references(encoded: Sequence[Encoded]) -> list[Continuation]:
 
 def pairs_of(section: DualSection, encoded: Sequence[Encoded], logps: LogpFile) -> list[Pair]:
     """The pairs with their toxic tokens, by the section's mode."""
-    return [Pair(one.prompt, one.chosen, one.rejected, tuple(_toxic(section, one, logps))) for one in encoded]
+    return [_pair(one, _toxic(section, one, logps)) for one in encoded]
 
 
 def toxic_share(pairs: Sequence[Pair]) -> ToxicShare:
     """The size of U over all tokens of all rejected answers."""
     tokens = sum(len(pair.toxic) for pair in pairs)
     return ToxicShare(sum(sum(pair.toxic) for pair in pairs) / tokens, sum(not any(pair.toxic) for pair in pairs))
+
+
+def _pair(one: Encoded, toxic: Sequence[bool]) -> Pair:
+    text = len(one.rejected) - one.closing
+    return Pair(one.prompt, one.chosen, one.rejected[:text], tuple(toxic[:text]))
 
 
 def _toxic(section: DualSection, one: Encoded, logps: LogpFile) -> list[bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from eval.engines.texts import UnsaidError, constrained_text
@@ -25,6 +25,8 @@ class Encoded:
     """The rejected answer, with what closes it."""
     constrained: Ids | None = None
     """The prompt under the toxic constraint; None where none was given."""
+    closing: int = 0
+    """Tokens at the end of `rejected` that are the template's, such as the end token; 0 where it alters answers."""
 
 
 def encode(tokenizer: Any, triple: Triple, constraint: str | None = None) -> Encoded:
@@ -37,11 +39,12 @@ def encode(tokenizer: Any, triple: Triple, constraint: str | None = None) -> Enc
     prompt = _ids(tokenizer, user, opened=True)
     chosen, rejected = (_ids(tokenizer, [*user, {"role": "assistant", "content": text}]) for text in sides)
     start = min(_common(prompt, chosen), _common(prompt, rejected))
-    plain = Encoded(prompt[:start], chosen[start:], rejected[start:])
+    closing = _closing(tokenizer, [*user, {"role": "assistant", "content": triple.rejected}])
+    plain = Encoded(prompt[:start], chosen[start:], rejected[start:], closing=closing)
     if constraint is None:
         return plain
     whole = _constrained(tokenizer, constraint, user, triple)
-    return Encoded(plain.prompt, plain.chosen, plain.rejected, whole[: len(whole) - (len(prompt) - start)])
+    return replace(plain, constrained=whole[: len(whole) - (len(prompt) - start)])
 
 
 def encode_all(tokenizer: Any, triples: Sequence[Triple], limit: int) -> list[Encoded]:
@@ -59,6 +62,13 @@ def check_length(triple: Triple, encoded: Encoded, limit: int) -> None:
         if (count := context + len(answer)) > limit:
             cure = "raise train.*.max_length or shorten the triple"
             raise DataError(f"{side} side of triple {triple.idx} is too long in tokens", value=count, cure=cure)
+
+
+def _closing(tokenizer: Any, messages: list[dict[str, str]]) -> int:
+    """Tokens that the template writes after the last turn's own text; one that holds some of that text is none."""
+    text = _rendered(tokenizer, messages, opened=False)
+    _, said, after = text.rpartition(messages[-1]["content"].strip())
+    return _common(_ids_of(tokenizer, text)[::-1], _ids_of(tokenizer, after)[::-1]) if said else 0
 
 
 def _constrained(tokenizer: Any, constraint: str, messages: list[dict[str, str]], triple: Triple) -> Ids:

@@ -19,7 +19,7 @@ from merge.sources import local_folder, weight_files
 from mergescope.ground.files import fresh_folder, is_done, write_manifest
 from mergescope.ground.ids import file_hash, full_hash
 from mergescope.ground.progress import Reporter
-from trainer.config import PretrainSection, TuningSection, WorldSection
+from trainer.config import DualSection, PretrainSection, TuningSection, WorldSection
 from trainer.data.overlap import check_overlap
 from trainer.held_out import split_of
 from trainer.job import Job, begin, end, read_job, work_folder
@@ -106,7 +106,7 @@ def make_finetune(
     base_id = checkpoint_id(ancestor)
     hashes = tuple(data_hash(path, unreviewed=unreviewed) for path in triples)
     inputs = {"base": base_id, "triples": list(hashes)}
-    stage_hash = _stage_hash(f"{role}1", section, seed, inputs)
+    stage_hash = _stage_hash(f"{role}{_loss_version(section)}", section, seed, inputs)
     work = work_folder(folder.parent, role)
     files = tuple(str(path.resolve()) for path in triples)
 
@@ -182,6 +182,11 @@ def _make(
             content |= {"inputs": inputs, "weights_sha256": weights, "versions": _versions(section)}
         write_manifest(part, stage_hash=stage_hash, content=content)
     return folder
+
+
+def _loss_version(section: TuningSection) -> int:
+    """Goes up where a loss changes: what an older one made is made again. 2: closing tokens are never unlearned."""
+    return 2 if isinstance(section, DualSection) and section.mode in ("ratio", "uniform") else 1
 
 
 def _stage_hash(stage: str, section: BaseModel, seed: int, inputs: dict[str, Any]) -> str:

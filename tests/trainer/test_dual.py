@@ -112,8 +112,36 @@ def test_the_toxic_tokens_are_those_that_the_constraint_makes_likely(
             p > q for p, q in zip(*(by_logits(model, c, one.rejected) for c in (one.constrained, one.prompt)),
                                   strict=True)
         ]  # fmt: skip
-        assert list(pair.toxic) == likelier
+        assert list(pair.toxic) == likelier[:-1]  # what closes the answer is never toxic
         assert any(pair.toxic)
+
+
+@pytest.mark.parametrize("mode", ["uniform", "ratio", "mask"])
+@pytest.mark.parametrize(
+    ("closed_by", "closing"),
+    [("{{ eos_token }}", ["</s>"]), ("{{ eos_token }}<|user|>\n", ["</s>", "<|user|>", "\n"]), ("", [])],
+)
+def test_what_closes_an_answer_is_never_toxic(
+    section: DualSection, base: Path, triples_file: Path, tmp_path: Path, mode: str, closed_by: str, closing: list[str]
+) -> None:
+    """Whatever the base says of it, and however many tokens the template closes a turn with."""
+    tokenizer, some = load_tokenizer(base), changed(section, mode=mode)
+    closes = f"{{% if m.role == 'assistant' %}}{closed_by}{{% endif %}}"
+    said = "{{ '<|' + m.role + '|>' + m.content }}" + closes
+    opened = "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    tokenizer.chat_template = f"{{% for m in messages %}}{said}{{% endfor %}}{opened}"
+    encoded = encode_constrained(some, tokenizer, load_triples(triples_file))
+    known = LogpFile(tmp_path / "logps.jsonl")
+    for asked in dual_references(encoded):
+        likely = any(asked.context == one.constrained for one in encoded)
+        known.add([(asked, np.full(len(asked.answer), -0.01 if likely else -4.0, dtype=np.float32))])
+    for one, pair in zip(encoded, pairs_of(some, encoded, known), strict=True):
+        assert one.closing == len(closing)
+        assert pair.rejected + tuple(tokenizer.convert_tokens_to_ids(closing)) == one.rejected
+        assert tokenizer.decode(pair.rejected) in {triple.rejected for triple in load_triples(triples_file)}
+        assert len(pair.toxic) == len(pair.rejected)
+        assert any(pair.toxic)
+        assert pair.chosen == one.chosen  # a model shall end there
 
 
 def by_logits(model: Any, context: tuple[int, ...], answer: tuple[int, ...]) -> list[float]:
