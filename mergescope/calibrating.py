@@ -19,7 +19,7 @@ from mergescope.ground.progress import PROGRESS, Reporter
 from mergescope.hosts import agreed_on, host_of_address
 from mergescope.inputs import check_store, open_judges
 from mergescope.lock import locked
-from mergescope.spending import BudgetLimit, budget_of
+from mergescope.spending import BudgetLimit, judging_servers, servers_budget
 from mergescope.study import Study
 
 
@@ -40,7 +40,7 @@ def calibrate_judges(
     to, a running study, a budget reached, and what a judge raises.
     """
     labels = read_labels(files)
-    budget = None if limit is None else budget_of(study.recipe.eval.judges, limit)
+    budget = servers_budget(judging_servers(study.recipe.eval.judges), limit)
     judges = _named(open_judges(study, budget), name)
     check_store(store)
     _ask_about_hosts(study, [judge.name for judge in judges], labels, yes=yes)

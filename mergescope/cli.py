@@ -40,11 +40,11 @@ Amount = Annotated[
     str | None,
     typer.Option(
         metavar="AMOUNT",
-        help="What the judges may spend in this run, in the currency of their `price`; no limit if left out.",
+        help="What judges and self-alignment may spend in this run, in the currency of `price`; no limit if left out.",
     ),
 ]
 Tokens = Annotated[
-    int | None, typer.Option(metavar="N", min=0, help="The same in tokens, for judges whose price is not known.")
+    int | None, typer.Option(metavar="N", min=0, help="The same in tokens, for servers whose price is not known.")
 ]
 Rule = Annotated[
     str | None,
@@ -143,9 +143,13 @@ def doctor() -> None:
 
 
 @app.command()
-def run(study: StudyFile, store: Store = RESULTS, yes: Yes = False) -> None:
+def run(
+    study: StudyFile, store: Store = RESULTS, budget: Amount = None, budget_tokens: Tokens = None, yes: Yes = False
+) -> None:
     """Do every stage of a study that is not done: train, merge, answer, judge."""
-    _do(study, store, "train", "merge", "eval", yes=yes)
+    from mergescope.spending import limit_of
+
+    _do(study, store, "train", "merge", "eval", limit=limit_of(budget, budget_tokens), yes=yes)
 
 
 @app.command()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mergescope.retention import open_study
-from mergescope.self_alignment import host_texts, section_of, servers_of
-from mergescope.spending import BudgetLimit, servers_budget
+from mergescope.self_alignment import host_texts, section_of
+from mergescope.spending import BudgetLimit
 from mergescope.stages import do
 from trainer.selfalign.config import SELF_ALIGNED, SelfAlignSection
 from trainer.selfalign.forecast import forecast
@@ -23,8 +23,7 @@ def self_align(file: Path, store: Path, limit: BudgetLimit | None = None, *, pla
     if plan:
         print(plan_text(section))
         return
-    budget = servers_budget(servers_of(section), limit)
-    do(study, store, ["train"], until=SELF_ALIGNED, budget=budget, yes=yes)
+    do(study, store, ["train"], limit=limit, until=SELF_ALIGNED, yes=yes)
 
 
 def plan_text(section: SelfAlignSection) -> str:

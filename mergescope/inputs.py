@@ -17,7 +17,6 @@ from eval.prompts import PromptSet
 from eval.store import open_store
 from merge.adapters import Pair
 from mergescope.ground.errors import DataError, MergescopeError, RecipeError
-from mergescope.spending import BudgetLimit, budget_of
 from mergescope.study import Study
 from trainer.config import TrainSection
 from trainer.pairs.pair_set import PairSet
@@ -85,16 +84,16 @@ def open_judges(study: Study, budget: Budget | None = None) -> list[Judge]:
     return list(judges.values())
 
 
-def check_engine_and_judges(study: Study, only: Sequence[str] = (), limit: BudgetLimit | None = None) -> None:
+def check_engine_and_judges(study: Study, only: Sequence[str] = (), budget: Budget | None = None) -> None:
     """Look for the engine's package, its tokenizer and chat template as far as they are here, and the servers' keys.
 
-    only: names of what is evaluated; none: everything. limit: of what the judges may spend. Raises MergescopeError
-    where something that it needs is missing.
+    only: names of what is evaluated; none: everything. budget: of what the judges may spend; None: no limit. Raises
+    MergescopeError where something that it needs is missing.
     """
     own = asks_own(only)
     if own:
         _check_template(study)
-    open_judges(study, None if limit is None else budget_of(study.recipe.eval.judges, limit))
+    open_judges(study, budget)
     asked = [one for one in study.recipe.eval.checkpoints if not only or one.name in only]
     for checkpoint in asked:
         if checkpoint.kind == "served":

@@ -9,17 +9,18 @@ from typing import Protocol
 
 from eval.chat.budget import TOKENS, Budget
 from eval.config import Judge, OpenAIJudge, Price
+from eval.judges.cost import purse_of, tariff_of
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.ids import decimal6
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetLimit:
-    """What the judges of one run may spend at most, all together."""
+    """What the servers of one run may take at most, all together."""
 
     amount: Decimal
     tokens: bool
-    """Whether the amount counts prompt and completion tokens; else it is in the currency of the judges' prices."""
+    """Whether the amount counts prompt and completion tokens; else it is in the currency of their prices."""
 
 
 def limit_of(amount: str | None, tokens: int | None) -> BudgetLimit | None:
@@ -40,25 +41,8 @@ def limit_of(amount: str | None, tokens: int | None) -> BudgetLimit | None:
     return BudgetLimit(money, tokens=False)
 
 
-def budget_of(judges: Sequence[Judge], limit: BudgetLimit) -> Budget:
-    """A fresh budget for a recipe's judges.
-
-    Raises MergescopeError where none of them spends anything, one works in batches, or their prices are in no one
-    currency.
-    """
-    servers = [judge for judge in judges if isinstance(judge, OpenAIJudge)]
-    if not servers:
-        what = "no judge of the recipe asks a server"
-        raise MergescopeError(what, where="--budget", cure="leave the budget out: nothing is spent")
-    if batched := next((judge.model for judge in servers if judge.batch), None):
-        what = "a judge in batch mode is charged after the run and keeps no budget"
-        cure = "leave the budget out, or its `batch` if no batch of it waits"
-        raise MergescopeError(what, where="--budget", value=batched, cure=cure)
-    return shared_budget([judge.price for judge in servers], limit, "judge")
-
-
 class Server(Protocol):
-    """A served model of a recipe."""
+    """A served model of a recipe that a budget pays: a judge, or one that makes data."""
 
     @property
     def model(self) -> str:
@@ -69,34 +53,38 @@ class Server(Protocol):
         """What the server charges; None: not known."""
 
 
+def judging_servers(judges: Sequence[Judge]) -> list[OpenAIJudge]:
+    """The judges that ask a server."""
+    return [judge for judge in judges if isinstance(judge, OpenAIJudge)]
+
+
 def servers_budget(servers: Sequence[Server], limit: BudgetLimit | None) -> Budget | None:
-    """A fresh budget for the servers that make data together; None: no limit.
+    """A fresh budget for all servers of one run together; None: no limit.
 
     Raises MergescopeError where there are none, a judge among them works in batches, or their prices are in no one
-    currency.
+    currency or not all known.
     """
     if limit is None:
         return None
     if not servers:
-        cure = "leave the budget out: nothing is spent"
-        raise MergescopeError("no server of the recipe is asked", where="--budget", cure=cure)
+        what, cure = "no server that a budget pays is asked", "leave it out; it pays judges and what makes data"
+        raise MergescopeError(what, where="--budget", cure=cure)
     if batched := next((one.model for one in servers if isinstance(one, OpenAIJudge) and one.batch), None):
         what = "a judge in batch mode is charged after the run and keeps no budget"
-        cure = "leave the budget out, or name a judge without `batch`"
+        cure = "leave the budget out, or its `batch` if no batch of it waits"
         raise MergescopeError(what, where="--budget", value=batched, cure=cure)
-    return shared_budget([server.price for server in servers], limit, "server")
+    budget = _shared([server.price for server in servers], limit)
+    for server in servers:  # said now, and not after the stages before the one that asks it
+        purse_of(budget, tariff_of(server.price), server.model)
+    return budget
 
 
-def shared_budget(prices: Sequence[Price | None], limit: BudgetLimit, who: str) -> Budget:
-    """A fresh budget for servers with these prices. who: what one of them is called in errors: judge.
-
-    Raises MergescopeError where their prices are in no one currency.
-    """
+def _shared(prices: Sequence[Price | None], limit: BudgetLimit) -> Budget:
     if limit.tokens:
         return Budget(limit.amount, TOKENS.unit)
     currencies = sorted({price.currency for price in prices if price is not None})
     if len(currencies) != 1:
-        what = f"the {who}s' prices are not in one currency" if currencies else f"no {who} of the recipe has a price"
+        what = "the servers' prices are not in one currency" if currencies else "no server of the recipe has a price"
         cure = "give each a `price` in one currency, or use --budget-tokens"
         raise MergescopeError(what, where="--budget", value=", ".join(currencies) or None, cure=cure)
     return Budget(limit.amount, currencies[0])

@@ -28,7 +28,7 @@ from mergescope.inputs import (
 )
 from mergescope.lock import locked
 from mergescope.model_headers import require_room
-from mergescope.spending import BudgetLimit
+from mergescope.spending import BudgetLimit, Server, judging_servers, servers_budget
 from mergescope.study import Study
 from trainer.config import TrainSection
 
@@ -45,10 +45,8 @@ class Work:
     reporter: Reporter
     only: Sequence[str] = ()
     """The checkpoints that are evaluated; none: all of the study's."""
-    limit: BudgetLimit | None = None
-    """Of what the judges may spend; None: none."""
     budget: Budget | None = None
-    """Of what the servers of self-alignment may spend; None: no limit."""
+    """Of what self-alignment's servers and the judges may spend together; None: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +93,14 @@ def do(
     limit: BudgetLimit | None = None,
     *,
     until: str | None = None,
-    budget: Budget | None = None,
     yes: bool = False,
 ) -> None:
     """Do the stages of `commands` that are not done, one process at a time.
 
     until: the last stage, by name; None: the last of the commands.
-    only: checkpoints to evaluate, by name; none: all of the study's. limit: of what the judges may spend. budget: of
-    what the servers of self-alignment may; None: no limit. yes: texts may go to every host of the recipe without a
-    question.
+    only: checkpoints to evaluate, by name; none: all of the study's. limit: of what self-alignment's servers and the
+    judges may spend together, as far as their stages are done; None: no limit. yes: texts may go to every host of the
+    recipe without a question.
 
     Raises the MergescopeError family for whatever the user can mend, before any work where that can be seen then.
     """
@@ -115,6 +112,7 @@ def do(
     own = asks_own(only)
     if own:
         _require_earlier(study, [stage for stage in stages if stage.command not in commands], todo)
+    budget = servers_budget(_paid_servers(study, todo), limit)
     check_store(store)
     if all(stage.name != "world" for stage in todo):  # else the data files are made first, and checked then
         check_inputs(study)
@@ -123,13 +121,13 @@ def do(
 
         ask_about_self_alignment(study, yes=yes)
     if "eval" in commands:
-        check_engine_and_judges(study, only, limit)
+        check_engine_and_judges(study, only, budget)
         ask_about_hosts(study, store, only, yes=yes)
     if own and {"merge", "eval"} & set(commands):
         require_room(study)
     with locked(study.folder):
         reporter = Reporter(sys.stderr, study.folder / PROGRESS, study.folder / LOG)
-        work = Work(study, store, reporter, only, limit, budget)
+        work = Work(study, store, reporter, only, budget)
         with logged(reporter, [stage.name for stage in todo]):
             for stage in todo:
                 _do_one(stage, work)
@@ -149,6 +147,16 @@ def logged(reporter: Reporter, names: Sequence[str]) -> Iterator[None]:
     except BaseException as error:  # Ctrl-C too
         reporter.log(f"ended by {type(error).__name__}")
         raise
+
+
+def _paid_servers(study: Study, todo: Sequence[Stage]) -> list[Server]:
+    """The servers that a budget pays: of self-alignment and of the judges, as far as their stages are to be done."""
+    from mergescope.self_alignment import section_of, servers_of
+
+    names = [stage.name for stage in todo]
+    making = servers_of(section_of(study)) if "selfalign" in names else []
+    judging = judging_servers(study.recipe.eval.judges) if "sweep" in names else []
+    return [*making, *judging]
 
 
 def _up_to(last: str | None, stages: list[Stage]) -> list[Stage]:
@@ -274,7 +282,7 @@ def _models(work: Work) -> None:
 def _sweep(work: Work) -> None:
     from mergescope.sweep import sweep
 
-    sweep(work.study, work.store, work.reporter, work.only, work.limit)
+    sweep(work.study, work.store, work.reporter, work.only, work.budget)
 
 
 STAGES = (

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from eval.chat.budget import Budget
 from eval.config import RESERVED, EngineSection, ModelCheckpoint, ServedCheckpoint
 from eval.engine import Engine, open_engine, sampling_of
 from eval.engines.served import ServedEngine
@@ -32,7 +33,6 @@ from mergescope.ground.progress import Reporter
 from mergescope.inputs import open_judges, prompt_sets
 from mergescope.merges import merge_weights, mergers_of, models_of
 from mergescope.model_headers import known_models
-from mergescope.spending import BudgetLimit, budget_of
 from mergescope.study import Study
 
 MERGES = "merges"
@@ -45,15 +45,14 @@ REFERENCES: dict[Role, Literal["base", "model-safe", "model-useful"]] = {
 
 
 def sweep(
-    study: Study, store: Path, reporter: Reporter, only: Sequence[str] = (), limit: BudgetLimit | None = None
+    study: Study, store: Path, reporter: Reporter, only: Sequence[str] = (), budget: Budget | None = None
 ) -> None:
     """Have every checkpoint of the study answer and be judged; only what the store lacks is done.
 
-    only: names of `eval.checkpoints`, base, model-safe, model-useful, merges or imported; none: all of them. limit: of
-    what the judges may spend.
+    only: names of `eval.checkpoints`, base, model-safe, model-useful, merges or imported; none: all of them.
+    budget: of what the judges may spend; None: no limit.
     """
     sets = prompt_sets(study)
-    budget = None if limit is None else budget_of(study.recipe.eval.judges, limit)
     judges = open_judges(study, budget)
     run_eval(
         store,

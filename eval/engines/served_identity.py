@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from eval.chat.budget import Purse
 from eval.chat.client import Chat, Session, UnreachableError
 from eval.chat.journal import Response
 from eval.chat.place import Place
@@ -75,15 +76,16 @@ def journal_of(section: ServedCheckpoint, folder: Path) -> Path:
     return folder / SERVED / f"{section.name}.jsonl"
 
 
-def served_checkpoint(section: ServedCheckpoint, folder: Path) -> ServedIdentity:
+def served_checkpoint(section: ServedCheckpoint, folder: Path, purse: Purse | None = None) -> ServedIdentity:
     """Who answers at the server, by one question to it and the record that an earlier run left in the study's folder.
 
     The same host, name and reported model as in the record are the same checkpoint, whatever the day; anything else
-    is a new one from today. A server that cannot be reached is who the record says. Raises MergescopeError where the
-    key is not set, where it is refused, where the model is not known, or where there is neither answer nor record.
+    is a new one from today. A server that cannot be reached is who the record says. purse: what pays for the question;
+    None: no limit. Raises MergescopeError where the key is not set, where it is refused, where the model is not known,
+    or where there is neither answer nor record; BudgetReachedError where the purse cannot pay.
     """
     place, path = place_of(section), folder / SERVED / f"{section.name}.json"
-    chat = Chat(place, journal_of(section, folder))
+    chat = Chat(place, journal_of(section, folder), purse)
     known = Contact(**read_json(path)) if path.exists() else None
     try:
         said = _probe(chat)

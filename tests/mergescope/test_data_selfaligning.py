@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from eval.chat.budget import Budget
 from mergescope.data_selfaligning import plan_text, self_align
 from mergescope.ground.errors import MergescopeError, RecipeError
 from mergescope.ground.progress import Reporter
 from mergescope.self_alignment import ask_about_hosts, host_texts, make_pairs, name_of, section_of, servers_of
 from mergescope.spending import BudgetLimit, limit_of, servers_budget
-from mergescope.stages import stages_of
+from mergescope.stages import STAGES, do, stages_of
 from mergescope.study import Study, load_study
 from tests.eval.served import Body, Reply, Server, completion, refusal, serving, verdict
 from tests.mergescope.conftest import ROOT, prompt_lines
@@ -194,8 +195,32 @@ def test_a_budget_stops_cleanly_and_another_run_goes_on(
     assert state_of(study.folder / "data" / SELF_ALIGNED) == state_of(whole.folder / "data" / SELF_ALIGNED)
 
 
+def test_one_budget_holds_for_all_stages_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The judges get what self-alignment left of it: 15 tokens a request, the greeting and the filter's judge too."""
+    monkeypatch.setenv("JUDGE_KEY", "k")
+    monkeypatch.setattr("mergescope.stages.check_inputs", lambda _: None)
+    monkeypatch.setattr("mergescope.stages.STAGES", [one for one in STAGES if one.name in ("selfalign", "sweep")])
+    monkeypatch.setattr("mergescope.stages.require_room", lambda _: None)
+    left: list[Budget | None] = []
+    monkeypatch.setattr("mergescope.sweep.sweep", lambda *given: left.append(given[-1]))
+    with serving(Server()) as server:
+        server.rule = both(safety)
+        study = served_study(tmp_path, server, filter=judged_by(server, max_tokens=100))
+        do(study, tmp_path / "none.duckdb", ["train", "eval"], limit=limit_of(None, 10**6), yes=True)
+        assert {body["model"] for body in server.requests} == {"m", "judge"}
+        (budget,) = left
+        assert budget is not None
+        assert budget.spent == 15 * len(server.requests) > 0
+        sent = len(server.requests)
+        with pytest.raises(MergescopeError, match=r"0 tokens of the budget of 40 tokens .*left: all from the greeting"):
+            do(study, tmp_path / "none.duckdb", ["train"], limit=limit_of(None, 40), yes=True)
+        assert len(server.requests) == sent
+    do(study, tmp_path / "none.duckdb", ["eval"], yes=True)
+    assert left == [budget, None]
+
+
 def test_a_budget_needs_a_server_and_prices(tmp_path: Path) -> None:
-    with pytest.raises(MergescopeError, match="no server of the recipe is asked"):
+    with pytest.raises(MergescopeError, match="no server that a budget pays is asked"):
         self_align(RECIPE, tmp_path / "none.duckdb", limit_of("1", None), plan=False, yes=True)
     with pytest.raises(MergescopeError, match="no server of the recipe has a price"):
         servers_budget(servers_of(section(served=SERVED)), limit_of("1", None))

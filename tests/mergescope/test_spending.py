@@ -11,7 +11,7 @@ import pytest
 
 from eval.config import Judge, OpenAIJudge, ProxyJudge
 from mergescope.ground.errors import MergescopeError
-from mergescope.spending import BudgetLimit, budget_of, limit_of
+from mergescope.spending import BudgetLimit, judging_servers, limit_of, servers_budget
 from tests.eval.served import Server, serving
 from tests.eval.test_budget import of_any_kind
 from tests.mergescope.conftest import cli
@@ -20,7 +20,7 @@ from tests.mergescope.results import count
 
 
 def llm(**more: Any) -> OpenAIJudge:
-    return OpenAIJudge.model_validate({"kind": "openai", "model": "m", **more})
+    return OpenAIJudge.model_validate({"kind": "openai", "model": "m"} | more)
 
 
 def price(currency: str = "USD") -> dict[str, str]:
@@ -48,24 +48,29 @@ def test_what_is_no_budget_is_one_line(amount: str, tokens: int | None, line: st
 
 
 def test_a_budget_has_the_currency_of_the_prices() -> None:
-    judges: list[Judge] = [llm(price=price("JPY")), ProxyJudge(kind="proxy"), llm()]
-    budget = budget_of(judges, BudgetLimit(Decimal(3), tokens=False))
+    judges: list[Judge] = [llm(price=price("JPY")), ProxyJudge(kind="proxy"), llm(price=price("JPY"))]
+    budget = servers_budget(judging_servers(judges), BudgetLimit(Decimal(3), tokens=False))
+    assert budget is not None
     assert (budget.limit, budget.unit) == (3, "JPY")
-    assert budget_of([llm()], BudgetLimit(Decimal(3), tokens=True)).unit == "tokens"
+    counted = servers_budget([llm()], BudgetLimit(Decimal(3), tokens=True))
+    assert counted is not None
+    assert counted.unit == "tokens"
+    assert servers_budget([llm()], None) is None
 
 
 @pytest.mark.parametrize(
     ("judges", "line"),
     [
-        ([ProxyJudge(kind="proxy")], "no judge of the recipe asks a server; leave the budget out"),
-        ([llm()], "no judge of the recipe has a price; .*--budget-tokens"),
-        ([llm(price=price()), llm(price=price("JPY"))], r"not in one currency \(got 'JPY, USD'\)"),
-        ([llm(price=price(), batch=True)], r"charged after the run .*\(got 'm'\)"),
+        ([ProxyJudge(kind="proxy")], "--budget: no server that a budget pays is asked; leave it out"),
+        ([llm()], "--budget: no server of the recipe has a price; .*--budget-tokens"),
+        ([llm(price=price()), llm(price=price("JPY"))], r"--budget: .*not in one currency \(got 'JPY, USD'\)"),
+        ([llm(price=price()), llm(model="n")], "n: this model has no price to keep a budget by; .*in USD"),
+        ([llm(price=price(), batch=True)], r"--budget: .*charged after the run .*\(got 'm'\)"),
     ],
 )
 def test_judges_that_keep_no_budget_are_said_before_any_work(judges: list[Judge], line: str) -> None:
-    with pytest.raises(MergescopeError, match=f"--budget: .*{line}"):
-        budget_of(judges, BudgetLimit(Decimal(3), tokens=False))
+    with pytest.raises(MergescopeError, match=line):
+        servers_budget(judging_servers(judges), BudgetLimit(Decimal(3), tokens=False))
 
 
 @pytest.mark.deep

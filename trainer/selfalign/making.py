@@ -12,7 +12,7 @@ from typing import Any
 
 from eval.chat.budget import Budget
 from eval.config import EngineSection
-from eval.engines.served_identity import journal_of, served_checkpoint
+from eval.engines.served_identity import journal_of
 from eval.judge import Judge, judge_id_of, open_judge
 from merge.identity import checkpoint_id
 from mergescope.ground.errors import DataError
@@ -29,7 +29,7 @@ from trainer.selfalign.records import Round, fates
 from trainer.selfalign.rendering import check_constraints, renderer
 from trainer.selfalign.rounds import Stop, Workshop, first_constraints, self_align
 from trainer.selfalign.seeds import CONSTRAINTS, load_seeds
-from trainer.selfalign.voice import PRIVATE, Voice, own_voice, served_voice
+from trainer.selfalign.voice import PRIVATE, Voice, greeted, own_voice, served_voice
 
 SETTING = "setting.json"
 NOTES = "said.jsonl"
@@ -74,7 +74,7 @@ def make_set(section: SelfAlignSection, grounds: Grounds, reporter: Reporter, bu
     quarantine = Quarantine(grounds.study)
     private = quarantine.folder / PRIVATE
     judge = open_filter_judge(section, private, budget)
-    identity = None if section.served is None else served_checkpoint(section.served, grounds.study)
+    identity = None if section.served is None else greeted(section.served, grounds.study, budget)
     model = checkpoint_id(_base_of(grounds)) if identity is None else identity.checkpoint_id
     setting = _setting(section, grounds, judge, model)
     extent = {name: str(getattr(section, name)) for name in ("pairs", "rounds", "novelty")}

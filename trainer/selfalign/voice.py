@@ -7,18 +7,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from eval.chat.budget import Budget
+from eval.chat.budget import Budget, BudgetReachedError, Purse
 from eval.config import EngineSection, SamplingSection
 from eval.engine import PASSING_SERVED, Answer, AnswerError, Engine, Request, Sampling, open_engine, sampling_of
 from eval.engines.served import ServedEngine
-from eval.engines.served_identity import ServedIdentity, served_sampling
+from eval.engines.served_identity import ServedIdentity, served_checkpoint, served_sampling
 from eval.identity import Message
 from eval.judges.cost import purse_of, tariff_of
 from merge.identity import checkpoint_id
 from mergescope.ground.ids import content_id
 from mergescope.ground.seeds import derive_seed
 from trainer.quarantine import Quarantine, ToxicRef
-from trainer.selfalign.config import SelfAlignSection
+from trainer.selfalign.config import SelfAlignSection, ServedBase
 from trainer.selfalign.notes import Notes
 
 PRIVATE = "self-alignment"
@@ -142,9 +142,25 @@ def served_voice(
         raise ValueError("the section names no server")
     lists, answers = (served_sampling(one, section.seed) for one in _samplings(section))
     served = section.served
-    purse = None if budget is None else purse_of(budget, tariff_of(served.price), served.model)
-    engine = ServedEngine(served, identity, quarantine.folder / PRIVATE, purse)
+    engine = ServedEngine(served, identity, quarantine.folder / PRIVATE, _purse(served, budget))
     return Voice(engine, identity.checkpoint_id, lists, answers, section.seed, notes, quarantine, budget)
+
+
+def greeted(served: ServedBase, study: Path, budget: Budget | None = None) -> ServedIdentity:
+    """Who answers at the server; the greeting is paid from the budget. study: the study's folder.
+
+    Raises MergescopeError as `served_checkpoint` does, and where the budget does not pay for the greeting.
+    """
+    try:
+        return served_checkpoint(served, study, _purse(served, budget))
+    except BudgetReachedError:
+        if budget is None:
+            raise
+        raise budget.reached("left: all from the greeting on") from None
+
+
+def _purse(served: ServedBase, budget: Budget | None) -> Purse | None:
+    return None if budget is None else purse_of(budget, tariff_of(served.price), served.model)
 
 
 def _samplings(section: SelfAlignSection) -> tuple[SamplingSection, SamplingSection]:
