@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from eval.config import OpenAIJudge
 from eval.judge import PAIRWISE, Question
 from eval.judges.cost import tariff_of
-from eval.judges.rubric import Rubric
+from eval.judges.rubric import READINGS, REPLY_SHOWN, Rubric
 from eval.length_control import ORDERS
 from eval.outstanding import JudgeState
 from eval.prompt_length import BYTES_PER_TOKEN
-from eval.prompts import Item
+from eval.prompts import Item, Kind
 
 REASON_BYTES = 160
 """Bytes of the reason for one grade: about a sentence of English, or 50 characters of Japanese; an assumption."""
 LATENCY_S = 2.0
 """Seconds from a question to its verdict: an assumption, for a short verdict of a hosted model."""
+LONGEST_CHARACTER = "\U0001f600"
+"""One of those that take the most bytes of UTF-8, 4."""
 BATCH_HOURS = 24.0
 """Hours within which a batch is worked off, or given up."""
 
@@ -89,6 +91,29 @@ def lengths(seen: JudgeState, shown: Sequence[int]) -> Lengths:
     sent = sum(shown[one.place] + one.answer_bytes for one in seen.seen)
     tokens = sum(one.tokens for one in seen.seen)
     return Lengths((sent + said) / tokens, said / len(seen.seen), len(seen.seen))
+
+
+def repair_bytes(rubric: Rubric, kind: Kind, *, pair: bool = False) -> int:
+    """Bytes of UTF-8 that a second request is larger by: what the judge said, at its longest, and what to do instead.
+
+    kind: of the prompt. pair: whether two answers are shown.
+    """
+    question = Question("v1_" + "0" * 32, kind, (), "", None, 0, "" if pair else None)
+    once, again = (
+        sum(len(message["content"].encode()) for message in rubric.messages(question, unreadable=unreadable))
+        for unreadable in (None, LONGEST_CHARACTER * REPLY_SHOWN)
+    )
+    return again - once
+
+
+def unread(section: OpenAIJudge, once: Amount, repair: int) -> Amount:
+    """What the same questions take at the very most: no verdict can be read, and each is as long as can be.
+
+    once: where each is asked once. repair: as `repair_bytes` tells.
+    """
+    questions = READINGS * once.questions
+    repairs = (READINGS - 1) * once.questions * repair / BYTES_PER_TOKEN
+    return _amount(section, questions, READINGS * once.prompt_tokens + repairs, questions * section.max_tokens)
 
 
 def forecast(

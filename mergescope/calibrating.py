@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from eval.calibration import AxisReport, Report
 from eval.chat.place import leaves_machine
 from eval.config import OpenAIJudge
 from eval.judge import Judge, judge_id_of
+from eval.judges.rubric import READINGS
 from eval.labels import CLASSES, Labels, read_labels
 from mergescope.consent import agree
 from mergescope.ground.errors import MergescopeError, printable
@@ -67,12 +69,14 @@ def _named(judges: Sequence[Judge], name: str | None) -> list[Judge]:
 
 
 def _ask_about_hosts(study: Study, names: Sequence[str], labels: Labels, *, yes: bool) -> None:
+    most: Counter[str] = Counter()
     for section in study.recipe.eval.judges:
         if isinstance(section, OpenAIJudge) and section.model in names:
-            host = host_of_address(str(section.base_url))
-            if leaves_machine(host) and agreed_on(study, host) is None:
-                number = f"at most {len(labels.rows) * section.repeats:,} requests"
-                agree(study, host, f"labelled prompts and answers, harmful ones too, go to {host}: {number}", yes=yes)
+            most[host_of_address(str(section.base_url))] += len(labels.rows) * section.repeats * READINGS
+    for host, requests in most.items():
+        if leaves_machine(host) and agreed_on(study, host) is None:
+            number = f"at most {requests:,} requests"
+            agree(study, host, f"labelled prompts and answers, harmful ones too, go to {host}: {number}", yes=yes)
 
 
 def _lines(judge: Judge, labels: Labels, found: Report, trust: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from eval.chat.place import leaves_machine
@@ -17,18 +17,24 @@ Ask = Callable[[str], bool]
 """Whether the user says yes to a host."""
 
 
-def ask_about_hosts(study: Study, store: Path, only: Sequence[str], *, yes: bool, ask: Ask | None = None) -> None:
+def ask_about_hosts(study: Study, told: Mapping[str, str], *, yes: bool, ask: Ask | None = None) -> None:
     """Tell of each host that this study sends texts to for the first time, and have the user agree.
 
-    What was agreed to is kept in the study's folder. only: names of what is evaluated; none: everything. yes: the user
-    has agreed beforehand. ask: how to ask; None: on the terminal. Raises MergescopeError where the user says no, or
-    where there is no terminal to ask on.
+    What was agreed to is kept in the study's folder. told: what is sent, by host. yes: the user has agreed beforehand.
+    ask: how to ask; None: on the terminal. Raises MergescopeError where the user says no, or where there is no terminal
+    to ask on.
     """
+    for host, words in told.items():
+        if leaves_machine(host) and agreed_on(study, host) is None:
+            agree(study, host, words, yes=yes, ask=ask)
+
+
+def host_texts(study: Study, store: Path, only: Sequence[str]) -> dict[str, str]:
+    """What an evaluation sends to each host that is not agreed to yet. only: names of what is evaluated; none: all."""
     if all(not leaves_machine(host) or agreed_on(study, host) for host in hosts_of(study, only)):
-        return
-    for host in judging_plan(study, store, only).hosts:
-        if host.leaves and host.agreed is None:
-            agree(study, host.host, host_text(host), yes=yes, ask=ask)
+        return {}
+    hosts = judging_plan(study, store, only).hosts
+    return {host.host: host_text(host) for host in hosts if host.leaves and host.agreed is None}
 
 
 def agree(study: Study, host: str, told: str, *, yes: bool, ask: Ask | None = None) -> None:

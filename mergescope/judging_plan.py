@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from eval.conversations import rounds
 from eval.interchange.matching import IMPORTED
 from eval.judge import ASKED
 from eval.judges.rubric import Rubric, load_rubric
-from eval.judging_forecast import Amount, Coming, forecast, hours_of, pair_forecast
+from eval.judging_forecast import Amount, Coming, forecast, hours_of, pair_forecast, repair_bytes, unread
 from eval.outstanding import JudgeState, PromptAnswers, Standing, answers_by_prompt, judge_state, made_pairs
 from eval.pairwise import COMPARED
 from eval.prompt_length import BYTES_PER_TOKEN
@@ -158,13 +158,15 @@ class _Counted:
                 rubric = load_rubric(section.language)
                 state = self._state(section, rubric.sha256)
                 at_most, expected, lengths = forecast(section, rubric, self._items, state, coming)
+                pairs = self._pairs(section, rubric, self._mean_bytes)
                 yield JudgePlan(
                     name=section.model,
                     host=host_of_address(str(section.base_url)),
                     made=state.made,
                     at_most=at_most,
                     expected=expected,
-                    pairs=self._pairs(section, rubric),
+                    pairs=pairs,
+                    most=tuple(self._most(section, rubric, state, coming)),
                     lengths=lengths,
                     repeats=section.repeats,
                     concurrency=section.concurrency,
@@ -181,7 +183,16 @@ class _Counted:
             hours = hours_of(turns + 1, section.concurrency)
             yield ServedPlan(section.name, host_of_address(str(section.base_url)), turns + 1, hours)
 
-    def _pairs(self, section: OpenAIJudge, rubric: Rubric) -> Amount | None:
+    def _most(self, section: OpenAIJudge, rubric: Rubric, state: JudgeState, coming: Coming) -> Iterator[Amount]:
+        """Of judging, and of comparing if the recipe asks for it."""
+        longest = self._study.recipe.eval.sampling.max_tokens * BYTES_PER_TOKEN
+        whole = replace(coming, bytes=[longest * len(rounds(item.messages)) for item in self._items])
+        repair = max((repair_bytes(rubric, item.kind) for item in self._items), default=0)
+        yield unread(section, forecast(section, rubric, self._items, state, whole)[0], repair)
+        if (pairs := self._pairs(section, rubric, longest)) is not None:
+            yield unread(section, pairs, repair_bytes(rubric, "benign", pair=True))
+
+    def _pairs(self, section: OpenAIJudge, rubric: Rubric, answer_bytes: float) -> Amount | None:
         pairwise = self._study.recipe.eval.pairwise
         if pairwise is None:
             return None
@@ -189,7 +200,7 @@ class _Counted:
         standing = [one.standing for one in self._linked]
         made = 0 if self._connection is None else made_pairs(self._connection, section, rubric.sha256, standing, items)
         pairs = self._asked.compared(pairwise) * self._study.recipe.eval.sampling.samples
-        return pair_forecast(section, rubric, items, pairs, made, self._mean_bytes)
+        return pair_forecast(section, rubric, items, pairs, made, answer_bytes)
 
     @property
     def _share(self) -> float | None:
@@ -298,10 +309,8 @@ def _hosts(
         cost: dict[str, float] = {}
         for one in mine:
             if one.currency is not None:
-                cost[one.currency] = cost.get(one.currency, 0.0) + (one.at_most.cost or 0.0)
-                cost[one.currency] += 0.0 if one.pairs is None else one.pairs.cost or 0.0
-        pairs = [one.pairs for one in mine if one.pairs is not None]
-        requests = sum(amount.questions for amount in (*(one.at_most for one in mine), *pairs))
+                cost[one.currency] = cost.get(one.currency, 0.0) + sum(amount.cost or 0.0 for amount in one.most)
+        requests = sum(amount.questions for one in mine for amount in one.most)
         requests += sum(one.requests for one in others)
         unpriced = [one.name for one in mine if one.currency is None] + [one.name for one in others]
         agreed = agreed_on(study, host)

@@ -22,6 +22,9 @@ class JudgePlan:
     """If as many are equal as so far; None where nothing tells."""
     pairs: Amount | None
     """Comparing pairs of answers, at most; None where the recipe compares none."""
+    most: tuple[Amount, ...]
+    """Judging and, if the recipe asks for it, comparing at the very most: answers to come and verdicts are as long as
+    can be, and no verdict can be read, so that each is asked for again. What a server fails comes on top."""
     lengths: Lengths
     repeats: int
     """Judgements of each answer."""
@@ -54,9 +57,9 @@ class HostPlan:
     agreed: str | None
     """Day on which the user agreed, UTC; None: not yet, and a run asks."""
     requests: int | None
-    """At most; None where the prompts are not known yet."""
+    """At the very most; None where the prompts are not known yet."""
     cost: dict[str, float]
-    """At most, by currency, of the judges whose price the recipe gives."""
+    """At the very most, by currency, of the judges whose price the recipe gives."""
     unpriced: tuple[str, ...]
     """What asks there at no price that the recipe gives."""
 

@@ -103,7 +103,7 @@ def _basis(plan: JudgingPlan) -> Iterator[str]:
         expected = "; expected: as many are as so far" if any(judge.expected for judge in plan.judges) else ""
         yield (
             f"at most: no two answers to come are equal{expected}. Verdicts that are asked for a second time, and "
-            "thoughts of a reasoning model, come on top"
+            "thoughts of a reasoning model, come on top; what a run has you agree to counts both"
         )
     if any(not judge.batch for judge in plan.judges) or plan.served:
         yield f"time: {LATENCY_S:g} s a request (assumed) at the recipe's concurrency, if the server keeps up"

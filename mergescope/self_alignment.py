@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from eval.chat.budget import Budget
-from eval.chat.place import leaves_machine
 from eval.config import OpenAIJudge
 from eval.prompt_length import BYTES_PER_TOKEN
-from mergescope.consent import agree
 from mergescope.ground.errors import RecipeError
 from mergescope.ground.progress import Reporter
-from mergescope.hosts import agreed_on, host_of_address
+from mergescope.hosts import host_of_address
 from mergescope.inputs import held_out_prompts
 from mergescope.study import Study
 from trainer.quarantine import Quarantine
@@ -61,17 +59,6 @@ def name_of(study: Study, section: SelfAlignSection) -> str:
     if section.served is not None:
         return section.served.model
     return study.recipe.models.base or f"base of {study.recipe.study}"
-
-
-def ask_about_hosts(study: Study, *, yes: bool) -> None:
-    """Tell of each host that self-alignment sends texts to for the first time, and have the user agree.
-
-    Raises MergescopeError where the user says no, or where there is no terminal to ask on.
-    """
-    section = section_of(study)
-    for host, told in host_texts(section).items():
-        if leaves_machine(host) and agreed_on(study, host) is None:
-            agree(study, host, told, yes=yes)
 
 
 def host_texts(section: SelfAlignSection) -> dict[str, str]:

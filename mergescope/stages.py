@@ -13,7 +13,7 @@ from typing import Literal
 
 from eval.chat.budget import Budget
 from merge.points import grid
-from mergescope.consent import ask_about_hosts
+from mergescope.consent import ask_about_hosts, host_texts
 from mergescope.environment import offline
 from mergescope.ground.errors import MergescopeError
 from mergescope.ground.files import MANIFEST
@@ -116,13 +116,9 @@ def do(
     check_store(store)
     if all(stage.name != "world" for stage in todo):  # else the data files are made first, and checked then
         check_inputs(study)
-    if any(stage.name == "selfalign" for stage in todo):
-        from mergescope.self_alignment import ask_about_hosts as ask_about_self_alignment
-
-        ask_about_self_alignment(study, yes=yes)
     if "eval" in commands:
         check_engine_and_judges(study, only, budget)
-        ask_about_hosts(study, store, only, yes=yes)
+    ask_about_hosts(study, _told(study, store, todo, only), yes=yes)
     if own and {"merge", "eval"} & set(commands):
         require_room(study)
     with locked(study.folder):
@@ -157,6 +153,18 @@ def _paid_servers(study: Study, todo: Sequence[Stage]) -> list[Server]:
     making = servers_of(section_of(study)) if "selfalign" in names else []
     judging = judging_servers(study.recipe.eval.judges) if "sweep" in names else []
     return [*making, *judging]
+
+
+def _told(study: Study, store: Path, todo: Sequence[Stage], only: Sequence[str]) -> dict[str, str]:
+    """What is sent to each host: one that both makes pairs and judges is asked about once, for both."""
+    from mergescope.self_alignment import host_texts as making_texts
+    from mergescope.self_alignment import section_of
+
+    names = [stage.name for stage in todo]
+    told = making_texts(section_of(study)) if "selfalign" in names else {}
+    for host, words in (host_texts(study, store, only) if "sweep" in names else {}).items():
+        told[host] = f"{told[host]}; and {words}" if host in told else words
+    return told
 
 
 def _up_to(last: str | None, stages: list[Stage]) -> list[Stage]:

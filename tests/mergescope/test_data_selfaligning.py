@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from eval.chat.budget import Budget
+from mergescope.consent import ask_about_hosts
 from mergescope.data_selfaligning import plan_text, self_align
 from mergescope.ground.errors import MergescopeError, RecipeError
 from mergescope.ground.progress import Reporter
-from mergescope.self_alignment import ask_about_hosts, host_texts, make_pairs, name_of, section_of, servers_of
+from mergescope.self_alignment import host_texts, make_pairs, name_of, section_of, servers_of
 from mergescope.spending import BudgetLimit, limit_of, servers_budget
 from mergescope.stages import STAGES, do, stages_of
 from mergescope.study import Study, load_study
@@ -86,10 +87,11 @@ def test_the_plan_says_rounds_requests_and_hosts(capsys: pytest.CaptureFixture[s
 
 def test_hosts_are_asked_about_before_anything_is_sent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = with_section(section(served=SERVED), tmp_path)
+    told = host_texts(section_of(study))
     with pytest.raises(MergescopeError, match="no terminal to ask on"):
-        ask_about_hosts(study, yes=False)
-    ask_about_hosts(study, yes=True)
-    ask_about_hosts(study, yes=False)  # agreed to
+        ask_about_hosts(study, told, yes=False)
+    ask_about_hosts(study, told, yes=True)
+    ask_about_hosts(study, told, yes=False)  # agreed to
     assert "answers that are meant to be toxic, go to https://base.example" in capsys.readouterr().err
     assert host_texts(section()) == {}
 
@@ -217,6 +219,25 @@ def test_one_budget_holds_for_all_stages_of_a_run(tmp_path: Path, monkeypatch: p
         assert len(server.requests) == sent
     do(study, tmp_path / "none.duckdb", ["eval"], yes=True)
     assert left == [budget, None]
+
+
+def test_a_host_that_makes_pairs_and_judges_is_asked_about_once_for_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JUDGE_KEY", "k")
+    monkeypatch.setattr("mergescope.stages.check_inputs", lambda _: None)
+    raw = own_models()
+    own = section_for(1, seeds_file(tmp_path), served={**SERVED, "base_url": "https://judge.example/base/v1"})
+    raw["data"] = {"selfalign": own.model_dump(mode="json")}
+    raw["eval"]["judges"] = [{**JUDGE, "api_key_env": "JUDGE_KEY"}]
+    write_lines(tmp_path / "prompts.jsonl", prompt_lines())
+    study = load_study(written(tmp_path, raw))
+    with pytest.raises(MergescopeError, match="no terminal to ask on"):
+        do(study, tmp_path / "none.duckdb", ["train", "eval"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"at most {forecast(section_of(study)).most_requests:,} requests to m" in line
+    # 6 prompts to 6 checkpoints, two repeats, each once more where a verdict cannot be read
+    assert "; and prompts and answers, harmful ones too, go to https://judge.example: at most 144 requests" in line
 
 
 def test_a_budget_needs_a_server_and_prices(tmp_path: Path) -> None:

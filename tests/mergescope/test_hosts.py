@@ -11,7 +11,7 @@ import pytest
 
 from eval.chat.place import leaves_machine
 from mergescope.calibrating import calibrate_judges
-from mergescope.consent import ask_about_hosts
+from mergescope.consent import ask_about_hosts, host_texts
 from mergescope.ground.errors import MergescopeError
 from mergescope.hosts import agreed_on, host_of_address, hosts_of
 from mergescope.study import Study, load_study
@@ -43,7 +43,8 @@ def ask(study: Study, *only: str, yes: bool = False, answer: bool = True) -> lis
         asked.append(host)
         return answer
 
-    ask_about_hosts(study, study.folder / "results.duckdb", only, yes=yes, ask=answering)
+    told = host_texts(study, study.folder / "results.duckdb", only)
+    ask_about_hosts(study, told, yes=yes, ask=answering)
     return asked
 
 
@@ -71,7 +72,7 @@ def test_a_host_is_asked_about_once(make: Callable[..., Study], capsys: pytest.C
     study = make({**JUDGE, "price": {"prompt": 1000, "completion": 1000}}, checkpoints=[RIVAL])
     assert ask(study) == ["https://judge.example", "http://rival.example:8000"]
     first, second = capsys.readouterr().err.splitlines()
-    assert first.startswith("prompts and answers, harmful ones too, go to https://judge.example: at most 42 requests,")
+    assert first.startswith("prompts and answers, harmful ones too, go to https://judge.example: at most 84 requests,")
     assert "about USD " in first
     assert second.endswith("http://rival.example:8000: at most 7 requests, no price is given for rival")
     assert ask(study) == []
@@ -123,7 +124,7 @@ def test_without_a_terminal_a_run_names_the_option(own_study: Callable[..., Path
     done = cli(command, file, cwd=file.parent, JUDGE_KEY="canary-key-32")
     told, refused = done.stderr.splitlines()
     assert done.returncode == 2
-    assert "at most 36 requests, no price is given for m" in told
+    assert "at most 72 requests, no price is given for m" in told
     assert refused == (
         "https://judge.example: not agreed to yet, and there is no terminal to ask on; add --yes to agree"
     )
@@ -140,3 +141,18 @@ def test_labelled_texts_ask_before_they_leave_too(
         list(calibrate_judges(study, tmp_path / "results.duckdb", [labels]))
     assert not (tmp_path / "results.duckdb").exists()
     assert agreed_on(study, "https://judge.example") is None
+
+
+def test_calibrating_tells_the_most_of_all_judges_at_a_host(
+    make: Callable[..., Study],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Two labels, one repeat and three, and each verdict once more where it cannot be read."""
+    monkeypatch.setenv("JUDGE_KEY", "canary-key-38")
+    study = make(JUDGE, {**JUDGE, "model": "n", "repeats": 3})
+    labels = verdict_file(tmp_path / "v.jsonl", [verdict(0, REFUSES, label="full"), verdict(1, HELPS, label="none")])
+    with pytest.raises(MergescopeError, match="no terminal to ask on"):
+        list(calibrate_judges(study, tmp_path / "results.duckdb", [labels]))
+    assert capsys.readouterr().err.endswith("go to https://judge.example: at most 16 requests\n")

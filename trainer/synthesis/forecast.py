@@ -13,8 +13,8 @@ from eval.chat.journal import Journal
 from eval.config import OpenAIJudge, Price
 from eval.judge import Question as Asked
 from eval.judges.cost import tariff_of
-from eval.judges.rubric import READINGS, REPLY_SHOWN, load_rubric
-from eval.judging_forecast import Amount, hours_of, verdict_bytes
+from eval.judges.rubric import READINGS, load_rubric
+from eval.judging_forecast import Amount, hours_of, repair_bytes, verdict_bytes
 from eval.prompt_length import BYTES_PER_TOKEN
 from trainer.synthesis.config import WriterSection
 from trainer.synthesis.prompts import Prompts
@@ -24,8 +24,6 @@ ANSWER_SHARE = 0.5
 """Mean text over max_tokens, until the journal tells: an assumption."""
 DRAFT_TOKENS = 80
 """Tokens of a drafted question as JSON: an assumption."""
-CHARACTER_BYTES = 3
-"""Bytes of UTF-8 of a Japanese character."""
 QUESTION_BYTES = 120
 """Bytes of UTF-8 of a question that is not drafted yet: an assumption."""
 
@@ -87,9 +85,8 @@ def judging(judge: OpenAIJudge, questions: Sequence[str], to_come: int, candidat
 
 def judging_most(judge: OpenAIJudge, once: Load) -> Load:
     """What the same takes where no verdict can be read and each is as long as can be. once: as `judging` says."""
-    rubric = load_rubric(judge.language)
-    repair = len(rubric.content["repair"].encode()) + len(json.dumps(rubric.schema("harmful")))
-    again = once.prompt_bytes + once.requests * (repair + REPLY_SHOWN * CHARACTER_BYTES)
+    repair = repair_bytes(load_rubric(judge.language), "harmful")
+    again = once.prompt_bytes + once.requests * repair
     tokens = READINGS * once.requests * judge.max_tokens
     return Load(READINGS * once.requests, once.prompt_bytes + (READINGS - 1) * again, tokens)
 
