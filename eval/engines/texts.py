@@ -11,6 +11,7 @@ from mergescope.ground.errors import CheckpointError
 
 LEFT_OUT = "the chat template leaves out what a system message says"
 """llm-jp-3's says a sentence of its own there, others say nothing."""
+MARK = "5d0f1c7e-system"
 
 
 class UnsaidError(Exception):
@@ -29,7 +30,7 @@ def chat_tokens(tokenizer: Any, messages: Sequence[Message], folder: Path) -> li
         text = _opened(tokenizer, messages)
     except TemplateError as error:
         raise CheckpointError(f"the chat template refuses a prompt: {error}", where=folder) from None
-    if not _says_all(text, messages):
+    if not _says_all(tokenizer, messages):
         cure = "leave prompts with a system message out, or give the model a template that takes one"
         raise CheckpointError(LEFT_OUT, where=folder, cure=cure)
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -44,7 +45,7 @@ def constrained_text(tokenizer: Any, messages: Sequence[Message]) -> str:
         text = _opened(tokenizer, messages)
     except TemplateError as error:
         raise UnsaidError(f"the chat template takes no system message: {error}") from None
-    if not _says_all(text, messages):
+    if not _says_all(tokenizer, messages):
         raise UnsaidError(LEFT_OUT)
     return text
 
@@ -54,9 +55,14 @@ def _opened(tokenizer: Any, messages: Sequence[Message]) -> str:
     return str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
 
 
-def _says_all(text: str, messages: Sequence[Message]) -> bool:
-    """Whether the text holds every system message; templates may strip them."""
-    return all(message["content"].strip() in text for message in messages if message["role"] == "system")
+def _says_all(tokenizer: Any, messages: Sequence[Message]) -> bool:
+    """Whether every system message would be said: a mark that no prompt holds is looked for in its place."""
+    marks = {n: f"{MARK}-{n}-" for n, message in enumerate(messages) if message["role"] == "system"}
+    if not marks:
+        return True
+    marked = [{**one, "content": marks.get(n, one["content"])} for n, one in enumerate(messages)]
+    text = _opened(tokenizer, marked)
+    return all(mark in text for mark in marks.values())
 
 
 def plain_tokens(tokenizer: Any, text: str) -> list[int]:

@@ -90,9 +90,7 @@ def test_nothing_fails_and_no_verdict_is_lost(tmp_path: Path) -> None:
         counts = watched(driver, tabs, people, f"http://127.0.0.1:{port}", harmful(store))
     assert [person.failed for person in people if person.failed] == []
     assert "Traceback" not in log.read_text(encoding="utf-8")
-    assert (
-        len(set(counts)) > MINUTES / 3
-    )  # the numbers of the open page go on, each state after 2 minutes at the latest
+    assert len(set(counts)) > MINUTES / 3  # the open page goes on, each state after 2 minutes
     assert counts == sorted(counts)
     take_in(store)
     assert waiting(store) == []

@@ -337,10 +337,11 @@ def test_a_conversation_that_the_template_refuses(tiny_llama: Path, tmp_path: Pa
         answered(engine, [Request(({"role": "system", "content": "a"}, {"role": "user", "content": "b"}), 0)], GREEDY)
 
 
-def test_a_system_turn_that_the_template_leaves_out(tiny_llama: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["敬語で。", "b"], ids=["long", "said by the user too"])
+def test_a_system_turn_that_the_template_leaves_out(tiny_llama: Path, tmp_path: Path, content: str) -> None:
     """Else the model is asked something else than the prompt says, and nobody hears of it."""
     engine = TransformersEngine(deaf(tiny_llama, tmp_path), "float32", "cpu", 8)
     user = {"role": "user", "content": "b"}
     assert answered(engine, [Request((user,), 0)], GREEDY)[0].error_kind is None
     with pytest.raises(CheckpointError, match=r"deaf: the chat template leaves out what a system message says.*takes"):
-        answered(engine, [Request(({"role": "system", "content": "敬語で。"}, user), 0)], GREEDY)
+        answered(engine, [Request(({"role": "system", "content": content}, user), 0)], GREEDY)
