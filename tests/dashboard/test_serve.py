@@ -29,7 +29,7 @@ def test_a_taken_port_is_passed_over() -> None:
             serve(Path("results.duckdb"), port, open_browser=False)
 
 
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("ending", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.deep)])
 def test_it_serves_on_this_machine_alone_and_ends_well(store: Path, ending: signal.Signals) -> None:
     code = "import sys; from pathlib import Path; from dashboard.serving.serve import serve; "
     code += f"sys.exit(serve(Path({str(store)!r}), None, False))"

@@ -66,6 +66,7 @@ def test_the_same_seed_gives_the_same_sample_and_another_another(store: Path) ->
     assert sample(drawn(store, 1), 40) != sample(drawn(store, 2), 40)
 
 
+@pytest.mark.deep
 def test_of_many_answers_a_share_is_looked_at_and_counts_for_all(store: Path) -> None:
     every = len(drawn(store, 1).candidates)
     found = [drawn(store, seed, most=40) for seed in range(60)]

@@ -55,6 +55,7 @@ def run(store: Path, one_set: PromptSet, judges: list[Judge]) -> tuple[SweepCoun
         return count, engine, tally(connection, STUDY.study_id)
 
 
+@pytest.mark.deep
 def test_shortlisted_points_alone_are_asked_more(tmp_path: Path, small_set: PromptSet) -> None:
     store = tmp_path / "results.duckdb"
     count, engine, found = run(store, small_set, [Moody("en"), ProxyScorer("en")])

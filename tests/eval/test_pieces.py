@@ -97,6 +97,7 @@ def test_joined_pieces_are_the_scores_of_one_query(store: Path, monkeypatch: pyt
         equal(found, wanted)
 
 
+@pytest.mark.deep
 def test_a_piece_is_the_same_read_alone(store: Path) -> None:
     for study, judge in judged(store):
         outline = outline_of(store, study, judge)

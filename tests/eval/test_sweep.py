@@ -161,6 +161,7 @@ def test_a_finished_study_starts_no_engine(tmp_path: Path, small_set: PromptSet)
     assert content(store) == before
 
 
+@pytest.mark.deep
 def test_stopped_anywhere_it_ends_the_same(tmp_path: Path, small_set: PromptSet) -> None:
     whole, stopped = tmp_path / "whole.duckdb", tmp_path / "stopped.duckdb"
     run(whole, [small_set], jobs("0", "0.5", "1"))
@@ -279,6 +280,7 @@ def test_judges_work_while_the_engine_answers(tmp_path: Path, small_set: PromptS
     assert count.judgements == 8
 
 
+@pytest.mark.deep
 def test_what_a_judge_cannot_mend_stops_the_sweep_and_loses_nothing(tmp_path: Path, small_set: PromptSet) -> None:
     class BrokenJudge(ProxyScorer):
         def score(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Judgement]]:
@@ -446,6 +448,7 @@ def test_some_checkpoints_leave_the_others_linked(tmp_path: Path, small_set: Pro
     assert linked == measured == [("c1_0",), ("c1_0.5",), ("c1_1",)]
 
 
+@pytest.mark.deep
 def test_some_checkpoints_take_the_place_of_those_that_they_were(tmp_path: Path, small_set: PromptSet) -> None:
     def reference(kind: Literal["model-safe", "served", "other"], label: str, name: str) -> CheckpointJob:
         return replace(jobs("0")[0], checkpoint_id=name, kind=kind, label=label, point=None)

@@ -37,6 +37,7 @@ def test_a_stopped_study(tmp_path: Path, small_set: PromptSet) -> None:
     assert found.judgements <= found.judgements_wanted <= 4
 
 
+@pytest.mark.deep
 def test_what_the_store_has_of_other_studies_does_not_count(tmp_path: Path, small_set: PromptSet) -> None:
     store = tmp_path / "results.duckdb"
     run(store, [small_set], jobs("0", "1"))

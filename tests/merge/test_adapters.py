@@ -68,6 +68,7 @@ def refusal(base: Path, adapter: Path, inputs: Path) -> str:
     return caught.value.line()
 
 
+@pytest.mark.deep
 def test_weights_are_the_base_plus_scaled_product(base: Path, adapter: Path, tmp_path: Path) -> None:
     before, after = load_file(base / WEIGHTS), load_file(adapted(tmp_path / "inputs", base, adapter) / WEIGHTS)
     factors = load_file(adapter / "adapter_model.safetensors")

@@ -120,6 +120,7 @@ def assert_alive(folder: Path) -> None:
     assert torch.isfinite(logits).all()
 
 
+@pytest.mark.deep
 def test_a_tied_llama(talking: Callable[..., World], shared_masks: Path, tmp_path: Path) -> None:
     assert_streamed_as_fresh("transformers", talking("llama", True), shared_masks, tmp_path / "merged", "transformers")
     assert_alive(tmp_path / "merged")

@@ -49,9 +49,9 @@ def blended(tmp_path: Path, world: World, point: MergePoint, threads: int = 1) -
 ROLES: tuple[Role, ...] = ("base", "safe", "useful")
 DEMO = {"family": "demo", "tied": True}
 QUICK = [
-    pytest.param(DEMO, {"ratio": "0", "safe": "0.5", "useful": "0.3"}, id="demo-0"),
+    pytest.param(DEMO, {"ratio": "0", "safe": "0.5", "useful": "0.3"}, id="demo-0", marks=pytest.mark.deep),
     pytest.param(DEMO, {"ratio": "0.3", "safe": "0.5", "useful": "0.3"}, id="demo-0.3"),
-    pytest.param(DEMO, {"ratio": "1", "safe": "0.5", "useful": "0.3"}, id="demo-1"),
+    pytest.param(DEMO, {"ratio": "1", "safe": "0.5", "useful": "0.3"}, id="demo-1", marks=pytest.mark.deep),
     pytest.param({"dtype": "bfloat16"}, {"mode": "into-useful", "lambda_": "1.3", "safe": "0.7"}, id="into-useful"),
 ]
 MATRIX = [

@@ -111,6 +111,7 @@ def test_paths_that_mergekit_would_misread(demo_world: World, tmp_path: Path) ->
     assert list(Blender(models.base, models.safe, models.useful, masks).blend(a_point()))
 
 
+@pytest.mark.deep
 def test_masks_that_were_drawn_but_not_yet_named_are_taken(demo_world: World, tmp_path: Path) -> None:
     point = a_point("0.2", safe="0.4")
     drawn = masks_for(tmp_path, point, demo_world.models, threads=1)
@@ -142,6 +143,7 @@ def test_weights_that_change_while_masks_are_drawn_are_refused(
     assert not list((tmp_path / "study" / "masks").iterdir())
 
 
+@pytest.mark.deep
 def test_a_killed_first_draw_leaves_nothing_for_ever(demo_world: World, tmp_path: Path) -> None:
     (tmp_path / "masks" / ".new.4242.part").mkdir(parents=True)
     (tmp_path / "masks" / "new").mkdir()

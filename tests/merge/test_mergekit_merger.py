@@ -100,6 +100,7 @@ def _nothing_stays(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
     assert not list(rooms.glob("tmp*"))
 
 
+@pytest.mark.deep
 def test_closing_early_ends_mergekit(merger: MergekitMerger) -> None:
     tensors = merger.blend(TIES)
     name, _ = next(tensors)

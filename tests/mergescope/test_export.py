@@ -225,6 +225,7 @@ def test_a_word_for_a_gate_that_is_not_closed_is_not_swallowed(copied: Path) -> 
     assert f"--acknowledge {VENDOR_TERMS}: this gate is not closed" in said
 
 
+@pytest.mark.deep
 def test_a_results_file_that_was_named_must_be_there(copied: Path) -> None:
     (copied / "results.duckdb").unlink()
     wish = ["export", "recipe.yaml", "--ratio", "0.5", "--out", "b"]

@@ -202,6 +202,7 @@ def test_a_name_of_the_recipe_is_taken(tmp_path: Path) -> None:
         take(study, write_lines(tmp_path / "a.jsonl", [ANSWER]), checkpoint="rival")
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("form", ["jsonl", "parquet", "llm-jp-judge"])
 def test_files_beside_answers_and_judgements_are_called_by_their_name(
     untouched: Study, tmp_path: Path, form: str
