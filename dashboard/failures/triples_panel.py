@@ -174,5 +174,6 @@ def _told(scene: Scene) -> None:
         st.html(markup.alert(text))
         return
     st.html(f'<div class="ms-note" role="status">{escaped(text, 600)}</div>')
-    address = {"pairs": name, "study": scene.frame.study.name, "lang": scene.frame.words.language}
+    nothing = {"pair": "", "pair_kind": "", "status": ""}  # whatever was filtered there before, it shows these pairs
+    address = {"pairs": name, "study": scene.frame.study.name, "lang": scene.frame.words.language, **nothing}
     st.page_link("views/review.py", label=scene.frame.words("triples.review"), query_params=address)

@@ -82,7 +82,7 @@ def _filtered(word: Words, rows: Sequence[Row]) -> list[Row]:
     sets = list(dict.fromkeys(row.pairs.name for row in rows))
     every = word("review.all")
     name = state.select("pairs", word("review.set"), ["", *sets], "", lambda s: s or every)
-    kind = state.select("kind", word("review.kind"), ["", *KINDS], "", lambda k: word(f"kind.{k}") if k else every)
+    kind = state.select("pair_kind", word("review.kind"), ["", *KINDS], "", lambda k: word(f"kind.{k}") if k else every)
 
     def shown(status: str) -> str:
         return every if status == "all" else _status(word, status)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 import streamlit as st
@@ -139,6 +140,19 @@ def test_all_shown_failures_become_pairs_once(pages: Pages, study: Path) -> None
     assert "new pairs" in told(page.run())
     page.selectbox(key="choice_pick").select("0.75").run()
     assert "new pairs" not in told(page)
+
+
+def test_the_link_to_the_new_pairs_shows_them_whatever_was_filtered_before(pages: Pages, study: Path) -> None:
+    page = pages("failures", pick="1", triples="1")
+    page.button(key="export_triples").click().run()
+    [link] = [one.proto for one in page.get("page_link")]
+    for kept, value in {"kind": "harmful", "pair_kind": "harmful", "status": "dropped", "pair": "x"}.items():
+        page.session_state[f"kept:{kept}"] = value
+    page.switch_page("views/review.py")
+    page.query_params.update(parse_qsl(link.query_string, keep_blank_values=True))
+    page.run()
+    assert not page.exception
+    assert PairSet(study / "data" / "failures-over-refusal").pairs()[0].prompt in html(page)
 
 
 def test_ticked_failures_alone_become_pairs(pages: Pages, study: Path) -> None:
