@@ -18,7 +18,7 @@ from dashboard.people import readers
 from dashboard.store import answers
 from dashboard.store.answers import texts_by_id
 from dashboard.store.place import store_path
-from dashboard.store.source import PATIENCE_S, ask, reckon
+from dashboard.store.source import PATIENCE_S, ask, board
 from dashboard.study.recipes import recipe_file
 from eval.store import open_store
 from mergescope.ground.errors import MergescopeError
@@ -72,7 +72,7 @@ def _planned(scene: Scene, rows: Sequence[Row]) -> list[Planned]:
     keys = list(dict.fromkeys(row.key for row in rows))
     some = [keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE)]
     places = [place for part in some for place in ask(answers.places, study, part)]
-    given = reckon(given_answers, study, judge, places)
+    given = given_answers(board(study, judge), places)
     failures = [_failure(scene, row) for row in rows]
     return plan(failures, given, [one.checkpoint_id for one in scene.frame.checkpoints])
 

@@ -166,6 +166,11 @@ def reckon(work: Callable[[Board, *Args], T], study_id: str, judge_id: str, *arg
     return _reckoned(seen, _shown(_store(), seen, study_id, judge_id), work, args)
 
 
+def board(study_id: str, judge_id: str) -> Board:
+    """What `reckon` works on, for work that is too quick, or too large, to be kept. Shared and raising as `ask`."""
+    return _shown(_store(), _noted(), study_id, judge_id).board
+
+
 def _asked(store: _Store, seen: _Seen, query: Callable[[DuckDBPyConnection, *Args], T], args: tuple[*Args]) -> T:
     def read() -> T:
         with _timed(seen), store.reading(seen) as db:
@@ -247,11 +252,15 @@ def _latest(store: _Store) -> _Seen:
         return _next(store, seen, now)
     if now == seen.stamp or _too_soon(seen, now):
         return seen
-    if _is_written(now) and _is_same_file(seen, now) and seen.worked_s > SLOW_S:
-        if store.aside.acquire(blocking=False):
-            threading.Thread(target=_work_aside, args=(store, seen, now), name="next state", daemon=True).start()
+    if not _is_same_file(seen, now) or seen.worked_s <= SLOW_S:
+        return _next(store, seen, now)
+    if store.aside.locked():
         return seen
-    return _next(store, seen, now)
+    if not _is_written(now):
+        return _next(store, seen, now)
+    if store.aside.acquire(blocking=False):
+        threading.Thread(target=_work_aside, args=(store, seen, now), name="next state", daemon=True).start()
+    return seen
 
 
 def _next(store: _Store, seen: _Seen | None, now: Stamp) -> _Seen:
@@ -294,11 +303,12 @@ def _work_aside(store: _Store, seen: _Seen, now: Stamp) -> None:
             boards = [(kept, _next_shown(store, found, kept)) for kept in store.kept.values()]
             for kept, shown in boards:
                 kept.show(found, shown)
-            with _seeing(found):
-                for work in AHEAD:
+            for work in AHEAD:
+                with suppress(Exception), _seeing(found):
                     work()
-            store.seen = found
-            seen.memo.clear()
+            if store.seen is seen:  # else a page has looked by itself meanwhile: at another file in its place
+                store.seen = found
+                seen.memo.clear()
     finally:
         store.aside.release()
 

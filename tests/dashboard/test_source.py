@@ -212,6 +212,31 @@ def test_nobody_waits_for_the_next_state_of_a_slow_store(path: Path) -> None:
 
 
 @pytest.mark.usefixtures("slow")
+def test_while_one_is_worked_out_nobody_looks_and_another_file_is_shown_at_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go = threading.Event()
+    monkeypatch.setattr(source, "AHEAD", [lambda: let_go.wait(30)])
+    copy = path.with_name("copy.duckdb")
+    assert shown() == ["synthetic"]
+    commit(path)
+    copy.write_bytes(path.read_bytes())
+    assert shown() == ["synthetic"]
+    quiet(path)  # the sweep has ended, and its last state is still worked out
+    assert shown() == ["synthetic"]
+    with open_store(copy, read_only=False) as db:
+        db.execute("DELETE FROM study WHERE name <> 'other'")
+    copy.replace(path)
+    assert shown() == ["other"]
+    let_go.set()
+    deadline = time.monotonic() + 30
+    while any(thread.name == "next state" for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert shown() == ["other"]  # what was worked out meanwhile is of the file before
+
+
+@pytest.mark.usefixtures("slow")
 def test_what_cannot_be_worked_out_again_holds_nothing_up(path: Path) -> None:
     gone: list[bool] = []
 
