@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +15,8 @@ from dashboard.store.place import store_path
 from eval.inbox.slips import ASIDE, ChoiceSlip, Slip, VerdictSlip, file_name, inbox_of, put, waiting
 
 S = TypeVar("S", VerdictSlip, ChoiceSlip)
+GATHER_S = 1.0
+"""Seconds in which slips gather before a process takes them in, whose start alone takes half a second of a core."""
 _UNSEEN: dict[Path, dict[str, Slip]] = {}
 """By store, slips that the pages have seen in its inbox and not yet in the store.
 
@@ -45,6 +48,7 @@ def _have_taken_in(store: Path) -> None:
     command = [sys.executable, "-m", "mergescope", "inbox", str(store)]
     with _TAKING_IN:
         if waiting(store, most=1):
+            time.sleep(GATHER_S)
             quiet = subprocess.DEVNULL
             subprocess.run(command, stdin=quiet, stdout=quiet, stderr=quiet, check=False)
 
