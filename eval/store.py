@@ -89,22 +89,23 @@ def check_readable(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 def once_free(open_it: Callable[[], T], path: Path, patience_s: float) -> T:
     """What `open_it` returns, tried again for `patience_s` seconds while another process holds the store.
 
-    Raises StoreError where it is held for longer, or cannot be opened for another reason.
+    `open_it` may say so itself by a StoreHeldError. Raises StoreError where it is held for longer, or cannot be opened
+    for another reason.
     """
     deadline = time.monotonic() + patience_s
     pause = FIRST_PAUSE_S
     while True:
         try:
             return open_it()
+        except StoreHeldError as error:
+            held = error
         except duckdb.Error as error:
             if not _is_held(error):
                 raise _refusal(path, error) from None
-            if time.monotonic() >= deadline:
-                raise StoreHeldError(
-                    f"held by another process for {patience_s:g} s",
-                    where=path,
-                    cure="wait for it to end, or close the program that has the file open",
-                ) from None
+            cure = "wait for it to end, or close the program that has the file open"
+            held = StoreHeldError(f"held by another process for {patience_s:g} s", where=path, cure=cure)
+        if time.monotonic() >= deadline:
+            raise held from None
         time.sleep(pause)
         pause = min(pause * 1.5, LAST_PAUSE_S)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -138,10 +138,12 @@ def logged(reporter: Reporter, names: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except MergescopeError as error:
-        reporter.log(error.line())
+        with suppress(MergescopeError):  # the disk's refusal shall not hide the run's own error
+            reporter.log(error.line())
         raise
     except BaseException as error:  # Ctrl-C too
-        reporter.log(f"ended by {type(error).__name__}")
+        with suppress(MergescopeError):
+            reporter.log(f"ended by {type(error).__name__}")
         raise
 
 

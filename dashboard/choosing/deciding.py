@@ -18,13 +18,12 @@ from dashboard.page.inert import escaped, one_line
 from dashboard.people import inbox, readers
 from dashboard.points import picks
 from dashboard.store.place import store_path
-from dashboard.store.source import ask
+from dashboard.store.source import ask, shown_state
 from eval.choices import choice_in_force, choices
 from eval.evidence import Opening, keep_evidence, openings
 from eval.inbox.slips import LONGEST_NOTE, ChoiceSlip
 from eval.inbox.taking import choice_row
 from eval.rows import ChoiceRow
-from eval.store import store_revision
 from mergescope.ground.errors import MergescopeError
 
 LONGEST_RULE = 1_000
@@ -97,7 +96,7 @@ def _choose(pick: Pick, current: ChoiceRow | None, opening: Opening, rule: str, 
                 study_id=pick.frame.study.study_id,
                 checkpoint_id=pick.checkpoint.checkpoint_id,
                 rule=json.dumps(rule, ensure_ascii=False),
-                store_revision=ask(store_revision),
+                store_revision=shown_state()[1],
                 evidence_sha256=digest,
                 who=pick.who,
                 note=note,
@@ -120,7 +119,7 @@ def evidence(pick: Pick, opening: Opening) -> dict[str, Any]:
         "study_id": mine,
         "checkpoint_id": pick.checkpoint.checkpoint_id,
         "judge_id": pick.frame.judge.judge_id,
-        "store_revision": ask(store_revision),
+        "store_revision": shown_state()[1],
         "select": pick.numbers("select"),
         "confirm": pick.numbers("confirm"),
         "confirm_opened_at": opening.at.isoformat(),

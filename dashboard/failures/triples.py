@@ -115,7 +115,7 @@ def given_answers(board: Board, places: Iterable[AnswerPlace]) -> dict[ItemKey, 
     for place in places:
         if place.text_id is not None and place.checkpoint_id in board.rows and place.key in board.places:
             at = board.rows[place.checkpoint_id], board.places[place.key], place.sample
-            if board.verdict[at] != NOT_ANSWERED:  # the board may be a commit behind
+            if place.sample < board.verdict.shape[2] and board.verdict[at] != NOT_ANSWERED:  # it may be a commit behind
                 found.setdefault(place.key, []).append(_given(board, at, place, place.text_id))
     return found
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,7 +25,22 @@ While a sweep writes, pages look at the store only now and then; a slip that has
 the inbox nor in what they show of the store.
 """
 _LOCK = threading.Lock()
-_TAKING_IN = threading.Lock()
+LONGEST_S = 300.0
+"""Seconds after which a process that takes slips in is ended."""
+
+
+@dataclass(slots=True)
+class _Taker:
+    """Who has a store's slips taken in."""
+
+    waiting: threading.Lock = field(default_factory=threading.Lock)
+    """Held by the one thread that comes next: it takes what others send meanwhile."""
+    working: threading.Lock = field(default_factory=threading.Lock)
+    trouble: str = ""
+    """What the last process could not do, raw; empty where it could."""
+
+
+_TAKERS: dict[Path, _Taker] = {}
 
 
 def send(slip: Slip) -> None:
@@ -37,20 +53,40 @@ def send(slip: Slip) -> None:
     put(store, slip)
     with _LOCK:
         _UNSEEN.setdefault(store, {})[slip.id] = slip
-    threading.Thread(target=_have_taken_in, args=(store,), name="inbox", daemon=True).start()
+        taker = _TAKERS.setdefault(store, _Taker())
+    threading.Thread(target=_have_taken_in, args=(store, taker), name="inbox", daemon=True).start()
 
 
-def _have_taken_in(store: Path) -> None:
+def _have_taken_in(store: Path, taker: _Taker) -> None:
     """Run `mergescope inbox` if something still waits once the process before it has ended.
 
-    Not before: one that is about to end has looked for the last time. What it says stands beside what it sets aside.
+    Not before: one that is about to end has looked for the last time.
     """
-    command = [sys.executable, "-m", "mergescope", "inbox", str(store)]
-    with _TAKING_IN:
+    if not taker.waiting.acquire(blocking=False):
+        return
+    with taker.working:
+        taker.waiting.release()
         if waiting(store, most=1):
             time.sleep(GATHER_S)
-            quiet = subprocess.DEVNULL
-            subprocess.run(command, stdin=quiet, stdout=quiet, stderr=quiet, check=False)
+            taker.trouble = _trouble([sys.executable, "-m", "mergescope", "inbox", str(store)])
+
+
+def _trouble(command: list[str]) -> str:
+    """Run a command; the last line that it said where it failed, else nothing."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=LONGEST_S,
+        )
+    except subprocess.TimeoutExpired:
+        return f"mergescope inbox did not end within {LONGEST_S:.0f} s"
+    return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["mergescope inbox failed"])[-1]
 
 
 def not_yet(kind: type[S], taken: Collection[str]) -> list[S]:
@@ -71,9 +107,11 @@ def not_yet(kind: type[S], taken: Collection[str]) -> list[S]:
 
 
 def set_aside() -> list[str]:
-    """One line for each file that lay in the inbox and was no slip, raw."""
+    """One line for each file that lay in the inbox and was no slip, and one for why slips still wait; raw."""
     folder = inbox_of(store_path()) / ASIDE
-    return [path.read_text(encoding="utf-8", errors="replace").strip() for path in sorted(folder.glob("*.why"))]
+    lines = [path.read_text(encoding="utf-8", errors="replace").strip() for path in sorted(folder.glob("*.why"))]
+    taker = _TAKERS.get(store_path())
+    return lines + ([taker.trouble] if taker is not None and taker.trouble else [])
 
 
 def _is_aside(store: Path, slip: Slip) -> bool:

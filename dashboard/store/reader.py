@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from eval.store import SEALED, check_readable, once_free
+from eval.store import SEALED, StoreHeldError, check_readable, once_free
 from mergescope.ground.errors import StoreError
 
 Stamp = tuple[tuple[int, int, int], ...]
@@ -45,6 +45,8 @@ class Reader:
         self._engine = _sealed_for(path)
         self._lock = threading.Lock()
         self._reading = 0
+        self._inode = 0
+        """Of the file that is attached while somebody reads."""
         self._checked: Stamp = ()
 
     @contextmanager
@@ -68,13 +70,22 @@ class Reader:
     def _attach(self, patience_s: float) -> None:
         def attach() -> None:
             with self._lock:
-                if not self._reading:
-                    seen = stamp(self._path)
+                seen = stamp(self._path)
+                if self._reading:
+                    self._require_the_same(seen)
+                else:
+                    self._inode = seen[0][0] if seen else 0
                     self._engine.execute(f"ATTACH {_quoted(self._path)} AS store (READ_ONLY)")
                     self._check(seen)
                 self._reading += 1
 
         once_free(attach, self._path, patience_s)
+
+    def _require_the_same(self, seen: Stamp) -> None:
+        """Another file may have come in the place of the one that is attached, which is free again soon."""
+        if not seen or seen[0][0] != self._inode:
+            cure = "look again in a moment"
+            raise StoreHeldError("another file has come in its place", where=self._path, cure=cure)
 
     def _check(self, seen: Stamp) -> None:
         """Refuse what is no store of this version or brings views or macros; once for each state of the files."""

@@ -67,6 +67,8 @@ class _Seen:
     """Seconds that all that pages asked of it took, those reads included."""
     memo: Memo = field(default_factory=Memo)
     """What was read of it."""
+    boards: dict[tuple[str, str], _Shown] = field(default_factory=dict)
+    """Its boards by study and judge, as long as it is worked out aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +91,10 @@ class _Kept:
     """Of the state that it was last brought up to."""
     shown: _Shown | None = None
 
-    def show(self, seen: _Seen, shown: _Shown | None) -> None:
+    def show(self, seen: _Seen, shown: _Shown) -> None:
         """Take over a board that was worked out aside, unless a page has read a later one meanwhile."""
         with self.lock:
-            if shown is not None and self.inode == seen.inode and self.revision < seen.revision:
+            if self.inode == seen.inode and self.revision < seen.revision:
                 self.revision, self.shown = seen.revision, shown
 
 
@@ -107,6 +109,27 @@ class _Store:
         """Boards, by study and judge."""
         self.aside = threading.Lock()
         """Held while a successor of `seen` is worked out."""
+        self._swap = threading.Lock()
+
+    def show(self, seen: _Seen | None, found: _Seen) -> _Seen:
+        """Let `found` follow `seen`, unless another state has done so meanwhile; returns the one that is shown."""
+        with self._swap:
+            if self.seen is not None and self.seen is not seen:
+                return self.seen
+            if seen is not None and found is not seen:
+                if found.inode == seen.inode:
+                    found.worked_s = max(found.worked_s, seen.worked_s)  # a store that is slow stays so
+                    if found.revision < seen.revision:  # another store, to which the system gave the same number
+                        self.kept.clear()
+                seen.memo.clear()  # tabs that are left alone keep their state, not what was read of it
+            self.seen = found
+            return found
+
+    def forget(self) -> None:
+        """The store is gone: what comes in its place may have its number."""
+        with self._swap:
+            self.seen = None
+            self.kept.clear()
 
     @contextmanager
     def reading(self, seen: _Seen, patience_s: float | None = None) -> Iterator[DuckDBPyConnection]:
@@ -204,8 +227,8 @@ def _hashable(value: object) -> object:
 
 
 def updated() -> datetime:
-    """When the store last changed; after a kill committed rows sit in the .wal beside it."""
-    return datetime.fromtimestamp(_changed(stamp(store_path())), UTC)
+    """When the state that is shown was written, as far as is known; raises as `ask`."""
+    return datetime.fromtimestamp(_changed(_noted().stamp), UTC)
 
 
 def shown_state() -> tuple[int, int]:
@@ -231,12 +254,15 @@ def _noted() -> _Seen:
 
 def _shown(store: _Store, seen: _Seen, study_id: str, judge_id: str) -> _Shown:
     """The board that `seen` shows, or a later one that another page has read meanwhile."""
+    if (own := seen.boards.get((study_id, judge_id))) is not None:
+        return own
     kept: _Kept = store.kept.get((study_id, judge_id), lambda: _Kept(study_id, judge_id))
     with kept.lock:
         shown = kept.shown if kept.inode == seen.inode else None
         if shown is None or kept.revision < seen.revision:
             before = None if shown is None else shown.board
-            board = brought_up(before, lambda: store.reading(seen), study_id, judge_id)
+            with _timed(seen):
+                board = brought_up(before, lambda: store.reading(seen), study_id, judge_id)
             shown = shown if shown is not None and board is before else _Shown(board)
             kept.inode, kept.revision, kept.shown = seen.inode, seen.revision, shown
         return shown
@@ -248,28 +274,33 @@ def _latest(store: _Store) -> _Seen:
     Of a store that is being written also the last one, as long as the next one is worked out.
     """
     seen, now = store.seen, stamp(store.path)
+    if not now:
+        store.forget()
     if seen is None or not now:
-        return _next(store, seen, now)
+        return store.show(None, _found(store, None, now))
     if now == seen.stamp or _too_soon(seen, now):
         return seen
     if not _is_same_file(seen, now) or seen.worked_s <= SLOW_S:
-        return _next(store, seen, now)
+        return store.show(seen, _found(store, seen, now))
     if store.aside.locked():
         return seen
     if not _is_written(now):
-        return _next(store, seen, now)
-    if store.aside.acquire(blocking=False):
-        threading.Thread(target=_work_aside, args=(store, seen, now), name="next state", daemon=True).start()
-    return seen
+        return store.show(seen, _found(store, seen, now))
+    _start_aside(store, seen, now)
+    return store.seen or seen
 
 
-def _next(store: _Store, seen: _Seen | None, now: Stamp) -> _Seen:
-    """The store's own state, which is shown from now on."""
-    found = _found(store, seen, now)
-    if seen is not None and found is not seen:
-        seen.memo.clear()  # tabs that are left alone keep their state, not what was read of it
-    store.seen = found
-    return found
+def _start_aside(store: _Store, seen: _Seen, now: Stamp) -> None:
+    """Begin to work out what follows `seen`, unless that is under way or done."""
+    if not store.aside.acquire(blocking=False):
+        return
+    try:
+        if store.seen is seen:
+            threading.Thread(target=_work_aside, args=(store, seen, now), name="next state", daemon=True).start()
+            return
+    except RuntimeError:  # no thread to be had: the next look tries again
+        pass
+    store.aside.release()
 
 
 def _found(store: _Store, seen: _Seen | None, now: Stamp) -> _Seen:
@@ -278,7 +309,7 @@ def _found(store: _Store, seen: _Seen | None, now: Stamp) -> _Seen:
     same_file = seen is not None and _is_same_file(seen, now)
     try:
         with store.reading(found, GLANCE_S if same_file else None) as db:
-            found.inode, found.revision = store.path.stat().st_ino, store_revision(db)
+            found.inode, found.revision = (now[0][0] if now else 0), store_revision(db)
     except StoreHeldError:
         if seen is None or not same_file:
             raise
@@ -293,36 +324,58 @@ def _found(store: _Store, seen: _Seen | None, now: Stamp) -> _Seen:
 def _work_aside(store: _Store, seen: _Seen, now: Stamp) -> None:
     """Work out of the store's own state what pages asked last of `seen`, then show it."""
     try:
-        with suppress(StoreError):  # pages say what is wrong with the store when they look themselves
-            found = _found(store, seen, now)
-            if found is seen:
-                return
-            for query, *args in seen.memo.latest(AGAIN):
-                with suppress(Exception):  # no answer is kept then: who asks for it again gets the error
-                    _asked(store, found, query, tuple(args))
-            boards = [(kept, _next_shown(store, found, kept)) for kept in store.kept.values()]
-            for kept, shown in boards:
-                kept.show(found, shown)
-            for work in AHEAD:
-                with suppress(Exception), _seeing(found):
-                    work()
-            if store.seen is seen:  # else a page has looked by itself meanwhile: at another file in its place
-                store.seen = found
-                seen.memo.clear()
+        found = _found(store, seen, now)
+        if found.revision > seen.revision:
+            _work_out(store, seen, found)
+        store.show(seen, found)
+    except StoreError:  # pages say what is wrong with the store when they look themselves, and not at once again
+        seen.since = time.monotonic()
     finally:
         store.aside.release()
 
 
+def _work_out(store: _Store, seen: _Seen, found: _Seen) -> None:
+    """Ask of `found` what was asked of `seen`; what fails is not kept, and who asks for it again gets the error."""
+    for query, *args in filter(_is_plain, seen.memo.latest(AGAIN)):
+        with suppress(Exception):
+            _asked(store, found, query, tuple(args))
+    kept_ones: list[_Kept] = store.kept.values()
+    for kept in kept_ones:
+        with suppress(Exception):
+            if (shown := _next_shown(store, found, kept)) is not None:
+                found.boards[kept.study_id, kept.judge_id] = shown
+    for work in AHEAD:
+        with suppress(Exception), _seeing(found):
+            work()
+    for kept in kept_ones:
+        if (shown := found.boards.get((kept.study_id, kept.judge_id))) is not None:
+            kept.show(found, shown)
+    found.boards.clear()
+
+
+def _is_plain(key: tuple[object, ...]) -> bool:
+    """Whether a successor may be asked the same: objects of this state, told apart by identity, are in no other."""
+    return all(_is_value(value) for value in key[1:])
+
+
+def _is_value(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_value, value))
+    return value is None or isinstance(value, str | int | float)
+
+
 def _next_shown(store: _Store, found: _Seen, kept: _Kept) -> _Shown | None:
     """A board brought up, with what pages asked of it last; None where there is none of the same file."""
-    before = kept.shown if kept.inode == found.inode else None
+    with kept.lock:
+        before = kept.shown if kept.inode == found.inode else None
     if before is None:
         return None
-    board = brought_up(before.board, lambda: store.reading(found), kept.study_id, kept.judge_id)
+    with _timed(found):
+        board = brought_up(before.board, lambda: store.reading(found), kept.study_id, kept.judge_id)
     if board is before.board:
         return before
     shown = _Shown(board)
-    for work, *args in before.memo.latest(AGAIN):
+    for work, *args in filter(_is_plain, before.memo.latest(AGAIN)):
         with suppress(Exception):  # as with queries
             _reckoned(found, shown, work, tuple(args))
     return shown

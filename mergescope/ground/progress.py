@@ -33,6 +33,8 @@ PROGRESS = "progress.json"
 """File of a study's folder that says how far its work is."""
 LOG = "run.log"
 """File of a study's folder that keeps what its runs said, a line each, after the time in UTC."""
+LONGEST = 2_000
+"""Characters of a line in the log."""
 LINE_SECONDS = 5.0
 """Seconds between two plain lines where the output is not a terminal."""
 HEARTBEAT_SECONDS = 1.0
@@ -173,8 +175,10 @@ class Reporter:
         finally:
             seconds = time.monotonic() - task.started
             errors = f" ({', '.join(f'{kind} {n}' for kind, n in sorted(task.errors.items()))})" if task.errors else ""
-            self.say(f"{task.name}: {state}, {task.done}/{task.total} {task.unit} in {seconds:.1f} s{errors}")
-            self._beat(task, state)
+            try:
+                self.say(f"{task.name}: {state}, {task.done}/{task.total} {task.unit} in {seconds:.1f} s{errors}")
+            finally:
+                self._beat(task, state)
 
     def say(self, text: str) -> None:
         """One line of news, which the log keeps; control characters in it are dropped."""
@@ -185,7 +189,7 @@ class Reporter:
         """Keep a line in the log alone; raises MergescopeError where the disk is full or read-only."""
         if self._log is None:
             return
-        line = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {_plain(text)}\n"
+        line = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {_plain(text)[:LONGEST]}\n"
         with disk_refusals(self._log), self._log.open("a", encoding="utf-8", errors="replace") as stream:
             stream.write(line)
 

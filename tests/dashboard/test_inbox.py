@@ -94,3 +94,15 @@ def test_the_last_word_counts_and_one_before_the_judges_stays(own: Path) -> None
     back = verdict(answer, 4, rater="ben", value=None, supersedes=other.id)
     rows = [verdict_row(slip) for slip in (back, second, other, first, blind)]
     assert [(row.rater, row.value) for row in in_force(rows)] == [("anna", 2.0), ("anna", 5.0)]
+
+
+def test_why_slips_still_wait_is_told(own: Path) -> None:
+    with open_store(own, read_only=False) as db:
+        db.execute("INSERT INTO schema_version (name) VALUES ('999_later')")
+    inbox.send(verdict(("q1_any", "t1_any")))
+    deadline = time.monotonic() + 60
+    while not inbox.set_aside():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert "newer" in inbox.set_aside()[0]
+    assert len(waiting(own)) == 1

@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from duckdb import DuckDBPyConnection
@@ -221,14 +222,16 @@ def test_while_one_is_worked_out_nobody_looks_and_another_file_is_shown_at_once(
     assert shown() == ["synthetic"]
     commit(path)
     copy.write_bytes(path.read_bytes())
-    assert shown() == ["synthetic"]
-    quiet(path)  # the sweep has ended, and its last state is still worked out
-    assert shown() == ["synthetic"]
-    with open_store(copy, read_only=False) as db:
-        db.execute("DELETE FROM study WHERE name <> 'other'")
-    copy.replace(path)
-    assert shown() == ["other"]
-    let_go.set()
+    try:
+        assert shown() == ["synthetic"]
+        quiet(path)  # the sweep has ended, and its last state is still worked out
+        assert shown() == ["synthetic"]
+        with open_store(copy, read_only=False) as db:
+            db.execute("DELETE FROM study WHERE name <> 'other'")
+        copy.replace(path)
+        assert shown() == ["other"]
+    finally:
+        let_go.set()
     deadline = time.monotonic() + 30
     while any(thread.name == "next state" for thread in threading.enumerate()):
         assert time.monotonic() < deadline
@@ -256,3 +259,90 @@ def test_what_cannot_be_worked_out_again_holds_nothing_up(path: Path) -> None:
         source.ask(failing)
     with pytest.raises(KeyError):
         source.reckon(failing, study.study_id, judge.judge_id)
+
+
+def ids_of(path: Path) -> tuple[str, str]:
+    with open_store(path, read_only=True) as db:
+        (found,) = db.execute("SELECT study_id, judge_id FROM study_judge LIMIT 1").fetchall()
+    return found[0], found[1]
+
+
+def test_a_file_that_comes_while_the_one_before_is_read_is_shown_when_that_has_ended(path: Path) -> None:
+    copy = path.with_name("copy.duckdb")
+    copy.write_bytes(path.read_bytes())
+    commit(copy)
+    inside, let_go = threading.Event(), threading.Event()
+
+    def lingering(db: DuckDBPyConnection) -> int:
+        inside.set()
+        let_go.wait(30)
+        return len(queries.studies(db))
+
+    def read() -> None:
+        with source.outside_pages():
+            source.ask(lingering)
+
+    assert shown() == ["synthetic"]
+    reading = threading.Thread(target=read)
+    reading.start()
+    try:
+        assert inside.wait(30)
+        copy.replace(path)
+        threading.Timer(0.3, let_go.set).start()
+        assert shown() == [
+            "other",
+            "synthetic",
+        ]  # it waits: the new name over old rows would stay
+    finally:
+        let_go.set()
+        reading.join()
+    assert shown() == ["other", "synthetic"]
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_board_that_fails_aside_is_read_by_the_page_and_holds_nothing_up(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shown() == ["synthetic"]
+    study, judge = ids_of(path)
+    assert source.reckon(counted, study, judge) == 30
+    real = source.brought_up
+
+    def failing(*args: Any) -> Board:
+        if threading.current_thread().name == "next state":
+            raise IndexError("no such row")
+        return real(*args)
+
+    monkeypatch.setattr(source, "brought_up", failing)
+    commit(path)
+    until(["other", "synthetic"])
+    assert source.reckon(counted, study, judge) == 30
+
+
+def test_a_store_made_anew_with_a_lower_revision_has_a_board_of_its_own(path: Path) -> None:
+    """The system may give it the number of the one that was deleted."""
+    with open_store(path, read_only=False) as db:
+        db.execute("UPDATE revision SET counter = counter + 1000")
+    quiet(path)
+    assert shown() == ["synthetic"]
+    study, judge = ids_of(path)
+    assert source.reckon(counted, study, judge) == 30
+    with open_store(path, read_only=False) as db:
+        db.execute("UPDATE revision SET counter = counter - 1000")
+        db.execute("DELETE FROM study_checkpoint WHERE role = 'merge'")
+    quiet(path)
+    assert shown() == ["synthetic"]
+    assert source.reckon(counted, study, judge) < 30
+
+
+@pytest.mark.usefixtures("slow")
+def test_where_no_thread_is_to_be_had_the_next_look_tries_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    assert shown() == ["synthetic"]
+    commit(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        assert shown() == ["synthetic"]
+    until(["other", "synthetic"])
