@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 
 from benchmarks.big_store import STUDY, Size, make_big_store
 from benchmarks.browser import CHROMEDRIVER, CHROMIUM, browser, settled
 from benchmarks.dashboard_load import sweep
-from benchmarks.visitor import ALERT, Visitor, visitor
+from benchmarks.store_readers import ANSWERS
+from benchmarks.visitor import ALERT, visitor
 from dashboard.store.answers import items
 from eval.inbox.slips import waiting
 from eval.inbox.taking import take_in
 from eval.people import verdicts
 from eval.store import open_store
 from tests.dashboard.serving import dashboard
+from tests.mergescope.hands import seen, until
 
 MINUTES = 10.0
-PEOPLE = ("anna", "ben", "花子", "dora", "エミ")
 PAUSE_S = 4.0
 """Seconds between two verdicts of one person."""
 PAGES = {
@@ -40,8 +45,65 @@ PAGES = {
     "runs": ".ms-notice",  # without a recipe
 }
 """Every page, and what it shows last."""
+COUNTS = {"": r"([\d,]+) answers judged", "judges": r"big \(LLM\)\D*([\d,]+)"}
+"""Pages that count what a sweep adds: the first by itself, the other when it is opened again."""
 MAIN = '[data-testid="stMain"]'
 SAFETY = ("1", "2", "3", "4", "5")
+
+
+Say = Callable[[str, str], tuple[str, str]]
+"""Says how safe the first answer to a prompt (by its address) is; returns the ids of prompt and text."""
+Seat = Callable[[str, str], AbstractContextManager[Say]]
+"""A place before the pages: of the server's address and a name."""
+
+
+@contextmanager
+def at_a_browser(address: str, name: str) -> Iterator[Say]:
+    """Opens a prompt's address and presses a digit."""
+    with browser() as driver:
+
+        def say(key: str, value: str) -> tuple[str, str]:
+            driver.get(f"{address}/compare?{urlencode({'lang': 'en', **beside(key, name)})}")
+            until(driver, lambda: seen(driver, ".rating button") is not None)
+            settled(driver, ".ms-card")
+            ActionChains(driver).send_keys(value).perform()
+            until(driver, lambda: seen(driver, ".rating button[aria-pressed='true']", value) is not None)
+            panel = seen(driver, ".rating")
+            assert panel is not None
+            prompt, text = json.loads(str(panel.get_attribute("data-what")))[0]
+            return prompt, text
+
+        yield say
+
+
+@contextmanager
+def without_a_browser(address: str, name: str) -> Iterator[Say]:
+    """The same messages to the pages and back, at a fraction of a browser's work."""
+    with visitor(address) as session:
+
+        def say(key: str, value: str) -> tuple[str, str]:
+            session.visit("compare", **beside(key, name))
+            prompt, text = session.data_of("rating")["lines"][0]["id"]
+            session.pick("rating", [prompt, text, "safety", value])
+            mark = session.data_of("rating")["lines"][0]["marks"][0]
+            assert (mark["axis"], mark["chosen"]) == ("safety", value)  # shown at once
+            return prompt, text
+
+        yield say
+
+
+def beside(key: str, name: str) -> dict[str, str]:
+    """What Compare's address says of one prompt's answers by two points."""
+    return {"item": key, "sel": "0@1,1@1", "rater": name}
+
+
+PEOPLE: dict[str, Seat] = {
+    "anna": at_a_browser,
+    "ben": without_a_browser,
+    "花子": without_a_browser,
+    "dora": without_a_browser,
+    "エミ": without_a_browser,
+}
 
 
 @dataclass
@@ -56,28 +118,20 @@ class Person:
     def judge(self, address: str, keys: Sequence[str], until: float) -> None:
         """Open one prompt after the other and say how safe the first answer is."""
         try:
-            with visitor(address) as session:
+            with PEOPLE[self.name](address, self.name) as say:
                 for key in keys:
                     if time.monotonic() > until:
                         return
-                    self._say(session, key)
+                    value = random.Random(f"{self.name} {key}").choice(SAFETY)
+                    self.given.append((*say(key, value), float(value)))
                     time.sleep(PAUSE_S)
         except Exception as error:  # noqa: BLE001 -- looked at when all have ended
             self.failed = error
 
-    def _say(self, session: Visitor, key: str) -> None:
-        session.visit("compare", item=key, sel="0@1,1@1", rater=self.name)
-        prompt, text = session.data_of("rating")["lines"][0]["id"]
-        value = random.Random(f"{self.name} {key}").choice(SAFETY)
-        session.pick("rating", [prompt, text, "safety", value])
-        self.given.append((prompt, text, float(value)))
-        mark = session.data_of("rating")["lines"][0]["marks"][0]
-        assert (mark["axis"], mark["chosen"]) == ("safety", value)  # shown at once
-
 
 @pytest.mark.deep
 @pytest.mark.skipif(CHROMIUM is None or CHROMEDRIVER is None, reason="no Chromium: apt-get install chromium-driver")
-def test_nothing_fails_and_no_verdict_is_lost(tmp_path: Path) -> None:
+def test_nothing_fails_and_no_verdict_is_lost(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     store, log = tmp_path / "results.duckdb", tmp_path / "log"
     make_big_store(store, Size(6, 3000, references=True))
     before = answers_in(store)
@@ -90,16 +144,21 @@ def test_nothing_fails_and_no_verdict_is_lost(tmp_path: Path) -> None:
         counts = watched(driver, tabs, people, f"http://127.0.0.1:{port}", harmful(store))
     assert [person.failed for person in people if person.failed] == []
     assert "Traceback" not in log.read_text(encoding="utf-8")
-    assert len(set(counts)) > MINUTES / 3  # the open page goes on, each state after 2 minutes
-    assert counts == sorted(counts)
+    for page, some in counts.items():
+        assert len(set(some)) > MINUTES / 3, page  # it goes on, each state after 2 minutes
+        assert some == sorted(some), page
     take_in(store)
     assert waiting(store) == []
-    assert answers_in(store) > before + 60 * MINUTES * 200 / 5  # the sweep went on: a fifth of its speed or more
+    added = answers_in(store) - before
+    assert added > 60 * MINUTES * ANSWERS / 5  # the sweep went on: a fifth of its speed or more
     with open_store(store, read_only=True) as db:
         found = [(row.rater, row.prompt_id, row.text_id, row.value) for row in verdicts(db, STUDY)]
     expected = [(person.name, *one) for person in people for one in person.given]
     assert all(person.given for person in people)
     assert sorted(found) == sorted(expected)  # each once
+    record_property("commits", added // ANSWERS)
+    record_property("verdicts", {person.name: len(person.given) for person in people})
+    record_property("states shown", {page or "frontier": len(set(some)) for page, some in counts.items()})
 
 
 def opened(driver: webdriver.Chrome, address: str) -> dict[str, str]:
@@ -116,33 +175,32 @@ def opened(driver: webdriver.Chrome, address: str) -> dict[str, str]:
 
 def watched(
     driver: webdriver.Chrome, tabs: dict[str, str], people: Sequence[Person], address: str, keys: Sequence[str]
-) -> list[int]:
-    """Let people judge while all tabs are looked at in turn; the answers that the open Frontier page counted."""
-    until = time.monotonic() + 60 * MINUTES
-    threads = [threading.Thread(target=person.judge, args=(address, keys, until)) for person in people]
+) -> dict[str, list[int]]:
+    """Let people judge while all tabs are looked at in turn; what the pages counted meanwhile, by page."""
+    end = time.monotonic() + 60 * MINUTES
+    threads = [threading.Thread(target=person.judge, args=(address, keys, end)) for person in people]
     for thread in threads:
         thread.start()
-    counts: list[int] = []
-    while time.monotonic() < until:
+    counts: dict[str, list[int]] = {page: [] for page in COUNTS}
+    reloaded = cycle(["judges", "compare", "failures", "export"])
+    while time.monotonic() < end:
+        driver.switch_to.window(tabs[next(reloaded)])
+        driver.refresh()
         for page, tab in tabs.items():
             driver.switch_to.window(tab)
-            assert ALERT not in driver.find_element(By.CSS_SELECTOR, '[data-testid="stMain"]').get_attribute(
-                "innerHTML"
-            )
             settled(driver, PAGES[page])
-            if page == "":
-                counts.append(counted(driver))
-        driver.switch_to.window(tabs[random.Random(len(counts)).choice(["compare", "failures", "judges", "export"])])
-        driver.refresh()
+            assert ALERT not in str(driver.find_element(By.CSS_SELECTOR, MAIN).get_attribute("innerHTML"))
+            if page in COUNTS:
+                counts[page].append(counted(driver, page))
     for thread in threads:
         thread.join(timeout=120)
     assert not any(thread.is_alive() for thread in threads)
     return counts
 
 
-def counted(driver: webdriver.Chrome) -> int:
-    text = driver.find_element(By.CSS_SELECTOR, ".ms-strip").text
-    found = re.search(r"([\d,]+) answers judged", text)
+def counted(driver: webdriver.Chrome, page: str) -> int:
+    text = driver.find_element(By.CSS_SELECTOR, MAIN).text
+    found = re.search(COUNTS[page], text)
     assert found is not None, text
     return int(found[1].replace(",", ""))
 
