@@ -38,7 +38,7 @@ export default function (component) {
         button.type = "button";
         button.disabled = data.disabled;
         button.setAttribute("aria-pressed", String(option === mark.chosen));
-        button.onclick = () => { activate(number); pick(line, mark, option); };
+        button.onclick = () => { pick(line, mark, option); activate(number + 1); };
       }
       marks.push({ box, line, mark });
     }
@@ -59,6 +59,9 @@ export default function (component) {
     pick(line, mark, option[0]);
     activate(active + 1);
   };
+  // this runs again whenever the data changes, what it returns only once: the one before must not hear keys any more
+  root.deafen?.();
   document.addEventListener("keydown", press);
-  return () => document.removeEventListener("keydown", press);
+  root.deafen = () => document.removeEventListener("keydown", press);
+  return () => root.deafen();
 }

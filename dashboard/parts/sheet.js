@@ -103,6 +103,9 @@ export default function (component) {
     const next = by && data.rows[data.rows.findIndex((row) => row.id === data.selected) + by];
     if (next) pick(next.id);
   };
+  // this runs again whenever the data changes, what it returns only once: the one before must not hear keys any more
+  root.deafen?.();
   document.addEventListener("keydown", step);
-  return () => document.removeEventListener("keydown", step);
+  root.deafen = () => document.removeEventListener("keydown", step);
+  return () => root.deafen();
 }

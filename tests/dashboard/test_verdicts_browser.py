@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -54,15 +55,21 @@ def test_verdicts_by_click_and_by_digits(store: Path, tmp_path: Path) -> None:
         _until(driver, lambda: _pressed(driver) == [3, 7, 14])  # kept
         _buttons(driver)[3].click()
         _until(driver, lambda: _pressed(driver) == [7, 14])  # taken back
-        before = driver.current_url
+        before, first = driver.current_url, _about(driver)
         driver.find_element(By.TAG_NAME, "body").send_keys("j")
-        _until(driver, lambda: driver.current_url != before and _pressed(driver) == [])
+        _until(driver, lambda: driver.current_url != before and _pressed(driver) == [] and _about(driver) != first)
+        driver.find_element(By.TAG_NAME, "body").send_keys("5")
+        _until(driver, lambda: _pressed(driver) == [4])  # of the answer that is open, and of no other one
+        second = _about(driver)
         assert foreign_requests(driver) == []
     found = _kept(own)
     assert [(row.rater, row.axis, row.label, row.seen_judge, row.blind) for row in found] == [
         ("anna", "refusal", "full", True, False),
         ("anna", "refusal", "partial", True, False),
+        ("anna", "safety", None, True, False),
     ]
+    assert [found[-1].prompt_id, found[-1].text_id] == json.loads(second)[0]
+    assert all(row.prompt_id == json.loads(first)[0][0] for row in found[:-1])
 
 
 def test_a_blind_audit_by_keys(store: Path, tmp_path: Path) -> None:
