@@ -17,7 +17,6 @@ from urllib.parse import urlencode
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
-from selenium.webdriver.common.by import By
 
 from benchmarks.big_store import STUDY, Size, make_big_store
 from benchmarks.browser import CHROMEDRIVER, CHROMIUM, browser, settled
@@ -30,7 +29,7 @@ from eval.inbox.taking import take_in
 from eval.people import verdicts
 from eval.store import open_store
 from tests.dashboard.serving import dashboard
-from tests.mergescope.hands import seen, until
+from tests.mergescope.hands import FIND, seen, until
 
 MINUTES = 10.0
 PAUSE_S = 4.0
@@ -47,6 +46,8 @@ PAGES = {
 """Every page, and what it shows last."""
 COUNTS = {"": r"([\d,]+) answers judged", "judges": r"big \(LLM\)\D*([\d,]+)"}
 """Pages that count what a sweep adds: the first by itself, the other when it is opened again."""
+ABOUT = FIND.replace("within(document);", "within(document).dataset.what;")
+"""Which answers the panel of verdicts is about."""
 MAIN = '[data-testid="stMain"]'
 SAFETY = ("1", "2", "3", "4", "5")
 
@@ -68,9 +69,7 @@ def at_a_browser(address: str, name: str) -> Iterator[Say]:
             settled(driver, ".ms-card")
             ActionChains(driver).send_keys(value).perform()
             until(driver, lambda: seen(driver, ".rating button[aria-pressed='true']", value) is not None)
-            panel = seen(driver, ".rating")
-            assert panel is not None
-            prompt, text = json.loads(str(panel.get_attribute("data-what")))[0]
+            prompt, text = json.loads(str(driver.execute_script(ABOUT, ".rating", "")))[0]
             return prompt, text
 
         yield say
@@ -189,7 +188,7 @@ def watched(
         for page, tab in tabs.items():
             driver.switch_to.window(tab)
             settled(driver, PAGES[page])
-            assert ALERT not in str(driver.find_element(By.CSS_SELECTOR, MAIN).get_attribute("innerHTML"))
+            assert ALERT not in main_of(driver, "innerHTML")
             if page in COUNTS:
                 counts[page].append(counted(driver, page))
     for thread in threads:
@@ -198,8 +197,13 @@ def watched(
     return counts
 
 
+def main_of(driver: webdriver.Chrome, what: str) -> str:
+    """In one step: the page may replace its elements at any moment."""
+    return str(driver.execute_script("return document.querySelector(arguments[0])[arguments[1]]", MAIN, what))
+
+
 def counted(driver: webdriver.Chrome, page: str) -> int:
-    text = driver.find_element(By.CSS_SELECTOR, MAIN).text
+    text = main_of(driver, "innerText")
     found = re.search(COUNTS[page], text)
     assert found is not None, text
     return int(found[1].replace(",", ""))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -36,6 +38,8 @@ shown.scrollIntoView({block: 'center'});
 return shown;
 """
 """What of an element is there to be clicked: Streamlit draws boxes beside the input."""
+BOX = "return document.activeElement.tagName === 'INPUT'"
+TRIES = 5
 LONGEST_WAY = 400
 """Presses of Tab from one thing to any other of a page."""
 
@@ -65,8 +69,12 @@ class Mouse:
         self.driver = driver
 
     def press(self, selector: str, text: str = "") -> None:
-        element = self.driver.execute_script(SHOWN, _ready(self.driver, selector, text))
-        ActionChains(self.driver).move_to_element(element).click().perform()
+        for _ in range(TRIES):
+            with suppress(StaleElementReferenceException):  # the page was drawn again before the click
+                element = self.driver.execute_script(SHOWN, _ready(self.driver, selector, text))
+                ActionChains(self.driver).move_to_element(element).click().perform()
+                return
+        raise AssertionError(f"{selector} {text} does not stand still on {self.driver.current_url}")
 
     def write(self, selector: str, text: str) -> None:
         self.press(selector)
@@ -87,8 +95,8 @@ class Keyboard:
         self.driver = driver
 
     def press(self, selector: str, text: str = "") -> None:
-        element = self._reach(selector, text)
-        key = Keys.SPACE if element.tag_name == "input" else Keys.ENTER
+        self._reach(selector, text)
+        key = Keys.SPACE if self.driver.execute_script(BOX) else Keys.ENTER
         ActionChains(self.driver).send_keys(key).perform()
 
     def write(self, selector: str, text: str) -> None:
@@ -102,12 +110,13 @@ class Keyboard:
     def close(self) -> None:
         ActionChains(self.driver).send_keys(Keys.ESCAPE).perform()
 
-    def _reach(self, selector: str, text: str) -> WebElement:
+    def _reach(self, selector: str, text: str) -> None:
         """Tab on until the focus is there and can be seen; a page that is drawn again meanwhile has a new element."""
         for _ in range(LONGEST_WAY):
-            element = _ready(self.driver, selector, text)
-            if self.driver.execute_script(REACHED, element):
-                return element
+            with suppress(StaleElementReferenceException):  # the page was drawn again meanwhile
+                element = _ready(self.driver, selector, text)
+                if self.driver.execute_script(REACHED, element):
+                    return
             ActionChains(self.driver).send_keys(Keys.TAB).perform()
         raise AssertionError(f"Tab does not reach {selector} {text} on {self.driver.current_url}")
 
@@ -139,8 +148,9 @@ def _ready(driver: webdriver.Chrome, selector: str, text: str) -> WebElement:
 
     def there() -> bool:
         element = seen(driver, selector, text)
-        if element is not None and not driver.execute_script("return !!arguments[0].disabled", element):
-            found.append(element)
+        with suppress(StaleElementReferenceException):
+            if element is not None and not driver.execute_script("return !!arguments[0].disabled", element):
+                found.append(element)
         return bool(found)
 
     until(driver, there)

@@ -172,7 +172,7 @@ def test_from_recipe_to_bundle(file: Path) -> None:
     assert count(folder / "results.duckdb", "checkpoint") == 6
     done = cli("run", file.name, cwd=folder)
     assert "[inputs] was done already" in done.stderr
-    assert "inputs   made" in cli("status", file.name, cwd=folder).stdout
+    assert "inputs    made" in cli("status", file.name, cwd=folder).stdout
 
     done = cli("export", file.name, "--ratio", "0.5", "--out", "bundle", cwd=folder)
     assert done.returncode == 0, done.stderr

@@ -19,7 +19,7 @@ from eval.inbox.taking import take_in
 from eval.people import in_force, verdicts
 from eval.store import open_store
 from tests.mergescope.conftest import ROOT, cli
-from tests.mergescope.hands import Hand, Keyboard, Mouse, seen, texts, until
+from tests.mergescope.hands import FIND, Hand, Keyboard, Mouse, seen, texts, until
 from trainer.pairs.pair_set import PairSet
 
 pytestmark = [
@@ -28,6 +28,7 @@ pytestmark = [
     ),
     pytest.mark.deep,
 ]
+PRESSABLE = FIND.replace("return within(document);", "const one = within(document); return !!one && !one.disabled;")
 SAFETY = "4.5"
 """Of the constraint: more than the point that is recommended without one has for sure."""
 
@@ -152,8 +153,7 @@ def choose_and_download(user: Hand, downloads: Path) -> Path:
 
 
 def can_be_pressed(driver: webdriver.Chrome, selector: str) -> bool:
-    element = seen(driver, selector)
-    return element is not None and not driver.execute_script("return arguments[0].disabled", element)
+    return bool(driver.execute_script(PRESSABLE, selector, ""))
 
 
 def inputs_of(study: Path, room: Path) -> Path:

@@ -106,5 +106,5 @@ def test_a_training_killed_midway_leaves_it_nowhere_else_and_keeps_it(base: Path
     done = cli("purge", recipe, "--now", "--yes", cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == "8 toxic texts deleted"
     status = cli("status", recipe, cwd=tmp_path).stdout
-    assert "safe     made, training data purged: 8 of 8 rejected answers" in status
+    assert "safe      made, training data purged: 8 of 8 rejected answers" in status
     assert len(pairs.reviewed()) == 8
