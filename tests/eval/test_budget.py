@@ -143,7 +143,8 @@ def test_one_server_s_budget_is_shared_by_all_judges(server: Server, judge: Make
 
     server.rule = patient
     budget = Budget(Decimal("0.1"), "USD")
-    work = [threading.Thread(target=judged, args=(judge(budget, model=name, max_tokens=64), 100)) for name in "ab"]
+    asking = [judge(budget, model=name, max_tokens=64, concurrency=2) for name in "ab"]  # neither can hold all of it
+    work = [threading.Thread(target=judged, args=(one, 100)) for one in asking]
     for thread in work:
         thread.start()
     for thread in work:
