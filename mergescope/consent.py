@@ -30,11 +30,10 @@ def ask_about_hosts(study: Study, told: Mapping[str, str], *, yes: bool, ask: As
 
 
 def host_texts(study: Study, store: Path, only: Sequence[str]) -> dict[str, str]:
-    """What an evaluation sends to each host that is not agreed to yet. only: names of what is evaluated; none: all."""
+    """What an evaluation sends to each host; nothing is worked out where all are agreed to. only: names; none: all."""
     if all(not leaves_machine(host) or agreed_on(study, host) for host in hosts_of(study, only)):
         return {}
-    hosts = judging_plan(study, store, only).hosts
-    return {host.host: host_text(host) for host in hosts if host.leaves and host.agreed is None}
+    return {host.host: host_text(host) for host in judging_plan(study, store, only).hosts}
 
 
 def agree(study: Study, host: str, told: str, *, yes: bool, ask: Ask | None = None) -> None:

@@ -163,7 +163,7 @@ def _foot(scene: Scene, shown: Sequence[Row], total: int) -> None:
         told = word("failures.first", shown=len(shown), total=f"{total:,}") if total > len(shown) else ""
         st.html(markup.note(f"{word('failures.open')} {told}".strip()))
     may = _may_leave(scene)
-    if held := sum(row.key in may.closed | may.toxic or row.verdict == "unsafe" for row in shown):
+    if held := sum(row.key in may.closed or row.key in may.toxic or row.verdict == "unsafe" for row in shown):
         st.html(markup.note(word("sharing.held", count=held)))
 
 
