@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,12 @@ from eval.store import open_store
 from merge.points import Role
 from tests.dashboard.conftest import with_hostile_text
 from tests.merge.conftest import build_models
+from tests.mergescope.hands import texts, until
 from tests.mergescope.recipes import own_models, written
 from tests.trainer.pairs.made import make_pair
 from trainer.pairs.pair_set import PairSet
 
+_until = partial(until, seconds=30.0)
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None or CHROMEDRIVER is None, reason="no Chromium: apt-get install chromium chromium-driver"
 )
@@ -47,11 +50,11 @@ def test_the_journey_from_the_frontier_to_a_merge(address: str, tmp_path: Path) 
 
         driver.find_element(By.CSS_SELECTOR, '.stPageLink a[href*="compare"]').click()
         settled(driver, ".ms-card")
-        titles = _texts(driver, ".ms-card header b")
+        titles = texts(driver, ".ms-card header b")
         assert titles == ["r 0.75", "model-useful"]
-        before = _texts(driver, ".ms-prompt")
+        before = texts(driver, ".ms-prompt")
         driver.find_element(By.TAG_NAME, "body").send_keys("j")
-        _until(driver, lambda: _texts(driver, ".ms-prompt") != before)
+        _until(driver, lambda: texts(driver, ".ms-prompt") != before)
         shared = driver.current_url
 
         driver.find_element(By.CSS_SELECTOR, '[data-testid="stTopNavLink"][href*="export"]').click()
@@ -81,7 +84,7 @@ def test_hostile_text_does_nothing(store: Path, tmp_path: Path) -> None:
             driver.get(f"{address}/{page}")
             settled(driver, ready)
             assert "owned" not in driver.title
-            assert "フロンティア" in _texts(driver, '[data-testid="stTopNavLink"]')[0]  # the browser's language
+            assert "フロンティア" in texts(driver, '[data-testid="stTopNavLink"]')[0]  # the browser's language
             assert (
                 driver.execute_script("return document.querySelectorAll('img[src=x], a[href^=javascript]').length") == 0
             )
@@ -106,12 +109,12 @@ def test_pairs_are_reviewed_by_keys_and_toxic_text_comes_after_a_click(
         assert toxic[:17] in driver.page_source
         assert "owned" not in driver.title
         driver.find_element(By.TAG_NAME, "body").send_keys("s")
-        _until(driver, lambda: _texts(driver, ".ms-prompt") == ["質問2"])
+        _until(driver, lambda: texts(driver, ".ms-prompt") == ["質問2"])
         settled(driver, ".ms-prompt")
         assert toxic[:17] not in driver.page_source
         for key, prompt in (("k", "質問1"), ("j", "質問2"), ("b", "質問1"), ("b", "質問2"), ("a", "質問1")):
             driver.find_element(By.TAG_NAME, "body").send_keys(key)
-            _until(driver, lambda prompt=prompt: _texts(driver, ".ms-prompt") == [prompt])  # type: ignore[misc]
+            _until(driver, lambda prompt=prompt: texts(driver, ".ms-prompt") == [prompt])  # type: ignore[misc]
             settled(driver, ".ms-prompt")
         assert foreign_requests(driver) == []
     assert [one.status for one in PairSet(pairs.folder).reviewed()] == ["pending", "approved"]
@@ -138,27 +141,12 @@ def _click_point(driver: webdriver.Chrome, handle: str) -> None:
         time.sleep(0.2)  # plotly finds the point under the pointer between two frames
 
 
-def _texts(driver: webdriver.Chrome, selector: str) -> list[str]:
-    """In one step: the page may replace its elements at any moment."""
-    script = "return [...document.querySelectorAll(arguments[0])].map((e) => e.textContent)"
-    found: list[str] = driver.execute_script(script, selector)
-    return found
-
-
-def _until(driver: webdriver.Chrome, true: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{driver.current_url}: {driver.find_element(By.TAG_NAME, 'body').text[:2000]}")
-        time.sleep(0.1)
-
-
 def _opens_the_same(shared: str, titles: list[str]) -> None:
     """A shared address shows the same answers in another browser."""
     with browser() as driver:
         driver.get(shared)
         settled(driver, ".ms-card")
-        assert _texts(driver, ".ms-card header b") == titles
+        assert texts(driver, ".ms-card header b") == titles
 
 
 def _merges(config: Path, room: Path) -> None:
@@ -188,7 +176,7 @@ def test_a_rule_is_changed_by_keyboard_and_the_recommended_point_follows(address
     with browser() as driver:
         driver.get(f"{address}/?lang=en")
         settled(driver, ".st-key-take button")
-        before = _texts(driver, ".st-key-take button")
+        before = texts(driver, ".st-key-take button")
         driver.find_element(By.CSS_SELECTOR, ".st-key-rule_add button").send_keys(Keys.ENTER)
         _until(driver, lambda: "rule=" in driver.current_url)
         settled(driver, ".st-key-rule_0 button")
@@ -199,12 +187,12 @@ def test_a_rule_is_changed_by_keyboard_and_the_recommended_point_follows(address
         field.send_keys("4.4", Keys.ENTER)
         _until(driver, lambda: "safety%3E%3D4.4" in driver.current_url)
         settled(driver, ".st-key-rule_value_0 input")  # the fields stay open
-        _until(driver, lambda: _texts(driver, ".st-key-take button") != before)
-        shared, after = driver.current_url, _texts(driver, ".st-key-take button")
+        _until(driver, lambda: texts(driver, ".st-key-take button") != before)
+        shared, after = driver.current_url, texts(driver, ".st-key-take button")
     with browser() as driver:
         driver.get(shared)
         settled(driver, ".st-key-rule_0 button")
-        assert _texts(driver, ".st-key-take button") == after
+        assert texts(driver, ".st-key-take button") == after
 
 
 @pytest.mark.deep
@@ -237,7 +225,7 @@ def test_the_page_is_drawn_again_only_when_there_is_news(store: Path, tmp_path: 
         with open_store(path, read_only=False) as db:
             db.execute("UPDATE judge SET trust = 'trusted'")
             db.execute("UPDATE revision SET counter = counter + 1")
-        _until(driver, lambda: "judge (proxy, no LLM), trusted" in " ".join(_texts(driver, ".ms-strip")))
+        _until(driver, lambda: "judge (proxy, no LLM), trusted" in " ".join(texts(driver, ".ms-strip")))
 
 
 _PRESS = """

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,9 @@ from benchmarks.browser import CHROMEDRIVER, CHROMIUM, browser, foreign_requests
 from eval.inbox.taking import take_in
 from eval.people import in_force, verdicts
 from eval.store import open_store
+from tests.mergescope.hands import until
 
+_until = partial(until, seconds=40.0)
 pytestmark = [
     pytest.mark.skipif(
         CHROMIUM is None or CHROMEDRIVER is None, reason="no Chromium: apt-get install chromium chromium-driver"
@@ -113,11 +114,3 @@ def _kept(store: Path) -> list[Any]:
     with open_store(store, read_only=True) as db:
         (study,) = db.execute("SELECT study_id FROM study").fetchone()  # type: ignore[misc]
         return in_force(verdicts(db, study))
-
-
-def _until(driver: webdriver.Chrome, true: Callable[[], bool], seconds: float = 40.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{driver.current_url}: {driver.find_element(By.TAG_NAME, 'body').text[:2000]}")
-        time.sleep(0.1)

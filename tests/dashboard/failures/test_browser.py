@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,10 @@ from selenium.webdriver.common.keys import Keys
 
 from benchmarks.browser import CHROMEDRIVER, CHROMIUM, browser, foreign_requests, served, settled
 from tests.eval.synthetic_store import make_synthetic_store
+from tests.mergescope.hands import until
 from trainer.pairs.pair_set import PairSet
 
+_until = partial(until, seconds=30.0)
 pytestmark = [
     pytest.mark.deep,
     pytest.mark.skipif(
@@ -102,11 +103,3 @@ def _deep(driver: webdriver.Chrome, selector: str, act: str) -> object:
 
 def _body(driver: webdriver.Chrome) -> str:
     return str(driver.find_element(By.TAG_NAME, "body").text)
-
-
-def _until(driver: webdriver.Chrome, true: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{driver.current_url}: {_body(driver)[:2000]}")
-        time.sleep(0.1)
