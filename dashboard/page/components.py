@@ -12,7 +12,10 @@ _PARTS = Path(__file__).parents[1] / "parts"
 
 
 def component(name: str, styles: Sequence[str] = ("tones",)) -> Any:
-    """The component of parts/NAME.js, which fills an element of class NAME. styles: style sheets beside NAME.css."""
+    """The component of parts/NAME.js behind shared.js, which fills an element of class NAME.
+
+    styles: style sheets beside NAME.css.
+    """
     css = "\n".join((_PARTS / f"{style}.css").read_text(encoding="utf-8") for style in (*styles, name))
-    js = (_PARTS / f"{name}.js").read_text(encoding="utf-8")
+    js = "\n".join((_PARTS / f"{part}.js").read_text(encoding="utf-8") for part in ("shared", name))
     return st.components.v2.component(f"mergescope_{name}", html=f'<div class="{name}"></div>', css=css, js=js)

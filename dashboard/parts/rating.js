@@ -5,13 +5,6 @@ export default function (component) {
   const root = parentElement.querySelector(".rating");
   root.setAttribute("role", "group");
   root.setAttribute("aria-label", data.title);
-  const place = (tag, parent, name, text) => {
-    const element = document.createElement(tag);
-    if (name) element.className = name;
-    if (text) element.textContent = text;
-    parent.appendChild(element);
-    return element;
-  };
   const what = JSON.stringify(data.lines.map((line) => line.id));
   if (root.dataset.what !== what) { root.dataset.what = what; root.dataset.active = "0"; root.dataset.left = "0"; }
   root.replaceChildren();
@@ -44,10 +37,8 @@ export default function (component) {
     }
   }
   if (marks.length) activate(Math.min(Number(root.dataset.active), marks.length - 1));
-  const press = (event) => {
-    const target = event.composedPath()[0];
-    const typing = target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
-    if (typing || event.ctrlKey || event.metaKey || event.altKey || !marks.length) return;
+  return hearKeys(root, (event) => {
+    if (!marks.length) return;
     const active = Number(root.dataset.active);
     // whoever has gone on means the next answer: a digit that comes before it is shown must not fall on this one
     if (/^[jkn]$/i.test(event.key)) root.dataset.left = String(Date.now());
@@ -58,10 +49,5 @@ export default function (component) {
     if (!option) return;
     pick(line, mark, option[0]);
     activate(active + 1);
-  };
-  // this runs again whenever the data changes, what it returns only once: the one before must not hear keys any more
-  root.deafen?.();
-  document.addEventListener("keydown", press);
-  root.deafen = () => document.removeEventListener("keydown", press);
-  return () => root.deafen();
+  });
 }

@@ -2,14 +2,8 @@
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
   const root = parentElement.querySelector(".sheet");
-  const place = (tag, parent, name) => {
-    const element = document.createElement(tag);
-    if (name) element.className = name;
-    parent.appendChild(element);
-    return element;
-  };
   const scrolled = root.scrollTop;
-  const focused = root.getRootNode().activeElement?.dataset?.focus;
+  const focused = focusOf(root);
   root.replaceChildren();
   root.style.maxHeight = data.height;
   const table = place("table", root, data.opens ? "" : "still");
@@ -93,19 +87,11 @@ export default function (component) {
     if (top < root.scrollTop) root.scrollTop = top;
     if (bottom > root.scrollTop + root.clientHeight) root.scrollTop = bottom - root.clientHeight;
   }
-  const again = focused && [...root.querySelectorAll("[data-focus]")].find((one) => one.dataset.focus === focused);
-  if (again) again.focus({ preventScroll: true });
-  const step = (event) => {
-    const target = event.composedPath()[0];
-    const typing = target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
-    if (typing || event.ctrlKey || event.metaKey || event.altKey || !data.keys) return;
+  refocus(root, focused);
+  return hearKeys(root, (event) => {
+    if (!data.keys) return;
     const by = { j: 1, k: -1 }[event.key.toLowerCase()];
     const next = by && data.rows[data.rows.findIndex((row) => row.id === data.selected) + by];
     if (next) pick(next.id);
-  };
-  // this runs again whenever the data changes, what it returns only once: the one before must not hear keys any more
-  root.deafen?.();
-  document.addEventListener("keydown", step);
-  root.deafen = () => document.removeEventListener("keydown", step);
-  return () => root.deafen();
+  });
 }

@@ -2,32 +2,24 @@
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
   const root = parentElement.querySelector(".strip");
-  const focused = root.getRootNode().activeElement?.dataset?.focus;
+  const focused = focusOf(root);
   root.replaceChildren();
-  const place = (tag, parent, text) => {
-    const element = document.createElement(tag);
-    element.textContent = text;
-    parent.appendChild(element);
-    return element;
-  };
   let run = null;
   for (const cell of data.cells) {
     if (run === null || cell.run !== run.dataset.name) {
-      place("span", root, cell.run).className = "name";
-      run = place("div", root, "");
-      run.className = "run";
+      place("span", root, "name", cell.run);
+      run = place("div", root, "run");
       run.dataset.name = cell.run;
     }
-    const button = place("button", run, "");
+    const button = place("button", run);
     button.type = "button";
     button.dataset.focus = cell.id;
     button.title = cell.hint;
     button.setAttribute("aria-label", `${cell.run} ${cell.label}: ${cell.hint}`);
     button.setAttribute("aria-pressed", String(cell.shown));
-    place("span", button, "").className = `box ${cell.tone}`;
-    place("span", button, cell.label);
+    place("span", button, `box ${cell.tone}`);
+    place("span", button, "", cell.label);
     button.onclick = () => setTriggerValue("picked", cell.id);
   }
-  const again = focused && [...root.querySelectorAll("[data-focus]")].find((one) => one.dataset.focus === focused);
-  if (again) again.focus({ preventScroll: true });
+  refocus(root, focused);
 }
