@@ -18,7 +18,8 @@ from dashboard.people import readers
 from dashboard.store import answers
 from dashboard.store.answers import texts_by_id
 from dashboard.store.place import store_path
-from dashboard.store.source import PATIENCE_S, ask, board
+from dashboard.store.source import ask, board
+from dashboard.store.states import PATIENCE_S
 from dashboard.study.recipes import recipe_file
 from eval.store import open_store
 from mergescope.ground.errors import MergescopeError

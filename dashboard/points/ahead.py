@@ -9,14 +9,14 @@ from dashboard.page.frame import Frame
 from dashboard.page.language import LANGUAGES, Words
 from dashboard.points import picks
 from dashboard.points.rules import unstated
-from dashboard.store import queries, source
+from dashboard.store import queries, source, states
 from dashboard.store.source import ask
 from mergescope.ground.errors import StoreError
 
 
 def read_ahead() -> None:
     """Work it out of the store as it is now, and from then on of each state of a store that takes long."""
-    source.AHEAD.append(_begin)
+    states.AHEAD.append(_begin)
     with suppress(StoreError), source.outside_pages():  # pages say what is wrong with a store
         _begin()
 

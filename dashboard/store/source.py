@@ -1,156 +1,35 @@
-"""Where the pages' data comes from: the store, read for milliseconds at a time, and what was read kept by revision.
+"""Where the pages' data comes from: the store, read for milliseconds at a time, and what was read kept by its state.
 
-While a page reads, a sweep cannot commit. So the store is looked at only when its files have changed; while a sweep
-writes, a changed store is not looked at before the pages have left it alone for a multiple of the time that they took.
-Single answers are read a checkpoint at a time and kept as a board (`dashboard.store.board`): a commit that touches one
-checkpoint has that one read again.
+All of one run of a page shows one state of the store (`dashboard.store.states`), noted by `look` at its start.
 """
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 import streamlit as st
 from duckdb import DuckDBPyConnection
 
-from dashboard.store.board import Board, brought_up
+from dashboard.store import states
+from dashboard.store.board import Board
 from dashboard.store.memo import Memo
 from dashboard.store.place import store_path
-from dashboard.store.reader import Reader, Stamp, stamp
-from eval.store import StoreHeldError, store_revision
+from dashboard.store.states import Seen, Store
 from mergescope.ground.errors import StoreError
 
-PATIENCE_S = 5.0
-"""Seconds that a page waits while a sweep commits, before it says so."""
-GLANCE_S = 0.05
-"""Seconds that it waits where it has an older state to show instead."""
-REST = 30
-"""How many times as long as a state's queries took the store is left alone, while it is being written."""
-LONGEST_REST_S = 120.0
-"""Oldest state that is shown without a look, in seconds, however slow its queries were."""
-QUIET_S = 3.0
-"""Seconds after its last change in which a store counts as being written: a sweep commits once a second."""
-SLOW_S = 0.3
-"""Seconds of work from which on a state's successor is worked out aside."""
-AGAIN = 16
-"""Answers of each memory, the last asked for, that are worked out again for a successor."""
-BOARDS = 3
-"""Boards kept in memory, about 60 MB each for a million scores."""
 _SEEN = "store_seen"
-AHEAD: list[Callable[[], None]] = []
-"""What else is worked out of a state aside, by `ask` and `reckon`, before it is shown: what pages will begin with."""
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
-
-
-@dataclass(slots=True)
-class _Seen:
-    """The state of a store that this server's pages show."""
-
-    inode: int
-    """A new file at the same place may have the same counters."""
-    revision: int
-    stamp: Stamp
-    since: float
-    """When it was first seen, on the monotonic clock."""
-    reading_s: float = 0.0
-    """Seconds that its queries took so far, waits for the file included."""
-    worked_s: float = 0.0
-    """Seconds that all that pages asked of it took, those reads included."""
-    memo: Memo = field(default_factory=Memo)
-    """What was read of it."""
-    boards: dict[tuple[str, str], _Shown] = field(default_factory=dict)
-    """Its boards by study and judge, as long as it is worked out aside."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """A study's answers under one judge, and what was reckoned from them."""
-
-    board: Board
-    memo: Memo = field(default_factory=Memo)
-
-
-@dataclass(slots=True)
-class _Kept:
-    """The latest board of a study under one judge."""
-
-    study_id: str
-    judge_id: str
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    inode: int = 0
-    revision: int = -1
-    """Of the state that it was last brought up to."""
-    shown: _Shown | None = None
-
-    def show(self, seen: _Seen, shown: _Shown) -> None:
-        """Take over a board that was worked out aside, unless a page has read a later one meanwhile."""
-        with self.lock:
-            if self.inode == seen.inode and self.revision < seen.revision:
-                self.revision, self.shown = seen.revision, shown
-
-
-class _Store:
-    """One store, as this server knows it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.reader = Reader(path)
-        self.seen: _Seen | None = None
-        self.kept = Memo(BOARDS)
-        """Boards, by study and judge."""
-        self.aside = threading.Lock()
-        """Held while a successor of `seen` is worked out."""
-        self._swap = threading.Lock()
-
-    def show(self, seen: _Seen | None, found: _Seen) -> _Seen:
-        """Let `found` follow `seen`, unless another state has done so meanwhile; returns the one that is shown."""
-        with self._swap:
-            if self.seen is not None and self.seen is not seen:
-                return self.seen
-            if seen is not None and found is not seen:
-                if found.inode == seen.inode:
-                    found.worked_s = max(found.worked_s, seen.worked_s)  # a store that is slow stays so
-                    if found.revision < seen.revision:  # another store, to which the system gave the same number
-                        self.kept.clear()
-                seen.memo.clear()  # tabs that are left alone keep their state, not what was read of it
-            self.seen = found
-            return found
-
-    def forget(self) -> None:
-        """The store is gone: what comes in its place may have its number."""
-        with self._swap:
-            self.seen = None
-            self.kept.clear()
-
-    @contextmanager
-    def reading(self, seen: _Seen, patience_s: float | None = None) -> Iterator[DuckDBPyConnection]:
-        """One read for the pages of a state."""
-        started = time.monotonic()
-        try:
-            with self.reader.reading(PATIENCE_S if patience_s is None else patience_s) as db:
-                yield db
-        finally:
-            seen.reading_s += time.monotonic() - started
-
-
-_OUTSIDE: ContextVar[_Seen | None] = ContextVar("outside", default=None)
-"""The state that work outside pages sees; None in pages, whose session notes it."""
 _STORES = Memo(2)  # a server has one; tests have many, one after the other
 
 
 def look() -> None:
     """Note the store's state for this run of a page, so that all of the page shows one state of it."""
     try:
-        st.session_state[_SEEN] = _latest(_store())
+        st.session_state[_SEEN] = states.latest(_store())
     except StoreError as error:
         st.session_state[_SEEN] = error
 
@@ -158,17 +37,8 @@ def look() -> None:
 @contextmanager
 def outside_pages() -> Iterator[None]:
     """Let `ask` and `reckon` answer in a thread of their own, as of the store's state now; raises as they do."""
-    with _seeing(_latest(_store())):
+    with states.seeing(states.latest(_store())):
         yield
-
-
-@contextmanager
-def _seeing(seen: _Seen) -> Iterator[None]:
-    token = _OUTSIDE.set(seen)
-    try:
-        yield
-    finally:
-        _OUTSIDE.reset(token)
 
 
 def ask(query: Callable[[DuckDBPyConnection, *Args], T], *args: *Args) -> T:
@@ -177,7 +47,7 @@ def ask(query: Callable[[DuckDBPyConnection, *Args], T], *args: *Args) -> T:
     All pages share it: it must not be changed. Raises StoreError where the store is missing, locked for too long,
     foreign or newer than this version.
     """
-    return _asked(_store(), _noted(), query, args)
+    return states.asked(_store(), _noted(), query, args)
 
 
 def reckon(work: Callable[[Board, *Args], T], study_id: str, judge_id: str, *args: *Args) -> T:
@@ -186,49 +56,17 @@ def reckon(work: Callable[[Board, *Args], T], study_id: str, judge_id: str, *arg
     The store is not held while it works. Shared and raising as `ask`.
     """
     seen = _noted()
-    return _reckoned(seen, _shown(_store(), seen, study_id, judge_id), work, args)
+    return states.reckoned(seen, states.kept_board(_store(), seen, study_id, judge_id), work, args)
 
 
 def board(study_id: str, judge_id: str) -> Board:
     """What `reckon` works on, for work that is too quick, or too large, to be kept. Shared and raising as `ask`."""
-    return _shown(_store(), _noted(), study_id, judge_id).board
-
-
-def _asked(store: _Store, seen: _Seen, query: Callable[[DuckDBPyConnection, *Args], T], args: tuple[*Args]) -> T:
-    def read() -> T:
-        with _timed(seen), store.reading(seen) as db:
-            return query(db, *args)
-
-    answer: T = seen.memo.get((query, *map(_hashable, args)), read)
-    return answer
-
-
-def _reckoned(seen: _Seen, shown: _Shown, work: Callable[[Board, *Args], T], args: tuple[*Args]) -> T:
-    def worked() -> T:
-        with _timed(seen):
-            return work(shown.board, *args)
-
-    answer: T = shown.memo.get((work, *map(_hashable, args)), worked)
-    return answer
-
-
-@contextmanager
-def _timed(seen: _Seen) -> Iterator[None]:
-    started = time.monotonic()
-    try:
-        yield
-    finally:
-        seen.worked_s += time.monotonic() - started
-
-
-def _hashable(value: object) -> object:
-    """For a key; lists, as pages pass them, become tuples."""
-    return tuple(value) if isinstance(value, list) else value
+    return states.kept_board(_store(), _noted(), study_id, judge_id).board
 
 
 def updated() -> datetime:
     """When the state that is shown was written, as far as is known; raises as `ask`."""
-    return datetime.fromtimestamp(_changed(_noted().stamp), UTC)
+    return datetime.fromtimestamp(states.changed(_noted().stamp), UTC)
 
 
 def shown_state() -> tuple[int, int]:
@@ -237,163 +75,16 @@ def shown_state() -> tuple[int, int]:
     return seen.inode, seen.revision
 
 
-def _store() -> _Store:
+def _store() -> Store:
     path = store_path()
-    store: _Store = _STORES.get(path, lambda: _Store(path))
+    store: Store = _STORES.get(path, lambda: Store(path))
     return store
 
 
-def _noted() -> _Seen:
-    seen = _OUTSIDE.get() or st.session_state[_SEEN]
+def _noted() -> Seen:
+    seen = states.OUTSIDE.get() or st.session_state[_SEEN]
     if isinstance(seen, StoreError):
         raise seen
-    if not isinstance(seen, _Seen):
+    if not isinstance(seen, Seen):
         raise TypeError(f"no look at the store before this: {seen!r}")
     return seen
-
-
-def _shown(store: _Store, seen: _Seen, study_id: str, judge_id: str) -> _Shown:
-    """The board that `seen` shows, or a later one that another page has read meanwhile."""
-    if (own := seen.boards.get((study_id, judge_id))) is not None:
-        return own
-    kept: _Kept = store.kept.get((study_id, judge_id), lambda: _Kept(study_id, judge_id))
-    with kept.lock:
-        shown = kept.shown if kept.inode == seen.inode else None
-        if shown is None or kept.revision < seen.revision:
-            before = None if shown is None else shown.board
-            with _timed(seen):
-                board = brought_up(before, lambda: store.reading(seen), study_id, judge_id)
-            shown = shown if shown is not None and board is before else _Shown(board)
-            kept.inode, kept.revision, kept.shown = seen.inode, seen.revision, shown
-        return shown
-
-
-def _latest(store: _Store) -> _Seen:
-    """The state to show: the last one where nothing has changed or it is too soon to look, else the store's own.
-
-    Of a store that is being written also the last one, as long as the next one is worked out.
-    """
-    seen, now = store.seen, stamp(store.path)
-    if not now:
-        store.forget()
-    if seen is None or not now:
-        return store.show(None, _found(store, None, now))
-    if now == seen.stamp or _too_soon(seen, now):
-        return seen
-    if not _is_same_file(seen, now) or seen.worked_s <= SLOW_S:
-        return store.show(seen, _found(store, seen, now))
-    if store.aside.locked():
-        return seen
-    if not _is_written(now):
-        return store.show(seen, _found(store, seen, now))
-    _start_aside(store, seen, now)
-    return store.seen or seen
-
-
-def _start_aside(store: _Store, seen: _Seen, now: Stamp) -> None:
-    """Begin to work out what follows `seen`, unless that is under way or done."""
-    if not store.aside.acquire(blocking=False):
-        return
-    try:
-        if store.seen is seen:
-            threading.Thread(target=_work_aside, args=(store, seen, now), name="next state", daemon=True).start()
-            return
-    except RuntimeError:  # no thread to be had: the next look tries again
-        pass
-    store.aside.release()
-
-
-def _found(store: _Store, seen: _Seen | None, now: Stamp) -> _Seen:
-    """The store's own state; `seen` where it is the same."""
-    found = _Seen(0, 0, now, time.monotonic())
-    same_file = seen is not None and _is_same_file(seen, now)
-    try:
-        with store.reading(found, GLANCE_S if same_file else None) as db:
-            found.inode, found.revision = (now[0][0] if now else 0), store_revision(db)
-    except StoreHeldError:
-        if seen is None or not same_file:
-            raise
-        return seen  # a sweep is committing: its last commit but one will do
-    if seen is not None and (seen.inode, seen.revision) == (found.inode, found.revision):
-        seen.stamp = now  # from before the store was opened: what came meanwhile shows as a change next time
-        seen.reading_s += found.reading_s
-        return seen
-    return found
-
-
-def _work_aside(store: _Store, seen: _Seen, now: Stamp) -> None:
-    """Work out of the store's own state what pages asked last of `seen`, then show it."""
-    try:
-        found = _found(store, seen, now)
-        if found.revision > seen.revision:
-            _work_out(store, seen, found)
-        store.show(seen, found)
-    except StoreError:  # pages say what is wrong with the store when they look themselves, and not at once again
-        seen.since = time.monotonic()
-    finally:
-        store.aside.release()
-
-
-def _work_out(store: _Store, seen: _Seen, found: _Seen) -> None:
-    """Ask of `found` what was asked of `seen`; what fails is not kept, and who asks for it again gets the error."""
-    for query, *args in filter(_is_plain, seen.memo.latest(AGAIN)):
-        with suppress(Exception):
-            _asked(store, found, query, tuple(args))
-    kept_ones: list[_Kept] = store.kept.values()
-    for kept in kept_ones:
-        with suppress(Exception):
-            if (shown := _next_shown(store, found, kept)) is not None:
-                found.boards[kept.study_id, kept.judge_id] = shown
-    for work in AHEAD:
-        with suppress(Exception), _seeing(found):
-            work()
-    for kept in kept_ones:
-        if (shown := found.boards.get((kept.study_id, kept.judge_id))) is not None:
-            kept.show(found, shown)
-    found.boards.clear()
-
-
-def _is_plain(key: tuple[object, ...]) -> bool:
-    """Whether a successor may be asked the same: objects of this state, told apart by identity, are in no other."""
-    return all(_is_value(value) for value in key[1:])
-
-
-def _is_value(value: object) -> bool:
-    if isinstance(value, tuple):
-        return all(map(_is_value, value))
-    return value is None or isinstance(value, str | int | float)
-
-
-def _next_shown(store: _Store, found: _Seen, kept: _Kept) -> _Shown | None:
-    """A board brought up, with what pages asked of it last; None where there is none of the same file."""
-    with kept.lock:
-        before = kept.shown if kept.inode == found.inode else None
-    if before is None:
-        return None
-    with _timed(found):
-        board = brought_up(before.board, lambda: store.reading(found), kept.study_id, kept.judge_id)
-    if board is before.board:
-        return before
-    shown = _Shown(board)
-    for work, *args in filter(_is_plain, before.memo.latest(AGAIN)):
-        with suppress(Exception):  # as with queries
-            _reckoned(found, shown, work, tuple(args))
-    return shown
-
-
-def _too_soon(seen: _Seen, now: Stamp) -> bool:
-    """Whether the store is being written and its last state's queries were no long while ago."""
-    rest_s = min(REST * seen.reading_s, LONGEST_REST_S)
-    return _is_written(now) and _is_same_file(seen, now) and time.monotonic() - seen.since < rest_s
-
-
-def _is_written(now: Stamp) -> bool:
-    return time.time() - _changed(now) < QUIET_S
-
-
-def _is_same_file(seen: _Seen, now: Stamp) -> bool:
-    return bool(seen.stamp and now) and now[0][0] == seen.stamp[0][0]
-
-
-def _changed(now: Stamp) -> float:
-    return max(mtime for _, _, mtime in now) / 1e9

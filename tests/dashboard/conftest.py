@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.store import source
+from dashboard.store import states
 from dashboard.store.board import Board, brought_up
 from dashboard.store.place import STORE_VARIABLE
 from dashboard.store.reader import Reader
@@ -34,7 +34,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def no_slow_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages show a changed store at once, however busy this machine is: none of these stores takes long."""
-    monkeypatch.setattr(source, "SLOW_S", float("inf"))
+    monkeypatch.setattr(states, "SLOW_S", float("inf"))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dashboard.points.ahead import read_ahead
-from dashboard.store import board, evidence, queries, source
+from dashboard.store import board, evidence, queries, source, states
 from dashboard.store.place import STORE_VARIABLE
 from eval.store import open_store
 from tests.dashboard.conftest import Pages, html
@@ -20,7 +20,7 @@ def refuse(*_: object, **__: object) -> None:
 
 
 def ahead(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "AHEAD", [])
+    monkeypatch.setattr(states, "AHEAD", [])
     monkeypatch.setenv(STORE_VARIABLE, str(store))
     thread = threading.Thread(target=read_ahead)
     thread.start()
@@ -58,8 +58,8 @@ def test_a_point_that_joins_is_weighed_before_pages_show_it(
         row = db.execute("SELECT * FROM study_checkpoint WHERE checkpoint_id = ?", [last]).fetchall()[0]
         db.execute("DELETE FROM study_checkpoint WHERE checkpoint_id = ?", [last])
     ahead(own, monkeypatch)
-    monkeypatch.setattr(source, "SLOW_S", -1.0)
-    monkeypatch.setattr(source, "REST", 0)
+    monkeypatch.setattr(states, "SLOW_S", -1.0)
+    monkeypatch.setattr(states, "REST", 0)
     assert points() == 4
     with open_store(own, read_only=False) as db:
         db.execute(f"INSERT INTO study_checkpoint VALUES ({', '.join('?' * len(row))})", list(row))

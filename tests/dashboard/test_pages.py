@@ -176,7 +176,7 @@ def test_the_store_is_newer(pages: Pages, tmp_path: Path) -> None:
 def test_the_store_is_held(pages: Pages, tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "held.duckdb"
     path.write_bytes(store.read_bytes())
-    monkeypatch.setattr("dashboard.store.source.PATIENCE_S", 0.1)
+    monkeypatch.setattr("dashboard.store.states.PATIENCE_S", 0.1)
     with open_store(path, read_only=False):
         page = pages(at=path)
         assert not page.exception

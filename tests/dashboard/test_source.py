@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from duckdb import DuckDBPyConnection
 
-from dashboard.store import queries, source
+from dashboard.store import queries, source, states
 from dashboard.store.board import NOT_ANSWERED, Board
 from dashboard.store.memo import Memo
 from dashboard.store.place import STORE_VARIABLE
@@ -62,23 +62,23 @@ def test_an_unchanged_store_is_not_opened(path: Path) -> None:
 
 def test_a_store_that_is_being_written_rests(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown() == ["synthetic"]
-    monkeypatch.setattr(source, "REST", 1e9)
+    monkeypatch.setattr(states, "REST", 1e9)
     commit(path)
     assert shown() == ["synthetic"]
-    monkeypatch.setattr(source, "LONGEST_REST_S", 0.0)
+    monkeypatch.setattr(states, "LONGEST_REST_S", 0.0)
     assert shown() == ["other", "synthetic"]
 
 
 def test_the_rest_is_a_multiple_of_the_reading(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown() == ["synthetic"]
-    monkeypatch.setattr(source, "REST", 0)
+    monkeypatch.setattr(states, "REST", 0)
     commit(path)
     assert shown() == ["other", "synthetic"]
 
 
 def test_a_store_that_is_quiet_again_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown() == ["synthetic"]
-    monkeypatch.setattr(source, "REST", 1e9)
+    monkeypatch.setattr(states, "REST", 1e9)
     commit(path)
     quiet(path)
     assert shown() == ["other", "synthetic"]
@@ -86,7 +86,7 @@ def test_a_store_that_is_quiet_again_is_read(path: Path, monkeypatch: pytest.Mon
 
 def test_another_file_in_its_place_is_read_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown() == ["synthetic"]
-    monkeypatch.setattr(source, "REST", 1e9)
+    monkeypatch.setattr(states, "REST", 1e9)
     copy = path.with_name("copy.duckdb")
     copy.write_bytes(path.read_bytes())
     commit(copy)
@@ -120,7 +120,7 @@ def test_a_query_that_fails_is_asked_again(path: Path) -> None:
 
 
 def test_what_is_reckoned_is_kept_until_a_checkpoint_changes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "REST", 0)
+    monkeypatch.setattr(states, "REST", 0)
     source.look()
     [study] = source.ask(queries.studies)
     [judge] = source.ask(queries.judges, study.study_id)
@@ -145,14 +145,14 @@ def test_what_is_reckoned_is_kept_until_a_checkpoint_changes(path: Path, monkeyp
 
 
 def test_a_store_that_is_held_shows_its_last_state(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "REST", 0)
+    monkeypatch.setattr(states, "REST", 0)
     assert shown() == ["synthetic"]
     with open_store(path, read_only=False) as db:
         db.execute(OTHER)
         db.execute("CHECKPOINT")  # the file changes while it is held
         started = time.monotonic()
         assert shown() == ["synthetic"]
-        assert time.monotonic() - started < source.PATIENCE_S / 2
+        assert time.monotonic() - started < states.PATIENCE_S / 2
         db.execute("UPDATE revision SET counter = counter + 1")
     assert shown() == ["other", "synthetic"]
 
@@ -181,8 +181,8 @@ def test_only_the_latest_are_kept() -> None:
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every state counts as one that takes long, and may be followed by another at once."""
-    monkeypatch.setattr(source, "SLOW_S", -1.0)
-    monkeypatch.setattr(source, "REST", 0)
+    monkeypatch.setattr(states, "SLOW_S", -1.0)
+    monkeypatch.setattr(states, "REST", 0)
 
 
 def until(expected: list[str]) -> None:
@@ -217,7 +217,7 @@ def test_while_one_is_worked_out_nobody_looks_and_another_file_is_shown_at_once(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     let_go = threading.Event()
-    monkeypatch.setattr(source, "AHEAD", [lambda: let_go.wait(30)])
+    monkeypatch.setattr(states, "AHEAD", [lambda: let_go.wait(30)])
     copy = path.with_name("copy.duckdb")
     assert shown() == ["synthetic"]
     commit(path)
@@ -306,14 +306,14 @@ def test_a_board_that_fails_aside_is_read_by_the_page_and_holds_nothing_up(
     assert shown() == ["synthetic"]
     study, judge = ids_of(path)
     assert source.reckon(counted, study, judge) == 30
-    real = source.brought_up
+    real = states.brought_up
 
     def failing(*args: Any) -> Board:
         if threading.current_thread().name == "next state":
             raise IndexError("no such row")
         return real(*args)
 
-    monkeypatch.setattr(source, "brought_up", failing)
+    monkeypatch.setattr(states, "brought_up", failing)
     commit(path)
     until(["other", "synthetic"])
     assert source.reckon(counted, study, judge) == 30

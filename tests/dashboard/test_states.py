@@ -97,7 +97,7 @@ def test_a_store_of_an_older_version(pages: Pages, tmp_path: Path, store: Path) 
 
 @pytest.mark.parametrize("what", ["garbage", "nothing", "a folder"])
 def test_something_that_is_no_store(pages: Pages, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dashboard.store.source.PATIENCE_S", 0.1)
+    monkeypatch.setattr("dashboard.store.states.PATIENCE_S", 0.1)
     path = tmp_path / "odd.duckdb"
     if what == "a folder":
         path.mkdir()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.store import source
+from dashboard.store import states
 from dashboard.store.place import STORE_VARIABLE
 from dashboard.study import bundling, jobs
 from dashboard.study.recipes import STUDIES_VARIABLE
@@ -29,7 +29,7 @@ def page_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """Choose and export of r = 0.5, by anna."""
     monkeypatch.setenv(STORE_VARIABLE, str(folder / "results.duckdb"))
     monkeypatch.setenv(STUDIES_VARIABLE, str(folder))
-    monkeypatch.setattr(source, "SLOW_S", float("inf"))  # a changed store is shown at once
+    monkeypatch.setattr(states, "SLOW_S", float("inf"))  # a changed store is shown at once
     page = AppTest.from_file(str(APP), default_timeout=120)
     page.switch_page("views/export.py")
     page.query_params.update({"lang": "en", "pick": "0.5", "rater": "anna"})
